@@ -247,7 +247,7 @@ mod tests {
         published.unwrap();
         assert_eq!(popped.unwrap()[0].get("count"), Some("8"));
         server.kill();
-        let end = tokio::time::timeout(limit, consumer.wake()).await.unwrap();
+        let end = tokio::time::timeout(limit, consumer.next()).await.unwrap();
         assert!(end.is_err());
     }
 }
