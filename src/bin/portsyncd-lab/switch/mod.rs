@@ -4,6 +4,7 @@
 
 mod ports;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ pub struct Args {
 /// Runs until told to end.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(std::io::stderr().is_terminal());
     subscriber.with_writer(std::io::stderr).init();
     let server = args.server.resolve()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -118,7 +119,7 @@ impl<'a> Switch<'a> {
             if !of_redis(&error) {
                 return Err(error);
             }
-            warn!(error = format!("{error:#}"), ?retry, "Redis is not there, connecting again");
+            warn!(%error, ?retry, "Redis is not there, connecting again");
             self.flap_for(retry).await?;
             retry = (retry * 2).min(LAST_RETRY);
         }
@@ -214,7 +215,7 @@ impl<'a> Switch<'a> {
 
 /// Whether an error is Redis' (try again) or ours or the kernel's (give up).
 fn of_redis(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<redis::RedisError>())
+    error.is::<redis::RedisError>() || matches!(error.downcast_ref(), Some(portsyncd::lab::Error::Redis(_)))
 }
 
 /// Says how many flaps are due.

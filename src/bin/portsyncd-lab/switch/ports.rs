@@ -193,7 +193,7 @@ async fn make(links: &Links, name: &str, row: &Row) -> Result<(), Error> {
 /// One port that the kernel does not want as it is must not stop the others.
 fn report(result: Result<(), Error>) {
     if let Err(error) = result {
-        warn!(%error, "left out");
+        warn!(error = format!("{:#}", anyhow::Error::from(error)), "left out");
     }
 }
 
