@@ -4,8 +4,6 @@
 //! (`Ethernet0`, `Ethernet8`, …), 128 of 4 lanes at 400G, 256 of 2 lanes at 200G, more of one lane at 100G. Beyond 512, which
 //! is the most that hardware has, the last scheme goes on.
 
-use redis::Commands;
-
 use super::Error;
 
 /// One row of `CONFIG_DB`'s `PORT` table.
@@ -77,23 +75,28 @@ pub fn cable(port: &str) -> String {
 }
 
 /// Writes `rows` to `CONFIG_DB` (`PORT|<name>` with this separator); returns how many were written. Rows that are there stay
-/// as they are unless `overwrite`, which replaces them.
+/// as they are unless `overwrite`, which replaces them. All appear at once: no reader sees a part of them.
 pub fn seed(
     config_db: &mut redis::Connection,
     separator: &str,
     rows: &[Row],
     overwrite: bool,
 ) -> Result<usize, Error> {
-    let mut written = 0;
+    let key = |row: &Row| format!("PORT{separator}{}", row.name);
+    let mut look = redis::pipe();
     for row in rows {
-        let key = format!("PORT{separator}{}", row.name);
-        if overwrite {
-            let () = config_db.del(&key)?;
-        } else if config_db.exists(&key)? {
-            continue;
-        }
-        let () = config_db.hset_multiple(&key, &row.fields)?;
+        look.exists(key(row));
+    }
+    let there: Vec<bool> = look.query(config_db)?;
+    let mut write = redis::pipe();
+    write.atomic();
+    let mut written = 0;
+    for (row, _) in rows.iter().zip(there).filter(|(_, there)| overwrite || !there) {
+        write.del(key(row)).hset_multiple(key(row), &row.fields);
         written += 1;
+    }
+    if written > 0 {
+        write.exec(config_db)?;
     }
     Ok(written)
 }
@@ -101,6 +104,8 @@ pub fn seed(
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use redis::Commands;
 
     use super::super::redis_server::{CONFIG_DB, RedisServer};
     use super::*;

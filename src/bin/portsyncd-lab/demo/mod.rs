@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             _ = interrupt.recv() => return Ok(ExitCode::from(130)),
             _ = terminate.recv() => return Ok(ExitCode::from(143)),
         }
-        Ok(if stage.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if stage.finish().await { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
 

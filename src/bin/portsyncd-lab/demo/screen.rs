@@ -28,6 +28,8 @@ pub struct Report {
     pub outcome: Result<String, String>,
     /// The whole step.
     pub took: Duration,
+    /// The last lines of the daemon's log, if it failed.
+    pub log: Vec<String>,
 }
 
 /// Standard output.
@@ -59,15 +61,22 @@ impl Screen {
         put(&text);
     }
 
-    /// A step is done.
-    pub fn report(&mut self, report: Report, lines: &[Line], log: &[String]) {
+    /// A change is through: without a terminal this is what one sees of it.
+    pub fn print(&mut self, done: &str, lines: &[Line]) {
         if !self.live {
-            put(&format!("{}{}\n", self.told(&report), self.table(lines, PRINTED_ROWS)));
+            put(&format!("{done}\n{}\n", self.table(lines, PRINTED_ROWS)));
         }
-        if report.outcome.is_err() && !log.is_empty() {
-            let text: String = log.iter().map(|line| format!("    | {line}\n")).collect();
-            // On a terminal the next drawing would wipe it out: standard error, and a moment's notice at the end.
-            put(&format!("    the daemon's log ends with\n{text}\n"));
+    }
+
+    /// Whether somebody watches, so that a change should stay a moment.
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// A step is done; on a terminal the next drawing shows it.
+    pub fn report(&mut self, report: Report) {
+        if !self.live {
+            put(&format!("{}{}\n", self.told(&report), logged(&report)));
         }
         self.reports.push(report);
         self.drawn = None;
@@ -88,6 +97,9 @@ impl Screen {
         text.push_str("\nkernel and STATE_DB\n");
         for report in &self.reports {
             text.push_str(&self.told(report));
+            if self.live {
+                text.push_str(&logged(report));
+            }
         }
         let failed = self.reports.iter().filter(|report| report.outcome.is_err()).count();
         let all: Duration = self.reports.iter().map(|report| report.took).sum();
@@ -134,6 +146,17 @@ impl Screen {
         }
         text
     }
+}
+
+fn logged(report: &Report) -> String {
+    let mut text = String::new();
+    if !report.log.is_empty() {
+        text.push_str("        the daemon's log ends with\n");
+    }
+    for line in &report.log {
+        let _ = writeln!(text, "        | {line}");
+    }
+    text
 }
 
 fn side(seen: Option<&Seen>) -> String {

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow, bail};
 use portsyncd::lab::links::{LinkState, Links};
 use portsyncd::lab::ports::{self, Row};
 use portsyncd::lab::producer::Producer;
-use portsyncd::lab::redis_server::{APPL_DB, RedisServer};
+use portsyncd::lab::redis_server::{APPL_DB, CONFIG_DB, RedisServer};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
@@ -21,7 +21,10 @@ use crate::flap::Wanted;
 
 /// The most that one step may wait for agreement.
 const STEP_LIMIT: Duration = Duration::from_secs(8);
+const END_LIMIT: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(10);
+/// How long a change stays on a terminal.
+const LINGER: Duration = Duration::from_millis(600);
 const LOG_LINES: usize = 12;
 /// Keys that keep the daemon off the host's folders. An executable that does not know a key refuses it, so each is tried.
 const OPTIONAL_KEYS: &[(&str, &str)] = &[("PORTSYNCD_STATE__DIR", "state"), ("PORTSYNCD_CONTROL__SOCKET", "control.sock")];
@@ -84,6 +87,12 @@ impl Stage {
         })
     }
 
+    /// Fills CONFIG_DB, as a switch's start does before its daemons run.
+    pub fn configure(&self) -> anyhow::Result<()> {
+        ports::seed(&mut self.server.client(CONFIG_DB)?, "|", &self.rows, false)?;
+        Ok(())
+    }
+
     /// Starts the fake switch: this program again.
     pub fn start_switch(&mut self) -> anyhow::Result<()> {
         let mut command = Command::new(std::env::current_exe()?);
@@ -104,7 +113,8 @@ impl Stage {
     /// Ends the daemon by SIGTERM, which must be an end without complaint.
     pub async fn end_daemon(&mut self) -> anyhow::Result<()> {
         let mut daemon = self.daemon.take().ok_or_else(|| anyhow!("the daemon does not run"))?;
-        let status = daemon.terminate(self.limit()?).await;
+        // Not of the budget: it must end however late it is.
+        let status = daemon.terminate(END_LIMIT).await;
         let ended_well = matches!(&status, Ok(status) if status.success());
         if !ended_well {
             self.daemon = Some(daemon);
@@ -125,9 +135,11 @@ impl Stage {
                 Err(format!("{error:#}"))
             }
         };
-        let log = self.daemon.as_ref().map(|daemon| daemon.last_lines(LOG_LINES)).unwrap_or_default();
-        let lines = self.look().await.map(|(_, lines)| lines).unwrap_or_default();
-        self.screen.report(Report { title, outcome, took: start.elapsed() }, &lines, &log);
+        let log = match (&outcome, &self.daemon) {
+            (Err(_), Some(daemon)) => daemon.last_lines(LOG_LINES),
+            _ => Vec::new(),
+        };
+        self.screen.report(Report { title, outcome, took: start.elapsed(), log });
     }
 
     /// Waits until the kernel is as wanted and `STATE_DB` says the same; returns by how much `STATE_DB` came after the kernel,
@@ -143,11 +155,15 @@ impl Stage {
             } else {
                 let since = *kernel_since.get_or_insert_with(Instant::now);
                 if lines.iter().all(Line::in_step) {
-                    return Ok(since.elapsed());
+                    let lag = since.elapsed();
+                    self.screen.print(doing, &lines);
+                    self.linger(doing).await?;
+                    return Ok(lag);
                 }
             }
             self.alive()?;
             if Instant::now() >= limit {
+                self.screen.print(doing, &lines);
                 bail!("{doing}: {}", complaint(&lines, kernel_since.is_some()));
             }
             sleep(LOOK).await;
@@ -173,8 +189,19 @@ impl Stage {
         }
     }
 
+    /// Leaves what is on the screen there for a moment, for people to see; links may still move.
+    async fn linger(&mut self, doing: &str) -> anyhow::Result<()> {
+        let end = Instant::now() + LINGER;
+        while self.screen.is_live() && Instant::now() < end.min(self.deadline) {
+            let (_, lines) = self.look().await?;
+            self.screen.draw(doing, &lines);
+            sleep(LOOK * 4).await;
+        }
+        Ok(())
+    }
+
     /// The kernel's links and both sides of every port.
-    pub async fn look(&mut self) -> anyhow::Result<(Vec<LinkState>, Vec<Line>)> {
+    pub async fn look(&self) -> anyhow::Result<(Vec<LinkState>, Vec<Line>)> {
         let links = self.links.list().await?;
         let lines = compare::lines(&links, &self.server);
         Ok((links, lines))
@@ -206,8 +233,9 @@ impl Stage {
     }
 
     /// The summary; true if every step went well.
-    pub fn finish(self) -> bool {
-        let well = self.screen.summary(&[]);
+    pub async fn finish(self) -> bool {
+        let lines = self.look().await.map(|(_, lines)| lines).unwrap_or_default();
+        let well = self.screen.summary(&lines);
         if self.failed {
             let kept = self.dir.keep();
             self.screen.say(&format!("logs of daemon and switch: {}", kept.display()));

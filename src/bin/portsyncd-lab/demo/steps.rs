@@ -43,6 +43,7 @@ fn lag(by: Duration) -> String {
 }
 
 async fn come_up(stage: &mut Stage) -> anyhow::Result<String> {
+    stage.configure()?;
     stage.start_switch()?;
     stage.start_daemon()?;
     stage.consumed("PortInitDone").await?;
@@ -181,10 +182,19 @@ async fn restart(stage: &mut Stage) -> anyhow::Result<String> {
     let before = marks(&stage.look().await?.0);
     stage.start_daemon()?;
     stage.agree("the daemon is back").await?;
-    let after = marks(&stage.look().await?.0);
-    ensure!(before == after, "the daemon touched links: index and carrier changes were {before:?}, are {after:?}");
+    untouched(&before, &marks(&stage.look().await?.0))?;
     stage.links.set_carrier(&pulled, true).await?;
-    stage.wanted.entry(pulled).or_insert_with(up).wanted.plugged = true;
+    stage.wanted.entry(pulled.clone()).or_insert_with(up).wanted.plugged = true;
     let by = stage.agree("the cable plugged again").await?;
+    // Once more, for what the daemon might do late; the one cable moved by our own hand.
+    let (mut before, mut after) = (before, marks(&stage.look().await?.0));
+    before.remove(&pulled);
+    after.remove(&pulled);
+    untouched(&before, &after)?;
     Ok(format!("no link was touched, then {}", lag(by)))
+}
+
+fn untouched(before: &BTreeMap<String, (u32, u32)>, after: &BTreeMap<String, (u32, u32)>) -> anyhow::Result<()> {
+    ensure!(before == after, "the daemon touched links: (index, carrier changes) were {before:?}, are {after:?}");
+    Ok(())
 }
