@@ -51,9 +51,9 @@ fn word(up: bool) -> String {
 
 /// Both sides of every port that either side knows, in the order of their numbers; without a server the one side is empty.
 pub fn lines(links: &[LinkState], server: &RedisServer) -> Vec<Line> {
-    let mut lines: BTreeMap<(usize, String), Line> = BTreeMap::new();
+    let mut found: BTreeMap<(usize, String), Line> = BTreeMap::new();
     let mut at = |port: &str, side: Side| {
-        let line = lines.entry((port.len(), port.to_owned())).or_insert_with(|| Line {
+        let line = found.entry((port.len(), port.to_owned())).or_insert_with(|| Line {
             port: port.to_owned(),
             kernel: None,
             state: None,
@@ -70,7 +70,7 @@ pub fn lines(links: &[LinkState], server: &RedisServer) -> Vec<Line> {
     for (port, seen) in state_rows(server).unwrap_or_default() {
         at(&port, Side::State(seen));
     }
-    lines.into_values().collect()
+    found.into_values().collect()
 }
 
 enum Side {
@@ -149,8 +149,8 @@ mod tests {
         }
         let () = db.hset("PORT_TABLE|Ethernet16", "host_tx_ready", "true").unwrap();
         let links = [link("Ethernet0", true), link("Ethernet4", false), link("Ethernet8", true), link("cable0", true)];
-        let lines = lines(&links, &server);
-        let found: Vec<(&str, bool)> = lines.iter().map(|line| (line.port.as_str(), line.in_step())).collect();
+        let both = lines(&links, &server);
+        let found: Vec<(&str, bool)> = both.iter().map(|line| (line.port.as_str(), line.in_step())).collect();
         assert_eq!(found, [("Ethernet0", true), ("Ethernet4", false), ("Ethernet8", false), ("Ethernet12", false)]);
     }
 

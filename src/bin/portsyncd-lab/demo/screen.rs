@@ -83,7 +83,7 @@ impl Screen {
     }
 
     /// Free text.
-    pub fn say(&self, text: &str) {
+    pub fn say(text: &str) {
         put(&format!("{text}\n"));
     }
 

@@ -1,11 +1,11 @@
 //! Everything that stands on the stage: Redis, switch, daemon, the links, and what they are meant to be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use portsyncd::lab::links::{LinkState, Links};
 use portsyncd::lab::ports::{self, Row};
 use portsyncd::lab::producer::Producer;
@@ -148,11 +148,9 @@ impl Stage {
         let limit = Instant::now() + self.limit()?;
         let mut kernel_since = None;
         loop {
-            let (links, lines) = self.look().await?;
+            let (kernel, lines) = self.look().await?;
             self.screen.draw(doing, &lines);
-            if !compare::kernel_is(&links, &self.wanted) {
-                kernel_since = None;
-            } else {
+            if compare::kernel_is(&kernel, &self.wanted) {
                 let since = *kernel_since.get_or_insert_with(Instant::now);
                 if lines.iter().all(Line::in_step) {
                     let lag = since.elapsed();
@@ -160,6 +158,8 @@ impl Stage {
                     self.linger(doing).await?;
                     return Ok(lag);
                 }
+            } else {
+                kernel_since = None;
             }
             self.alive()?;
             if Instant::now() >= limit {
@@ -189,6 +189,19 @@ impl Stage {
         }
     }
 
+    /// Checks that `APPL_DB` has every port as CONFIG_DB has it.
+    pub fn published(&self) -> anyhow::Result<()> {
+        let mut db = self.server.client(APPL_DB)?;
+        for row in &self.rows {
+            let published: HashMap<String, String> = redis::cmd("HGETALL").arg(format!("PORT_TABLE:{}", row.name)).query(&mut db)?;
+            for (field, value) in &row.fields {
+                let found = published.get(field);
+                ensure!(found == Some(value), "APPL_DB {}: {field} is {found:?}, in CONFIG_DB {value:?}", row.name);
+            }
+        }
+        Ok(())
+    }
+
     /// Leaves what is on the screen there for a moment, for people to see; links may still move.
     async fn linger(&mut self, doing: &str) -> anyhow::Result<()> {
         let end = Instant::now() + LINGER;
@@ -203,26 +216,26 @@ impl Stage {
     /// The kernel's links and both sides of every port.
     pub async fn look(&self) -> anyhow::Result<(Vec<LinkState>, Vec<Line>)> {
         let links = self.links.list().await?;
-        let lines = compare::lines(&links, &self.server);
-        Ok((links, lines))
+        let both = compare::lines(&links, &self.server);
+        Ok((links, both))
     }
 
     /// Says how to play with what runs.
     pub fn invite(&self, own_user_namespace: bool) {
         let user = if own_user_namespace { " --user --preserve-credentials" } else { "" };
         let socket = self.server.socket();
-        let mut text = String::from("\neverything keeps running until Ctrl-C; in another terminal:\n");
-        text.push_str(&format!("  nsenter --target {}{user} --net\n", std::process::id()));
-        text.push_str("    then e.g.  ip link set cable0 down; ip link set Ethernet0 mtu 1500\n");
-        text.push_str(&format!("  redis-cli -s {} -n 6 hgetall 'PORT_TABLE|Ethernet0'\n", socket.display()));
-        for (key, value) in &self.environment {
-            text.push_str(&format!("  export {key}={}\n", value.display()));
-        }
-        text.push_str(&format!("  logs: {}\n", self.dir.path().display()));
+        let mut lines = vec![
+            "\neverything keeps running until Ctrl-C; in another terminal:".to_owned(),
+            format!("  nsenter --target {}{user} --net", std::process::id()),
+            "    then e.g.  ip link set cable0 down; ip link set Ethernet0 mtu 1500".to_owned(),
+            format!("  redis-cli -s {} -n 6 hgetall 'PORT_TABLE|Ethernet0'", socket.display()),
+        ];
+        lines.extend(self.environment.iter().map(|(key, value)| format!("  export {key}={}", value.display())));
+        lines.push(format!("  logs: {}", self.dir.path().display()));
         if let Some(daemon) = &self.daemon {
-            text.push_str(&format!("  the daemon: {} as process {}\n", self.binary.display(), daemon.pid()));
+            lines.push(format!("  the daemon: {} as process {}", self.binary.display(), daemon.pid()));
         }
-        self.screen.say(&text);
+        Screen::say(&lines.join("\n"));
     }
 
     /// Keeps everything running until the daemon ends; cancelled by Ctrl-C.
@@ -238,7 +251,7 @@ impl Stage {
         let well = self.screen.summary(&lines);
         if self.failed {
             let kept = self.dir.keep();
-            self.screen.say(&format!("logs of daemon and switch: {}", kept.display()));
+            Screen::say(&format!("logs of daemon and switch: {}", kept.display()));
         }
         well
     }
