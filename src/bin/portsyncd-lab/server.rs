@@ -15,7 +15,7 @@ pub struct ServerArgs {
     /// The Redis server as a URL: <unix:///path>, redis://[user:password@]host:port
     #[arg(long, value_name = "URL")]
     redis_url: Option<String>,
-    /// SONiC's database_config.json: numbers, separators and instances
+    /// `database_config.json` of the switch: numbers, separators and instances
     #[arg(long, value_name = "FILE")]
     database_config: Option<PathBuf>,
 }

@@ -36,9 +36,10 @@ impl Row {
             self.admin = status == "up";
         }
         if let Some(mtu) = entry.get("mtu") {
-            match mtu.parse() {
-                Ok(mtu) => self.mtu = mtu,
-                Err(_) => warn!(port = name, mtu, "not an MTU, ignored"),
+            if let Ok(mtu) = mtu.parse() {
+                self.mtu = mtu;
+            } else {
+                warn!(port = name, mtu, "not an MTU, ignored");
             }
         }
         self.lanes |= entry.get("lanes").is_some_and(|lanes| !lanes.is_empty());
