@@ -91,7 +91,11 @@ pub fn seed(
     let mut write = redis::pipe();
     write.atomic();
     let mut written = 0;
-    for (row, _) in rows.iter().zip(there).filter(|(_, there)| overwrite || !there) {
+    for (row, _) in rows
+        .iter()
+        .zip(there)
+        .filter(|(_, there)| overwrite || !there)
+    {
         write.del(key(row)).hset_multiple(key(row), &row.fields);
         written += 1;
     }

@@ -38,14 +38,15 @@ impl ServerArgs {
         };
         let everywhere = match (&self.redis_socket, &self.redis_url) {
             (Some(path), _) => Some(ConnectionAddr::Unix(path.clone()).into_connection_info()?),
-            (None, Some(url)) => Some(
-                url.as_str()
-                    .into_connection_info()
-                    .with_context(|| format!("--redis-url {url:?}: wanted is unix:///path or redis://host:port"))?,
-            ),
+            (None, Some(url)) => Some(url.as_str().into_connection_info().with_context(|| {
+                format!("--redis-url {url:?}: wanted is unix:///path or redis://host:port")
+            })?),
             (None, None) => None,
         };
-        Ok(Server { topology, everywhere })
+        Ok(Server {
+            topology,
+            everywhere,
+        })
     }
 }
 
@@ -54,9 +55,15 @@ impl Server {
     pub fn client(&self, database: &Database) -> anyhow::Result<Client> {
         let info = match (&self.everywhere, &database.address) {
             (Some(info), _) => info.clone(),
-            (None, Address::Unix(path)) => ConnectionAddr::Unix(path.clone()).into_connection_info()?,
-            (None, Address::Tcp(host, port)) => ConnectionAddr::Tcp(host.clone(), *port).into_connection_info()?,
-            (None, Address::Tls(..)) => bail!("{}: the laboratory does not speak TLS", database.address),
+            (None, Address::Unix(path)) => {
+                ConnectionAddr::Unix(path.clone()).into_connection_info()?
+            }
+            (None, Address::Tcp(host, port)) => {
+                ConnectionAddr::Tcp(host.clone(), *port).into_connection_info()?
+            }
+            (None, Address::Tls(..)) => {
+                bail!("{}: the laboratory does not speak TLS", database.address)
+            }
         };
         let settings = info.redis_settings().clone().set_db(database.id);
         Ok(Client::open(info.set_redis_settings(settings))?)
