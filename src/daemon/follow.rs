@@ -64,7 +64,7 @@ impl Daemon {
                 Logger { level: "NOTICE".to_owned(), output: "SYSLOG".to_owned() }
             }
         };
-        self.logging.follow(logger);
+        self.logging.follow(&logger);
         Ok(())
     }
 
@@ -72,7 +72,7 @@ impl Daemon {
     pub(super) async fn follow_logger(&mut self) -> Result<(), Stop> {
         let session = self.session_handle()?;
         if let Some(logger) = self.ask(&session, |session| async move { session.logger().await }).await? {
-            self.logging.follow(logger);
+            self.logging.follow(&logger);
         }
         Ok(())
     }

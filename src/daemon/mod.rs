@@ -135,6 +135,8 @@ impl Daemon {
     pub async fn run(mut self) -> anyhow::Result<bool> {
         loop {
             let stop = match self.ending {
+                // Looked at first: an attempt that fails at once would always be earlier than any timeout.
+                Some(deadline) if deadline <= Instant::now() => Stop::Signal,
                 Some(deadline) => tokio::time::timeout_at(deadline, self.session()).await.unwrap_or(Stop::Signal),
                 None => self.session().await,
             };
@@ -248,7 +250,9 @@ impl Daemon {
         let pause = self.outage.attempt_failed(error);
         self.supervisor.still_starting(Duration::from_secs(60));
         self.supervisor.status(format!("waiting for Redis, {} rows pending", self.core.pending.len()));
-        match self.during(tokio::time::sleep(pause)).await {
+        let until = Instant::now() + pause;
+        let until = self.ending.map_or(until, |deadline| deadline.min(until));
+        match self.during(tokio::time::sleep_until(until)).await {
             // Nothing but a signal or the kernel can stop a pause; both come back at the next turn.
             Ok(()) => {}
             Err(stop) => self.signals.keep(matches!(stop, Stop::Signal)),

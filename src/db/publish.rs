@@ -120,7 +120,7 @@ pub async fn write_rows(state: &Connection, batch: &[(RowKey, Write)]) -> Result
             Write::Set(row) | Write::Replace(row) => {
                 let mut fields = table::fields(key.table).iter();
                 let command = pipeline.cmd("HSET").arg(&name);
-                table::values(row, |value| {
+                table::values(*row, |value| {
                     command.arg(fields.next()).arg(value);
                 });
             }

@@ -39,15 +39,15 @@ pub fn join(table: &str, separator: &str, key: &[u8]) -> Vec<u8> {
 }
 
 /// Calls `each` with the value of every one of our fields, in their order.
-pub fn values(row: &Row, mut each: impl FnMut(&[u8])) {
+pub fn values(row: Row, mut each: impl FnMut(&[u8])) {
     match row {
         Row::Port { admin_up, oper_up, mtu } => {
             each(b"ok");
-            each(up_down(*oper_up));
-            each(up_down(*admin_up));
-            each(itoa::Buffer::new().format(*mtu).as_bytes());
+            each(up_down(oper_up));
+            each(up_down(admin_up));
+            each(itoa::Buffer::new().format(mtu).as_bytes());
         }
-        Row::Management { oper_up } => each(up_down(*oper_up)),
+        Row::Management { oper_up } => each(up_down(oper_up)),
     }
 }
 
@@ -63,7 +63,7 @@ pub fn parse(table: Table, found: &[Option<Vec<u8>>]) -> Option<Row> {
         },
     };
     let (mut at, mut same) = (0, true);
-    values(&row, |value| {
+    values(row, |value| {
         same &= field(at) == Some(value);
         at += 1;
     });
@@ -91,7 +91,7 @@ fn is_up(value: &[u8]) -> Option<bool> {
 mod tests {
     use super::*;
 
-    fn written(row: &Row) -> Vec<Option<Vec<u8>>> {
+    fn written(row: Row) -> Vec<Option<Vec<u8>>> {
         let mut out = Vec::new();
         values(row, |value| out.push(Some(value.to_vec())));
         out
@@ -102,11 +102,11 @@ mod tests {
         for bits in 0..4u8 {
             for mtu in [0, 68, 1500, 9100, u32::MAX] {
                 let row = Row::Port { admin_up: bits & 1 != 0, oper_up: bits & 2 != 0, mtu };
-                assert_eq!(parse(Table::Port, &written(&row)), Some(row));
+                assert_eq!(parse(Table::Port, &written(row)), Some(row));
             }
         }
         let row = Row::Management { oper_up: true };
-        assert_eq!(parse(Table::Management, &written(&row)), Some(row));
+        assert_eq!(parse(Table::Management, &written(row)), Some(row));
     }
 
     #[test]

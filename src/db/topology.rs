@@ -124,7 +124,8 @@ struct Global {
 
 #[derive(Deserialize)]
 struct Include {
-    include: PathBuf,
+    #[serde(rename = "include")]
+    path: PathBuf,
     #[serde(default)]
     namespace: String,
     #[serde(default)]
@@ -172,7 +173,7 @@ impl Topology {
                     problem: format!("no namespace {namespace:?}; there are {known:?}"),
                 }
             })?;
-        Self::read(&global_path.with_file_name("").join(&include.include))
+        Self::read(&global_path.with_file_name("").join(&include.path))
     }
 
     /// The same databases on another server.

@@ -50,9 +50,9 @@ impl Logging {
     }
 
     /// Follows CONFIG_DB's row. What the operator configured holds until that row changes at run time.
-    pub fn follow(&mut self, logger: Logger) {
+    pub fn follow(&mut self, logger: &Logger) {
         let before = self.followed.replace(logger.clone());
-        if before.as_ref() == Some(&logger) {
+        if before.as_ref() == Some(logger) {
             return;
         }
         let at_run_time = before.is_some();

@@ -68,7 +68,7 @@ fn number(text: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// Flag, restore_count, DPU, `PortInitDone`, ports in the kernel: each combination, against the rules spelled out.
+    /// Flag, `restore_count`, DPU, `PortInitDone`, ports in the kernel: each combination, against the rules spelled out.
     #[test]
     fn every_combination_of_facts() {
         for bits in 0..16u8 {
@@ -86,7 +86,7 @@ mod tests {
                     (true, Some("7")) => (Kind::Warm, 8),
                     (true, Some("4294967295")) => (Kind::Warm, 4_294_967_296),
                     (true, _) => (cold, 0),
-                    (false, _) if bits & 12 == 12 => (Kind::Live, 0),
+                    (false, _) if bits & 0b1100 == 0b1100 => (Kind::Live, 0),
                     (false, _) => (cold, 0),
                 };
                 let got = decide(&facts);
