@@ -1,7 +1,9 @@
 //! portsyncd: the kernel's links in, rows of `SONiC`'s Redis databases out.
 //!
-//! The way of the data is one direction: [`link`] reads the kernel, [`sync`] decides, [`db`] writes. [`app`] is the only
-//! place that knows every part. [`lab`] holds what the laboratory and the tests share: a throwaway Redis, network
-//! namespaces and fake ports; the daemon does not use it.
+//! The way of the data is one direction: [`link`] reads the kernel, [`sync`] decides, [`db`] writes. [`lab`] holds what the
+//! laboratory and the tests share: a throwaway Redis, network namespaces and fake ports; the daemon does not use it.
 
+pub mod db;
 pub mod lab;
+pub mod link;
+pub mod sync;

@@ -1,1 +1,82 @@
 //! What the laboratory and the tests share: a throwaway Redis, private network namespaces, fake ports on veth pairs.
+//!
+//! Nothing here is a mock: [`redis_server`] runs the real redis-server, [`netns`] and [`links`] use the real kernel,
+//! [`consumer`] and [`producer`] speak the protocol of `SONiC`'s `ConsumerStateTable` and `ProducerStateTable`. The daemon
+//! uses none of it.
+
+use std::io;
+use std::time::Duration;
+
+pub mod consumer;
+pub mod links;
+pub mod netns;
+pub mod ports;
+pub mod producer;
+pub mod redis_server;
+pub mod wait;
+
+/// What can go wrong in the laboratory; every message says what was being done and, where possible, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No network namespace could be made.
+    #[error("cannot create a network namespace: {reason}; {hint}")]
+    Namespace {
+        /// The kernel's answer.
+        reason: String,
+        /// What would help.
+        hint: &'static str,
+    },
+    /// A program could not be started.
+    #[error("cannot start {program}: {source}{hint}")]
+    Spawn {
+        /// The program as it was called.
+        program: String,
+        /// The system's answer.
+        source: io::Error,
+        /// The package that has it, if it is missing.
+        hint: &'static str,
+    },
+    /// The Redis server ended, or never became ready.
+    #[error("redis-server did not become ready: {reason}; its log ends with: {log}")]
+    RedisNotReady {
+        /// What was seen.
+        reason: String,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// A condition did not come true in time.
+    #[error("waited {limit:?} in vain for {what}")]
+    Timeout {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        limit: Duration,
+    },
+    /// The kernel refused a request about a link.
+    #[error("cannot {operation}: {source}")]
+    Link {
+        /// What was asked for.
+        operation: String,
+        /// The kernel's answer.
+        source: rtnetlink::Error,
+    },
+    /// A Redis command failed.
+    #[error("redis: {0}")]
+    Redis(#[from] redis::RedisError),
+    /// A file, process or socket failed.
+    #[error("cannot {operation}: {source}")]
+    Io {
+        /// What was being done.
+        operation: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// An [`Error::Io`] made from whatever the system answered.
+    pub(crate) fn io(operation: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let operation = operation.into();
+        move |source| Self::Io { operation, source }
+    }
+}

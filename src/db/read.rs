@@ -1,0 +1,248 @@
+//! What is read: the facts of a start, ports of CONFIG_DB, rows of APPL_DB and STATE_DB.
+
+use std::collections::{BTreeSet, HashSet};
+
+use redis::{FromRedisValue, Pipeline, RedisError, RedisResult, Value, from_redis_value, pipe};
+
+use super::error::{StoreError, Trouble};
+use super::pending::Found;
+use super::store::{Connection, Session};
+use super::table::{self, CONFIG_PORT, DAEMON, PORT_CONFIG_DONE, PORT_INIT_DONE, PORT_TABLE};
+use crate::link::LinkName;
+use crate::sync::port_sync::{RowKey, Table};
+
+/// A port of CONFIG_DB: its name and its fields, byte by byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortConfig {
+    /// The name.
+    pub name: Vec<u8>,
+    /// Field and value, in Redis' order; a field's name ends before the first `@`.
+    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// CONFIG_DB's table of ports.
+#[derive(Debug, Default)]
+pub struct ConfigPorts {
+    /// The ports.
+    pub ports: Vec<PortConfig>,
+    /// Keys that are no ports, with the reason.
+    pub refused: Vec<(Vec<u8>, &'static str)>,
+}
+
+/// What stands in the databases when the daemon starts.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// The warm restart flag is set.
+    pub warm_flag: bool,
+    /// `restore_count`, as it stands there.
+    pub restore_count: Option<Vec<u8>>,
+    /// `switch_type` is `dpu`.
+    pub dpu: bool,
+}
+
+/// CONFIG_DB `LOGGER|portsyncd`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Logger {
+    /// `LOGLEVEL`.
+    pub level: String,
+    /// `LOGOUTPUT`.
+    pub output: String,
+}
+
+/// Which ends of a start stand in APPL_DB, consumed or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// `PortConfigDone`.
+    pub config_done: bool,
+    /// `PortInitDone`.
+    pub init_done: bool,
+}
+
+/// STATE_DB's rows of ports.
+#[derive(Debug, Default)]
+pub struct StateRows {
+    /// What stands there for each row that was asked for.
+    pub found: Vec<(RowKey, Found)>,
+    /// Rows with fields of ours that nobody asked for.
+    pub others: Vec<RowKey>,
+    /// Rows whose key is no hash.
+    pub broken: Vec<RowKey>,
+}
+
+impl Session {
+    /// Reads what decides on the kind of start.
+    pub async fn standing(&self) -> Result<Standing, StoreError> {
+        let operation = "cannot read the warm restart state from STATE_DB";
+        let key = |table, name: &str| table::join(table, &self.state.separator, name.as_bytes());
+        let mut pipeline = pipe();
+        pipeline.cmd("HGET").arg(key("WARM_RESTART_ENABLE_TABLE", "system")).arg("enable");
+        pipeline.cmd("HGET").arg(key("WARM_RESTART_ENABLE_TABLE", "swss")).arg("enable");
+        pipeline.cmd("HGET").arg(key("WARM_RESTART_TABLE", DAEMON)).arg("restore_count");
+        let answers: [Option<Vec<u8>>; 3] = take(self.state.pipeline(&mut pipeline, operation).await?, operation)?;
+        let [system, swss, restore_count] = answers;
+
+        let operation = "cannot read DEVICE_METADATA from CONFIG_DB";
+        let mut pipeline = pipe();
+        let metadata = table::join("DEVICE_METADATA", &self.config.separator, b"localhost");
+        pipeline.cmd("HGET").arg(metadata).arg("switch_type");
+        let [switch_type]: [Option<Vec<u8>>; 1] = take(self.config.pipeline(&mut pipeline, operation).await?, operation)?;
+
+        let is = |value: &Option<Vec<u8>>, want: &[u8]| value.as_deref() == Some(want);
+        let warm_flag = is(&system, b"true") || is(&swss, b"true");
+        Ok(Standing { warm_flag, restore_count, dpu: is(&switch_type, b"dpu") })
+    }
+
+    /// Reads which ends of a start stand in APPL_DB.
+    pub async fn marks(&self) -> Result<Marks, StoreError> {
+        let operation = "cannot read PORT_TABLE from APPL_DB";
+        let mut pipeline = pipe();
+        for name in [PORT_CONFIG_DONE, PORT_INIT_DONE] {
+            for table in [PORT_TABLE.to_owned(), format!("_{PORT_TABLE}")] {
+                pipeline.cmd("EXISTS").arg(table::join(&table, &self.appl.separator, name.as_bytes()));
+            }
+        }
+        let found: [bool; 4] = take(self.appl.pipeline(&mut pipeline, operation).await?, operation)?;
+        Ok(Marks { config_done: found[0] || found[1], init_done: found[2] || found[3] })
+    }
+
+    /// Reads the daemon's row of `LOGGER`; `None` if there is none.
+    pub async fn logger(&self) -> Result<Option<Logger>, StoreError> {
+        let operation = "cannot read LOGGER from CONFIG_DB";
+        let mut pipeline = pipe();
+        let key = table::join("LOGGER", &self.config.separator, DAEMON.as_bytes());
+        pipeline.cmd("HMGET").arg(key).arg("LOGLEVEL").arg("LOGOUTPUT");
+        let [fields]: [Vec<Option<Vec<u8>>>; 1] = take(self.config.pipeline(&mut pipeline, operation).await?, operation)?;
+        let text = |at: usize| {
+            fields.get(at).and_then(Option::as_deref).map(|value| String::from_utf8_lossy(value).into_owned())
+        };
+        Ok(match (text(0), text(1)) {
+            (None, None) => None,
+            (level, output) => Some(Logger { level: level.unwrap_or_default(), output: output.unwrap_or_default() }),
+        })
+    }
+
+    /// Reads all ports of CONFIG_DB.
+    pub async fn config_ports(&self) -> Result<ConfigPorts, StoreError> {
+        let operation = "cannot read PORT from CONFIG_DB";
+        let prefix = table::join(CONFIG_PORT, &self.config.separator, b"");
+        let keys = self.config.keys(&prefix, operation).await?;
+        let names = keys.iter().map(|key| key[prefix.len()..].to_vec()).collect();
+        self.config_rows(names).await
+    }
+
+    /// Reads these ports of CONFIG_DB; those that are not there are left out.
+    pub async fn config_rows(&self, names: Vec<Vec<u8>>) -> Result<ConfigPorts, StoreError> {
+        let operation = "cannot read PORT from CONFIG_DB";
+        let separator = self.config.separator.as_bytes();
+        let mut result = ConfigPorts::default();
+        let mut wanted = Vec::new();
+        for name in names {
+            if name.is_empty() {
+                result.refused.push((name, "the port has no name"));
+            } else if name.contains(&0) {
+                result.refused.push((name, "a NUL byte in the name"));
+            } else if !separator.is_empty() && name.windows(separator.len()).any(|part| part == separator) {
+                result.refused.push((name, "a further separator in the name"));
+            } else {
+                wanted.push(name);
+            }
+        }
+        let mut pipeline = Pipeline::with_capacity(wanted.len());
+        for name in &wanted {
+            pipeline.cmd("HGETALL").arg(table::join(CONFIG_PORT, &self.config.separator, name));
+        }
+        let answers = self.config.pipeline(&mut pipeline, operation).await?;
+        for (name, answer) in wanted.into_iter().zip(answers) {
+            match answer.and_then(|value| Ok(from_redis_value::<Vec<(Vec<u8>, Vec<u8>)>>(value)?)) {
+                Ok(fields) if fields.is_empty() => {}
+                Ok(fields) => {
+                    let cut = |field: Vec<u8>| field.split(|byte| *byte == b'@').next().unwrap_or_default().to_vec();
+                    let fields = fields.into_iter().map(|(field, value)| (cut(field), value)).collect();
+                    result.ports.push(PortConfig { name, fields });
+                }
+                Err(error) if Trouble::of(&error) == Trouble::WrongType => result.refused.push((name, "the key is no hash")),
+                Err(source) => return Err(StoreError { operation, source }),
+            }
+        }
+        Ok(result)
+    }
+
+    /// Which of these ports have `admin_status` in their APPL_DB row.
+    pub async fn with_admin_status(&self, names: &[Vec<u8>]) -> Result<Vec<bool>, StoreError> {
+        let mut pipeline = Pipeline::with_capacity(names.len());
+        for name in names {
+            pipeline.cmd("HEXISTS").arg(table::join(PORT_TABLE, &self.appl.separator, name)).arg("admin_status");
+        }
+        lenient(self.appl.pipeline(&mut pipeline, "cannot read PORT_TABLE from APPL_DB").await?)
+    }
+
+    /// Which of these ports have a row in APPL_DB.
+    pub async fn published(&self, names: &[LinkName]) -> Result<Vec<bool>, StoreError> {
+        let mut pipeline = Pipeline::with_capacity(names.len());
+        for name in names {
+            pipeline.cmd("EXISTS").arg(table::join(PORT_TABLE, &self.appl.separator, name.as_bytes()));
+        }
+        lenient(self.appl.pipeline(&mut pipeline, "cannot read PORT_TABLE from APPL_DB").await?)
+    }
+}
+
+/// Reads these rows of STATE_DB, and which other rows of `PORT_TABLE` have fields of ours.
+pub async fn state_rows(state: &Connection, wanted: &HashSet<RowKey>) -> Result<StateRows, StoreError> {
+    let operation = "cannot read PORT_TABLE from STATE_DB";
+    let prefix = table::join(PORT_TABLE, &state.separator, b"");
+    let scanned = state.keys(&prefix, operation).await?;
+    let key = |name| RowKey { table: Table::Port, name };
+    let there = scanned.iter().filter_map(|found| table::link_name(found, &prefix)).map(key);
+    let rows: BTreeSet<RowKey> = wanted.iter().copied().chain(there).collect();
+    let mut pipeline = Pipeline::with_capacity(rows.len());
+    for row in &rows {
+        pipeline.cmd("HMGET").arg(table::redis_key(*row, &state.separator)).arg(table::fields(row.table));
+    }
+    let answers = state.pipeline(&mut pipeline, operation).await?;
+    let mut result = StateRows::default();
+    for (row, answer) in rows.into_iter().zip(answers) {
+        let fields = match answer.and_then(|value| Ok(from_redis_value::<Vec<Option<Vec<u8>>>>(value)?)) {
+            Ok(fields) => fields,
+            Err(error) if Trouble::of(&error) == Trouble::WrongType => {
+                result.broken.push(row);
+                continue;
+            }
+            Err(source) => return Err(StoreError { operation, source }),
+        };
+        if wanted.contains(&row) {
+            result.found.push((row, table::parse(row.table, &fields).map_or(Found::Other, Found::Row)));
+        } else if fields.iter().any(Option::is_some) {
+            result.others.push(row);
+        }
+    }
+    Ok(result)
+}
+
+/// Converts a known number of answers.
+fn take<T: FromRedisValue, const N: usize>(
+    answers: Vec<RedisResult<Value>>,
+    operation: &'static str,
+) -> Result<[T; N], StoreError> {
+    let values: Vec<T> = answers
+        .into_iter()
+        .map(|answer| answer.and_then(|value| Ok(from_redis_value(value)?)))
+        .collect::<Result<_, RedisError>>()
+        .map_err(StoreError::doing(operation))?;
+    let count = values.len();
+    values.try_into().map_err(|_| StoreError {
+        operation,
+        source: RedisError::from(std::io::Error::other(format!("{count} answers for {N} questions"))),
+    })
+}
+
+/// Yes or no for each; a key of another type counts as no.
+fn lenient(answers: Vec<RedisResult<Value>>) -> Result<Vec<bool>, StoreError> {
+    let operation = "cannot read PORT_TABLE from APPL_DB";
+    answers
+        .into_iter()
+        .map(|answer| match answer.and_then(|value| Ok(from_redis_value(value)?)) {
+            Err(error) if Trouble::of(&error) == Trouble::WrongType => Ok(false),
+            answer => answer.map_err(StoreError::doing(operation)),
+        })
+        .collect()
+}

@@ -1,0 +1,151 @@
+//! Rows of `CONFIG_DB`'s `PORT` table as switches have them, for any number of ports.
+//!
+//! The schemes follow hardware: 32 ports of 4 lanes at 100G (`Ethernet0`, `Ethernet4`, …), 64 of 8 lanes at 400G
+//! (`Ethernet0`, `Ethernet8`, …), 128 of 4 lanes at 400G, 256 of 2 lanes at 200G, more of one lane at 100G. Beyond 512, which
+//! is the most that hardware has, the last scheme goes on.
+
+use redis::Commands;
+
+use super::Error;
+
+/// One row of `CONFIG_DB`'s `PORT` table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The port, such as `Ethernet4`.
+    pub name: String,
+    /// Fields and values, in the order in which they are written.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Row {
+    /// The value of `field`, if the row has it.
+    pub fn get(&self, field: &str) -> Option<&str> {
+        let (_, value) = self.fields.iter().find(|(name, _)| name == field)?;
+        Some(value)
+    }
+}
+
+/// Lanes of a port and its speed in Mb/s, on a switch with so many ports.
+fn scheme(count: usize) -> (usize, u32) {
+    match count {
+        0..=32 => (4, 100_000),
+        33..=64 => (8, 400_000),
+        65..=128 => (4, 400_000),
+        129..=256 => (2, 200_000),
+        _ => (1, 100_000),
+    }
+}
+
+/// The rows of a switch with `count` ports.
+pub fn rows(count: usize) -> Vec<Row> {
+    let (width, speed) = scheme(count);
+    (0..count).map(|n| row(n, width, speed)).collect()
+}
+
+fn row(n: usize, width: usize, speed: u32) -> Row {
+    let first = n * width;
+    let lanes: Vec<String> = (first + 1..=first + width)
+        .map(|lane| lane.to_string())
+        .collect();
+    let fields = [
+        ("admin_status", "up".to_owned()),
+        ("alias", format!("etp{}", n + 1)),
+        (
+            "description",
+            format!("rack{}:server{}", n / 16 + 1, n % 16 + 1),
+        ),
+        ("fec", "rs".to_owned()),
+        ("index", (n + 1).to_string()),
+        ("lanes", lanes.join(",")),
+        ("mtu", "9100".to_owned()),
+        ("speed", speed.to_string()),
+    ];
+    Row {
+        name: format!("Ethernet{first}"),
+        fields: fields
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+    }
+}
+
+/// Name of the far end of a port's veth pair, at most 15 bytes: `cable4` for `Ethernet4`.
+pub fn cable(port: &str) -> String {
+    let rest = port.strip_prefix("Ethernet").unwrap_or(port);
+    let skip = rest.len().saturating_sub(10);
+    format!("cable{}", rest.get(skip..).unwrap_or("0"))
+}
+
+/// Writes `rows` to `CONFIG_DB` (`PORT|<name>` with this separator); returns how many were written. Rows that are there stay
+/// as they are unless `overwrite`, which replaces them.
+pub fn seed(
+    config_db: &mut redis::Connection,
+    separator: &str,
+    rows: &[Row],
+    overwrite: bool,
+) -> Result<usize, Error> {
+    let mut written = 0;
+    for row in rows {
+        let key = format!("PORT{separator}{}", row.name);
+        if overwrite {
+            let () = config_db.del(&key)?;
+        } else if config_db.exists(&key)? {
+            continue;
+        }
+        let () = config_db.hset_multiple(&key, &row.fields)?;
+        written += 1;
+    }
+    Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::redis_server::{CONFIG_DB, RedisServer};
+    use super::*;
+
+    #[test]
+    fn names_and_lanes_follow_the_hardware() {
+        let few = rows(32);
+        assert_eq!(few[1].name, "Ethernet4");
+        assert_eq!(few[1].get("lanes"), Some("5,6,7,8"));
+        assert_eq!(few[31].name, "Ethernet124");
+        assert_eq!(rows(64)[1].name, "Ethernet8");
+        assert_eq!(rows(128)[127].name, "Ethernet508");
+        assert_eq!(rows(512)[511].name, "Ethernet511");
+    }
+
+    #[test]
+    fn any_number_gives_distinct_names_lanes_and_interface_names_that_fit() {
+        for count in [1, 8, 33, 200, 4096] {
+            let all = rows(count);
+            let names: HashSet<_> = all.iter().map(|row| &row.name).collect();
+            let cables: HashSet<_> = all.iter().map(|row| cable(&row.name)).collect();
+            let lanes: Vec<_> = all
+                .iter()
+                .flat_map(|row| row.get("lanes").unwrap().split(','))
+                .collect();
+            assert_eq!((names.len(), cables.len()), (count, count));
+            assert_eq!(lanes.iter().collect::<HashSet<_>>().len(), lanes.len());
+            assert!(
+                all.iter()
+                    .all(|row| row.name.len() <= 15 && cable(&row.name).len() <= 15)
+            );
+        }
+        assert_eq!(cable("PortChannel0001").len(), 15);
+    }
+
+    #[test]
+    fn seeding_leaves_existing_rows_unless_told_otherwise() {
+        let server = RedisServer::start().unwrap();
+        let mut db = server.client(CONFIG_DB).unwrap();
+        let () = db.hset("PORT|Ethernet0", "mtu", "1500").unwrap();
+        assert_eq!(seed(&mut db, "|", &rows(4), false).unwrap(), 3);
+        let mtu: String = db.hget("PORT|Ethernet0", "mtu").unwrap();
+        assert_eq!(mtu, "1500");
+        assert_eq!(seed(&mut db, "|", &rows(4), true).unwrap(), 4);
+        let mtu: String = db.hget("PORT|Ethernet0", "mtu").unwrap();
+        assert_eq!(mtu, "9100");
+    }
+}

@@ -1,0 +1,103 @@
+//! All links of the namespace at one moment.
+//!
+//! A dump has a socket of its own, so that its answer never mixes with the messages of the group. The kernel sends it in
+//! parts and marks a part with `NLM_F_DUMP_INTR` when links came or went in between; such a dump may lack links and is
+//! asked for again, a bounded number of times.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::debug;
+
+use super::event::{Link, LinkEvent};
+use super::parse::{Message, Messages};
+use super::socket::{Received, Socket, SocketError};
+
+/// How often an interrupted dump is repeated before it is handed on as it is.
+const ATTEMPTS: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const BUFFER: usize = 64 * 1024;
+/// Enough for the parts of a dump that the kernel has ready; it waits for us before it makes more.
+const RECEIVE_BUFFER: usize = 1024 * 1024;
+
+/// The kernel's links at one moment.
+#[derive(Debug, Default)]
+pub struct Dump {
+    /// Each link once, in the kernel's order.
+    pub links: Vec<Link>,
+    /// Whether no link can be missing. A dump that was interrupted at each attempt proves no absence.
+    pub complete: bool,
+    /// How often it was asked for again.
+    pub retries: u32,
+}
+
+/// Asks the kernel for all links.
+pub async fn dump() -> Result<Dump, SocketError> {
+    let mut result = Dump::default();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        result.links.clear();
+        result.complete = attempt(&mut result.links).await?;
+        if result.complete || result.retries + 1 == ATTEMPTS {
+            return Ok(result);
+        }
+        result.retries += 1;
+        debug!(retry = result.retries, "links changed during the dump, asking again");
+        sleep(pause).await;
+        pause *= 2;
+    }
+}
+
+/// One dump; says whether it was complete.
+async fn attempt(links: &mut Vec<Link>) -> Result<bool, SocketError> {
+    let socket = Socket::open(0)?;
+    socket.set_receive_buffer(RECEIVE_BUFFER);
+    socket.send(&request())?;
+    let mut buffer = vec![0; BUFFER];
+    let mut complete = true;
+    loop {
+        match socket.receive(&mut buffer)? {
+            Received::Empty => socket.readable().await?,
+            Received::Foreign(_) => {}
+            Received::Lost => return Ok(false),
+            Received::Datagram(length) => {
+                let mut messages = Messages::new(&buffer[..length]);
+                for message in messages.by_ref() {
+                    match message {
+                        Ok(Message::Link(LinkEvent::New(link))) => links.push(link),
+                        Ok(Message::Done) => return Ok(complete && !messages.interrupted()),
+                        Ok(Message::Error(errno)) => {
+                            return Err(SocketError::Refused(io::Error::from_raw_os_error(-errno)));
+                        }
+                        Ok(_) => {}
+                        Err(error) => {
+                            debug!(error = %error, "message of a dump not understood");
+                            complete = false;
+                        }
+                    }
+                }
+                complete &= !messages.interrupted();
+            }
+        }
+    }
+}
+
+/// `RTM_GETLINK` for all links, without the statistics that would triple its size.
+fn request() -> Vec<u8> {
+    const RTM_GETLINK: u16 = 18;
+    const NLM_F_REQUEST_DUMP: u16 = 0x301;
+    const IFLA_EXT_MASK: u16 = 29;
+    const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+    let mut request = Vec::with_capacity(40);
+    request.extend(40u32.to_ne_bytes());
+    request.extend(RTM_GETLINK.to_ne_bytes());
+    request.extend(NLM_F_REQUEST_DUMP.to_ne_bytes());
+    request.extend(1u32.to_ne_bytes()); // sequence number: the socket lives for one request
+    request.extend([0; 4]); // port id: filled in by the kernel
+    request.extend([0; 16]); // struct ifinfomsg: any family, any link
+    request.extend(8u16.to_ne_bytes());
+    request.extend(IFLA_EXT_MASK.to_ne_bytes());
+    request.extend(RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
+    request
+}

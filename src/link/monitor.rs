@@ -1,0 +1,86 @@
+//! The kernel's link messages as they come.
+//!
+//! In: the multicast group `RTNLGRP_LINK`. Out: [`LinkEvent`]s in order, and what was lost. The socket is read in batches
+//! into one buffer that is used again; nothing is allocated for an event.
+
+use tracing::warn;
+
+use super::event::LinkEvent;
+use super::parse::{Message, Messages};
+use super::socket::{Received, Socket, SocketError};
+
+/// `RTMGRP_LINK`, the bit of group `RTNLGRP_LINK`.
+const LINK_GROUP: u32 = 1;
+/// The kernel's own limit for a netlink datagram to user space is 32 KiB.
+const BUFFER: usize = 64 * 1024;
+/// Datagrams read before the loop looks at its other work again.
+const BATCH: usize = 256;
+
+/// What one batch brought besides its events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Events handed on.
+    pub events: usize,
+    /// Messages were lost: only a dump tells what is true now.
+    pub lost: bool,
+    /// There may be more to read at once.
+    pub more: bool,
+}
+
+/// A subscription to the kernel's link messages.
+#[derive(Debug)]
+pub struct Monitor {
+    socket: Socket,
+    buffer: Box<[u8]>,
+    granted: usize,
+}
+
+impl Monitor {
+    /// Subscribes, with a receive buffer of `receive_buffer` bytes or what the kernel grants of them.
+    pub fn open(receive_buffer: usize) -> Result<Self, SocketError> {
+        let socket = Socket::open(LINK_GROUP)?;
+        let granted = socket.set_receive_buffer(receive_buffer);
+        Ok(Self { socket, buffer: vec![0; BUFFER].into_boxed_slice(), granted })
+    }
+
+    /// The size of the receive buffer that the kernel granted, in bytes.
+    pub fn granted(&self) -> usize {
+        self.granted
+    }
+
+    /// Waits until there is something to read. Cancel safe.
+    pub async fn readable(&self) -> Result<(), SocketError> {
+        self.socket.readable().await
+    }
+
+    /// Reads what is there, up to a batch, and hands each event on in the kernel's order.
+    pub fn read(&mut self, mut each: impl FnMut(LinkEvent)) -> Result<Batch, SocketError> {
+        let mut batch = Batch { more: true, ..Batch::default() };
+        for _ in 0..BATCH {
+            match self.socket.receive(&mut self.buffer)? {
+                Received::Datagram(length) => {
+                    for message in Messages::new(&self.buffer[..length]) {
+                        match message {
+                            Ok(Message::Link(event)) => {
+                                batch.events += 1;
+                                each(event);
+                            }
+                            Ok(_) => {}
+                            Err(error) => {
+                                warn!(error = %error, "link message not understood, asking the kernel for all links");
+                                batch.lost = true;
+                            }
+                        }
+                    }
+                }
+                Received::Foreign(port) => warn!(port, "netlink message refused, it does not come from the kernel"),
+                Received::Lost => batch.lost = true,
+                Received::Empty => {
+                    batch.more = false;
+                    break;
+                }
+            }
+        }
+        Ok(batch)
+    }
+}
