@@ -1,2 +1,122 @@
-//! The command line.
-fn main() {}
+//! The command line: `portsyncd` (the daemon) and `portsyncd check-config`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand, ValueEnum};
+use portsyncd::config::{self, Config, ConfigError, Flags, LogLevel};
+use portsyncd::daemon::Daemon;
+use portsyncd::logging::Logging;
+
+const FAILURE: u8 = 1;
+const USAGE: u8 = 64;
+const CONFIGURATION: u8 = 78;
+
+#[derive(Parser)]
+#[command(name = "portsyncd", version, about = "Turns the kernel's link events into rows of SONiC's Redis databases")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Configuration file [default: /etc/sonic/portsyncd.toml, which may be absent]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How much is logged, whatever file and CONFIG_DB say at the start
+    #[arg(long, global = true, value_name = "LEVEL", value_enum)]
+    log_level: Option<Level>,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground; so does no command at all
+    Run,
+    /// Read everything that the daemon would read, and print what holds
+    CheckConfig,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Level {
+    Error,
+    Warn,
+    Notice,
+    Info,
+    Debug,
+}
+
+impl From<Level> for LogLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::Error,
+            Level::Warn => Self::Warn,
+            Level::Notice => Self::Notice,
+            Level::Info => Self::Info,
+            Level::Debug => Self::Debug,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nothing can be done about a closed terminal.
+            let _ = error.print();
+            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let flags = Flags { file: arguments.config, log_level: arguments.log_level.map(LogLevel::from) };
+    let config = match config::load(&flags) {
+        Ok(config) => config,
+        Err(error) => return refuse(&error),
+    };
+    let outcome = match arguments.command.unwrap_or(Command::Run) {
+        Command::CheckConfig => check_config(&config),
+        Command::Run => run(config, flags),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => FAILURE.into(),
+        Err(error) => match error.downcast_ref::<ConfigError>() {
+            Some(error) => refuse(error),
+            None => {
+                eprintln!("portsyncd: {error:#}");
+                FAILURE.into()
+            }
+        },
+    }
+}
+
+fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
+    // One provider of cryptography is compiled in; a second call would find it there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let logging = Logging::start(&config.log).context("cannot start the log")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let daemon = Daemon::new(config, Box::new(move || config::load(&flags)), logging).await?;
+        daemon.run().await
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "the command's output")]
+fn check_config(config: &Config) -> anyhow::Result<bool> {
+    let store = config.redis.store()?;
+    print!("{}", config.shown());
+    println!();
+    let password = if store.password.is_some() { "<hidden>" } else { "none" };
+    println!("# effective: user {:?}, password {password}", store.username);
+    for database in [&store.topology.appl, &store.topology.config, &store.topology.state] {
+        println!("# effective: {} is database {} with separator {:?} at {}", database.name, database.id, database.separator, database.address);
+    }
+    Ok(true)
+}
+
+fn refuse(error: &ConfigError) -> ExitCode {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        message.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    eprintln!("portsyncd: {message}");
+    CONFIGURATION.into()
+}

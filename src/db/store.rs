@@ -8,7 +8,7 @@ use futures_util::stream::{BoxStream, SelectAll};
 use redis::aio::{MultiplexedConnection, PubSubSink};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, Msg, Pipeline, RedisConnectionInfo,
-    RedisError, RedisResult, ToRedisArgs, Value,
+    RedisError, RedisResult, Value,
 };
 use tokio::time::timeout;
 
@@ -49,7 +49,7 @@ pub enum Heard {
     Gone,
 }
 
-/// All connections, as long as they last.
+/// One connection for each database, as long as they last.
 pub struct Session {
     /// APPL_DB.
     pub appl: Connection,
@@ -57,17 +57,21 @@ pub struct Session {
     pub config: Connection,
     /// STATE_DB.
     pub state: Connection,
+}
+
+/// What listens to the servers.
+pub struct Listeners {
     /// Subscribes on APPL_DB's server.
-    pub appl_listener: PubSubSink,
+    pub appl: PubSubSink,
     /// Subscribes on CONFIG_DB's server.
-    pub config_listener: PubSubSink,
+    pub config: PubSubSink,
     /// What the servers tell.
     pub heard: SelectAll<BoxStream<'static, Heard>>,
 }
 
 impl Store {
     /// Connects to all databases.
-    pub async fn connect(&self) -> Result<Session, StoreError> {
+    pub async fn connect(&self) -> Result<(Session, Listeners), StoreError> {
         let topology = &self.topology;
         let (appl_listener, appl_heard) = self.listen(&topology.appl).await?;
         let (config_listener, config_heard) = self.listen(&topology.config).await?;
@@ -79,14 +83,12 @@ impl Store {
             // Its subscriptions are none, but its end tells of the server's.
             heard.push(state_heard.map(move |heard| { let _ = &state_listener; heard }).boxed());
         }
-        Ok(Session {
+        let session = Session {
             appl: self.open(&topology.appl).await?,
             config: self.open(&topology.config).await?,
             state: self.open(&topology.state).await?,
-            appl_listener,
-            config_listener,
-            heard,
-        })
+        };
+        Ok((session, Listeners { appl: appl_listener, config: config_listener, heard }))
     }
 
     fn client(&self, database: &Database) -> Result<Client, StoreError> {
@@ -178,7 +180,7 @@ impl Connection {
 }
 
 /// Subscribes to channels, or ends it; nothing is sent for none.
-pub async fn subscribe<C: ToRedisArgs>(sink: &mut PubSubSink, channels: &[C]) -> Result<(), StoreError> {
+pub async fn subscribe(mut sink: PubSubSink, channels: Vec<Vec<u8>>) -> Result<(), StoreError> {
     if channels.is_empty() {
         return Ok(());
     }
@@ -186,11 +188,16 @@ pub async fn subscribe<C: ToRedisArgs>(sink: &mut PubSubSink, channels: &[C]) ->
 }
 
 /// See [`subscribe`].
-pub async fn unsubscribe<C: ToRedisArgs>(sink: &mut PubSubSink, channels: &[C]) -> Result<(), StoreError> {
+pub async fn unsubscribe(mut sink: PubSubSink, channels: Vec<Vec<u8>>) -> Result<(), StoreError> {
     if channels.is_empty() {
         return Ok(());
     }
     sink.unsubscribe(channels).await.map_err(StoreError::doing("cannot unsubscribe from keyspace notifications"))
+}
+
+/// Subscribes to all channels of a pattern.
+pub async fn subscribe_pattern(mut sink: PubSubSink, pattern: Vec<u8>) -> Result<(), StoreError> {
+    sink.psubscribe(pattern).await.map_err(StoreError::doing("cannot subscribe to keyspace notifications"))
 }
 
 fn escape_glob(text: &[u8]) -> Vec<u8> {

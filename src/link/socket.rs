@@ -56,6 +56,7 @@ impl Socket {
         let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)
             .map_err(|errno| SocketError::Open(errno.into()))?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups)).map_err(|errno| SocketError::Subscribe(errno.into()))?;
+        #[expect(deprecated, reason = "the other way is unsafe code; the descriptor inside is never exchanged, which is what it is about")]
         let fd = AsyncFd::with_interest(fd, Interest::READABLE).map_err(SocketError::Open)?;
         Ok(Self(fd))
     }

@@ -1,0 +1,203 @@
+//! Reading the configuration, and checking what no type can.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use redis::{ConnectionAddr, IntoConnectionInfo};
+use thiserror::Error;
+
+use super::{Config, DATABASE_CONFIG, DEFAULT_FILE, LogLevel, RedisConfig};
+use crate::db::store::Store;
+use crate::db::topology::{Address, Topology, TopologyError};
+
+const ENVIRONMENT: &str = "PORTSYNCD_";
+
+/// What the command line says.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--config`
+    pub file: Option<PathBuf>,
+    /// `--log-level`
+    pub log_level: Option<LogLevel>,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("configuration file {}: cannot be read", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Wrong syntax, an unknown key, or a value of the wrong type.
+    #[error("{0}")]
+    Format(String),
+    /// A value that makes no sense.
+    #[error("{key} = {value}: {problem}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be right.
+        problem: String,
+    },
+    /// The databases' own files.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+}
+
+/// Reads everything. A default file that is not there is fine; one that was named has to be.
+pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
+    let path = flags.file.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            // figment reads files itself, but takes one that cannot be read for one that is not there.
+            toml::from_str::<toml::Table>(&text)
+                .map_err(|error| ConfigError::Format(format!("configuration file {}: {error}", path.display())))?;
+            figment = figment.merge(Toml::file_exact(&path));
+        }
+        Err(source) if flags.file.is_none() && source.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => return Err(ConfigError::Read { path, source }),
+    }
+    figment = figment.merge(Env::prefixed(ENVIRONMENT).split("__"));
+    if let Some(level) = flags.log_level {
+        figment = figment.merge(Serialized::default("log.level", level));
+    }
+    let config: Config = figment.extract().map_err(|errors| ConfigError::Format(describe(errors)))?;
+    check(&config)?;
+    Ok(config)
+}
+
+fn describe(errors: figment::Error) -> String {
+    let one = |error: figment::Error| {
+        let source = error.metadata.as_ref().map_or_else(|| "configuration".to_owned(), |metadata| {
+            metadata.source.as_ref().map_or_else(|| metadata.name.to_string(), |source| format!("{source}"))
+        });
+        let key = error.path.join(".");
+        let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
+        format!("{source}: {key}{}", error.kind)
+    };
+    errors.into_iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+fn check(config: &Config) -> Result<(), ConfigError> {
+    let wrong = |key, value: String, problem: &str| Err(ConfigError::Value { key, value, problem: problem.to_owned() });
+    for (key, time) in [
+        ("redis.connect_timeout", config.redis.connect_timeout),
+        ("redis.response_timeout", config.redis.response_timeout),
+    ] {
+        if time.is_zero() {
+            return wrong(key, "0s".to_owned(), "has to be longer than nothing, for example \"5s\"");
+        }
+    }
+    let audit = config.netlink.audit_interval;
+    if !audit.is_zero() && audit < Duration::from_millis(100) {
+        return wrong("netlink.audit_interval", format!("{audit:?}"), "at least \"100ms\", or \"0s\" to turn the audit off");
+    }
+    if config.netlink.receive_buffer == 0 || i32::try_from(config.netlink.receive_buffer).is_err() {
+        let value = config.netlink.receive_buffer.to_string();
+        return wrong("netlink.receive_buffer", value, "bytes, from 1 to 2147483647; SONiC uses 16777216");
+    }
+    if config.ports.prefixes.is_empty() {
+        return wrong("ports.prefixes", "[]".to_owned(), "at least one, for example [\"Ethernet\"]");
+    }
+    for (key, prefixes) in [("ports.prefixes", &config.ports.prefixes), ("ports.lag_prefixes", &config.ports.lag_prefixes)] {
+        if let Some(prefix) = prefixes.iter().find(|prefix| prefix.is_empty() || prefix.len() > 15) {
+            return wrong(key, format!("{prefix:?}"), "a prefix has 1 to 15 bytes, as the names of links have");
+        }
+    }
+    if !config.redis.username.is_empty() && config.redis.password_file.as_os_str().is_empty() {
+        return wrong("redis.username", format!("{:?}", config.redis.username), "needs redis.password_file as well");
+    }
+    Ok(())
+}
+
+impl RedisConfig {
+    /// Finds the databases and reads the password.
+    pub fn store(&self) -> Result<Store, ConfigError> {
+        let mut username = self.username.clone();
+        let mut password = None;
+        let mut topology = self.topology()?;
+        if !self.url.is_empty() {
+            let (address, user, secret) = self.parse_url()?;
+            topology = topology.at(&address);
+            password = secret;
+            if username.is_empty() {
+                username = user;
+            }
+        }
+        if !self.password_file.as_os_str().is_empty() {
+            let path = &self.password_file;
+            let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Value {
+                key: "redis.password_file",
+                value: path.display().to_string(),
+                problem: format!("cannot be read: {source}"),
+            })?;
+            password = Some(text.strip_suffix('\n').unwrap_or(&text).to_owned());
+        }
+        Ok(Store {
+            topology,
+            username,
+            password,
+            connect_timeout: self.connect_timeout,
+            response_timeout: self.response_timeout,
+        })
+    }
+
+    fn topology(&self) -> Result<Topology, ConfigError> {
+        // SONiC's own libraries fall back to built-in addresses where the usual file is absent. A file somebody named,
+        // or a namespace, has to be there.
+        let usual = self.database_config == Path::new(DATABASE_CONFIG) && self.namespace.is_empty();
+        let optional = usual || (!self.url.is_empty() && self.namespace.is_empty());
+        if optional && !self.database_config.exists() {
+            return Ok(Topology::default());
+        }
+        Ok(Topology::load(&self.database_config, &self.namespace)?)
+    }
+
+    fn parse_url(&self) -> Result<(Address, String, Option<String>), ConfigError> {
+        let wrong = |problem: String| ConfigError::Value { key: "redis.url", value: self.shown_url(), problem };
+        let right = "unix:///path, redis://host:port or rediss://host:port";
+        let info = self.url.as_str().into_connection_info().map_err(|error| wrong(format!("{error}; right is {right}")))?;
+        if info.redis_settings().db() != 0 {
+            return Err(wrong("names a database; their numbers come from redis.database_config".to_owned()));
+        }
+        let address = match info.addr() {
+            ConnectionAddr::Unix(path) => Address::Unix(path.clone()),
+            ConnectionAddr::Tcp(host, port) => Address::Tcp(host.clone(), *port),
+            ConnectionAddr::TcpTls { host, port, insecure: false, .. } => Address::Tls(host.clone(), *port),
+            _ => return Err(wrong(format!("is not supported; right is {right}"))),
+        };
+        let user = info.redis_settings().username().unwrap_or_default().to_owned();
+        Ok((address, user, info.redis_settings().password().map(str::to_owned)))
+    }
+
+    /// The URL without what may be a password.
+    pub fn shown_url(&self) -> String {
+        match (self.url.find("://"), self.url.rfind('@')) {
+            (Some(scheme), Some(at)) if at > scheme => format!("{}://<hidden>{}", &self.url[..scheme], &self.url[at..]),
+            _ => self.url.clone(),
+        }
+    }
+}
+
+impl Config {
+    /// The configuration as TOML, secrets hidden.
+    pub fn shown(&self) -> String {
+        let mut shown = self.clone();
+        shown.redis.url = self.redis.shown_url();
+        toml::to_string(&shown).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
+    }
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

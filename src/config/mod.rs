@@ -1,0 +1,177 @@
+//! The configuration: defaults, then the file, then the environment, then the command line; the later wins.
+//!
+//! Each key and its default stands once, here; docs/configuration.md lists them, and a test compares the two. Unknown keys
+//! are refused. What is wrong is told with where it came from, the key, the value, and what would be right.
+
+mod load;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, Flags, load};
+
+/// The configuration file that is read when none is named.
+pub const DEFAULT_FILE: &str = "/etc/sonic/portsyncd.toml";
+/// Where `SONiC` keeps its databases' addresses.
+pub const DATABASE_CONFIG: &str = "/var/run/redis/sonic-db/database_config.json";
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The databases.
+    pub redis: RedisConfig,
+    /// The kernel.
+    pub netlink: NetlinkConfig,
+    /// Which ports.
+    pub ports: PortsConfig,
+    /// What is logged, and where.
+    pub log: LogConfig,
+    /// How the daemon ends.
+    pub shutdown: ShutdownConfig,
+}
+
+/// `[redis]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RedisConfig {
+    /// Where `SONiC`'s `database_config.json` is.
+    pub database_config: PathBuf,
+    /// One server for all databases: wins over `database_config` in everything but ids and separators.
+    pub url: String,
+    /// The namespace of a multi-ASIC switch, or a container's name, as in `database_global.json`.
+    pub namespace: String,
+    /// The user, for servers that have users.
+    pub username: String,
+    /// A file with the password; its last newline does not count.
+    pub password_file: PathBuf,
+    /// How long connecting to a server may take.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// How long a server may take to answer before its connection is given up.
+    #[serde(with = "humantime_serde")]
+    pub response_timeout: Duration,
+}
+
+/// `[netlink]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetlinkConfig {
+    /// Size of the socket's receive buffer in bytes.
+    pub receive_buffer: usize,
+    /// How often kernel and STATE_DB are compared; `0s` turns it off.
+    #[serde(with = "humantime_serde")]
+    pub audit_interval: Duration,
+}
+
+/// `[ports]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PortsConfig {
+    /// What the names of front panel ports begin with.
+    pub prefixes: Vec<String>,
+    /// What the names of link aggregation groups begin with.
+    pub lag_prefixes: Vec<String>,
+    /// Whether changes of CONFIG_DB's `PORT` at run time go on to APPL_DB (releases 202012 to 202111).
+    pub follow_config_db: bool,
+    /// Whether `MGMT_PORT_TABLE` is written for links whose names begin with `eth` (releases 202012 to 202411).
+    pub management: bool,
+}
+
+/// Where the log goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// syslog where `/dev/log` is there and standard error is no terminal, else text.
+    #[default]
+    Auto,
+    /// Readable lines on standard error.
+    Text,
+    /// One JSON object a line on standard error.
+    Json,
+    /// The system's log.
+    Syslog,
+}
+
+/// How much is logged, in `SONiC`'s words; those of other programs are taken as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What needs somebody.
+    #[serde(alias = "emerg", alias = "alert", alias = "crit", alias = "EMERG", alias = "ALERT", alias = "CRIT", alias = "ERROR")]
+    Error,
+    /// What may need somebody.
+    #[serde(alias = "warning", alias = "WARN")]
+    Warn,
+    /// What happens: starts, ends, each port's changes.
+    #[serde(alias = "NOTICE")]
+    Notice,
+    /// What the daemon does about it.
+    #[serde(alias = "INFO")]
+    Info,
+    /// Everything.
+    #[serde(alias = "trace", alias = "DEBUG")]
+    Debug,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// Where the log goes, and in which form.
+    pub format: LogFormat,
+    /// How much; if unset, what CONFIG_DB `LOGGER|portsyncd` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<LogLevel>,
+    /// How often supervisord's heartbeat is written to standard output; `0s` turns it off.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat: Duration,
+}
+
+/// `[shutdown]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShutdownConfig {
+    /// How long the daemon may go on writing what is pending once it was told to end.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self {
+            database_config: DATABASE_CONFIG.into(),
+            url: String::new(),
+            namespace: String::new(),
+            username: String::new(),
+            password_file: PathBuf::new(),
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for NetlinkConfig {
+    fn default() -> Self {
+        Self { receive_buffer: 16 * 1024 * 1024, audit_interval: Duration::from_secs(60) }
+    }
+}
+
+impl Default for PortsConfig {
+    fn default() -> Self {
+        Self {
+            prefixes: vec!["Ethernet".to_owned()],
+            lag_prefixes: vec!["PortChannel".to_owned()],
+            follow_config_db: false,
+            management: false,
+        }
+    }
+}
+
+impl Default for ShutdownConfig {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(5) }
+    }
+}

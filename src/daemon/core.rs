@@ -1,0 +1,132 @@
+//! The machine with what stands around it: links go in, pending rows come out.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, info, trace};
+
+use super::watch::Watch;
+use crate::db::pending::{Pending, Standing};
+use crate::link::dump::Dump;
+use crate::link::{IfIndex, LinkEvent};
+use crate::sync::init::Init;
+use crate::sync::port_sync::{Action, Names, PortSync, Row, RowKey};
+
+/// The least time between two resyncs: messages that are lost while one resync follows the other make one more enough.
+const RESYNC_PAUSE: Duration = Duration::from_millis(100);
+
+/// See the module.
+pub(super) struct Core {
+    pub machine: PortSync,
+    pub pending: Pending,
+    pub init: Init,
+    pub watch: Watch,
+    actions: Vec<Action>,
+    resync: Option<(Instant, &'static str)>,
+    last_resync: Option<Instant>,
+}
+
+impl Core {
+    pub fn new(names: Names) -> Self {
+        Self {
+            machine: PortSync::new(names),
+            pending: Pending::default(),
+            init: Init::default(),
+            watch: Watch::default(),
+            actions: Vec::new(),
+            resync: None,
+            last_resync: None,
+        }
+    }
+
+    /// Takes a link message.
+    pub fn event(&mut self, event: &LinkEvent) {
+        trace!(?event, "link message");
+        self.machine.event(event, &mut self.actions);
+        self.settle();
+    }
+
+    /// Takes a dump.
+    pub fn resync(&mut self, dump: &Dump) {
+        self.last_resync = Some(Instant::now());
+        self.resync = None;
+        self.machine.resync(&dump.links, dump.complete, &mut self.actions);
+        self.settle();
+        if !dump.complete {
+            info!(retries = dump.retries, "links changed during every dump, asking again later");
+            self.resync_in(Duration::from_secs(1), "interrupted dump");
+        }
+    }
+
+    /// Says whether APPL_DB has a port's row.
+    pub fn published(&mut self, name: crate::link::LinkName, present: bool) {
+        self.machine.published(name, present, &mut self.actions);
+        self.settle();
+    }
+
+    /// A cold start: what was there before is old.
+    pub fn retire_existing(&mut self) -> Vec<(IfIndex, crate::link::LinkName)> {
+        let retired = self.machine.retire_existing(&mut self.actions);
+        self.settle();
+        retired
+    }
+
+    /// A row that has to be there: written if it is not.
+    pub fn want(&mut self, key: RowKey, row: Row, ifindex: IfIndex) -> Standing {
+        let standing = self.pending.set(key, row);
+        match standing {
+            Standing::There => self.init.row_written(key.name.as_bytes()),
+            Standing::Waiting => {}
+            Standing::Changed => match row {
+                Row::Port { admin_up, oper_up, mtu } => info!(
+                    port = %key.name, admin = up_down(admin_up), oper = up_down(oper_up), mtu, ifindex, "port changed"
+                ),
+                Row::Management { oper_up } => info!(port = %key.name, oper = up_down(oper_up), ifindex, "management port changed"),
+            },
+        }
+        standing
+    }
+
+    /// All links have to be asked for, not before this time has passed, nor too soon after the last time.
+    pub fn resync_in(&mut self, pause: Duration, cause: &'static str) {
+        let now = Instant::now();
+        let earliest = self.last_resync.map_or(now, |last| last + RESYNC_PAUSE);
+        let at = (now + pause).max(earliest);
+        if self.resync.is_none_or(|(before, _)| at < before) {
+            self.resync = Some((at, cause));
+        }
+    }
+
+    pub fn resync_at(&self) -> Option<Instant> {
+        self.resync.map(|(at, _)| at)
+    }
+
+    pub fn resync_due(&self, now: Instant) -> Option<&'static str> {
+        self.resync.filter(|(at, _)| *at <= now).map(|(_, cause)| cause)
+    }
+
+    fn settle(&mut self) {
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Write(key, row, ifindex) => {
+                    self.want(key, row, ifindex);
+                }
+                Action::Remove(key) => {
+                    info!(port = %key.name, "port removed");
+                    self.pending.remove(key);
+                }
+                Action::Await(name) => {
+                    debug!(port = %name, "link waits for its row in APPL_DB");
+                    self.watch.add(name);
+                }
+                Action::Forget(name) => self.watch.forget(&name),
+            }
+        }
+        self.actions = actions;
+    }
+}
+
+fn up_down(up: bool) -> &'static str {
+    if up { "up" } else { "down" }
+}

@@ -1,0 +1,105 @@
+//! What the daemon follows in the databases at run time, and on which channels it hears of it.
+
+use std::future::Future;
+use std::rc::Rc;
+
+use super::{Daemon, Stop};
+use crate::db::StoreError;
+use crate::db::read::{Logger, PortConfig};
+use crate::db::store::{Connection, Session, subscribe, subscribe_pattern};
+use crate::db::table::{self, CONFIG_PORT, DAEMON, PORT_TABLE};
+use crate::link::LinkName;
+
+/// Where the server tells of a port's row in APPL_DB.
+pub(super) fn port_channel(appl: &Connection, name: &LinkName) -> Vec<u8> {
+    appl.keyspace_channel(&table::join(PORT_TABLE, &appl.separator, name.as_bytes()))
+}
+
+/// The port whose row in APPL_DB the channel speaks of.
+pub(super) fn awaited_port(appl: &Connection, channel: &[u8]) -> Option<LinkName> {
+    table::link_name(channel, &appl.keyspace_channel(&table::join(PORT_TABLE, &appl.separator, b"")))
+}
+
+/// Where the server tells of the daemon's row of `LOGGER`.
+pub(super) fn logger_channel(config: &Connection) -> Vec<u8> {
+    config.keyspace_channel(&table::join("LOGGER", &config.separator, DAEMON.as_bytes()))
+}
+
+/// The port whose row in CONFIG_DB the channel speaks of.
+pub(super) fn config_port(config: &Connection, channel: &[u8]) -> Option<Vec<u8>> {
+    let prefix = config.keyspace_channel(&table::join(CONFIG_PORT, &config.separator, b""));
+    channel.strip_prefix(prefix.as_slice()).map(<[u8]>::to_vec)
+}
+
+impl Daemon {
+    /// Runs a question to the databases beside the turning loop.
+    pub(super) async fn ask<T, F>(&mut self, session: &Rc<Session>, question: impl FnOnce(Rc<Session>) -> F) -> Result<T, Stop>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        self.during(question(Rc::clone(session))).await?.map_err(Stop::Failed)
+    }
+
+    /// Listens to what the daemon follows in CONFIG_DB.
+    pub(super) async fn subscribe_config(&mut self) -> Result<(), Stop> {
+        let Some(live) = &self.live else { return Err(Stop::Gone) };
+        let config = &live.session.config;
+        let channel = logger_channel(config);
+        let pattern = [config.keyspace_channel(&table::join(CONFIG_PORT, &config.separator, b"")), b"*".to_vec()].concat();
+        let sink = live.listeners.config.clone();
+        self.during(subscribe(sink.clone(), vec![channel])).await?.map_err(Stop::Failed)?;
+        if self.config.ports.follow_config_db {
+            self.during(subscribe_pattern(sink, pattern)).await?.map_err(Stop::Failed)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the daemon's row of `LOGGER`, and makes it if it is not there.
+    pub(super) async fn prepare_logger(&mut self, session: &Rc<Session>) -> Result<(), Stop> {
+        let found = self.ask(session, |session| async move { session.logger().await }).await?;
+        let logger = match found {
+            Some(logger) => logger,
+            None => {
+                self.ask(session, |session| async move { session.create_logger().await }).await?;
+                Logger { level: "NOTICE".to_owned(), output: "SYSLOG".to_owned() }
+            }
+        };
+        self.logging.follow(logger);
+        Ok(())
+    }
+
+    /// The row of `LOGGER` may have changed.
+    pub(super) async fn follow_logger(&mut self) -> Result<(), Stop> {
+        let session = self.session_handle()?;
+        if let Some(logger) = self.ask(&session, |session| async move { session.logger().await }).await? {
+            self.logging.follow(logger);
+        }
+        Ok(())
+    }
+
+    /// Whether a port's configuration changed that may go on to APPL_DB: one whose link is awaited has to wait.
+    pub(super) fn has_config_changes(&self) -> bool {
+        self.config_changed.iter().any(|name| !self.core.init.is_awaited(name))
+    }
+
+    /// Hands changed ports on to APPL_DB, as releases 202012 to 202111 did; like these, it hands no removal on.
+    pub(super) async fn follow_ports(&mut self) -> Result<(), Stop> {
+        let session = self.session_handle()?;
+        let changed = std::mem::take(&mut self.config_changed);
+        let (held, ready): (Vec<_>, Vec<_>) = changed.into_iter().partition(|name| self.core.init.is_awaited(name));
+        self.config_changed.extend(held);
+        let asked = ready.clone();
+        let found = self.ask(&session, |session| async move { session.config_rows(asked).await }).await;
+        let outcome = match found {
+            Ok(found) => {
+                let ports: Vec<PortConfig> = found.ports;
+                self.publish_all(&session, &ports).await
+            }
+            Err(stop) => Err(stop),
+        };
+        if outcome.is_err() {
+            self.config_changed.extend(ready);
+        }
+        outcome
+    }
+}

@@ -1,0 +1,261 @@
+//! The daemon: the thin driver around the machine.
+//!
+//! One task owns all state. It waits for one thing at a time in `turn` (a link message, an answer, a signal, a timer), and
+//! everything longer (connecting, publishing, comparing) is written as a plain sequence that runs `during` further turns, so
+//! that the kernel's messages are read and rows are written whatever else goes on. What ends such a sequence early is a
+//! [`Stop`], handed up by `?`.
+
+mod core;
+mod follow;
+mod outage;
+mod reconcile;
+mod startup;
+mod timers;
+mod turn;
+mod watch;
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::config::{Config, ConfigError};
+use crate::db::StoreError;
+use crate::db::store::{Listeners, Session, Store};
+use crate::health::{Supervisor, watchdog_interval};
+use crate::link::dump::dump;
+use crate::link::monitor::Monitor;
+use crate::logging::Logging;
+use crate::sync::port_sync::Names;
+use self::core::Core;
+use outage::Outage;
+use startup::Plan;
+use timers::Timers;
+use turn::{Flight, Signals};
+
+/// Why a sequence ended early.
+#[derive(Debug)]
+enum Stop {
+    /// Somebody wants the daemon to end.
+    Signal,
+    /// Told to end, and nothing is left to write.
+    Drained,
+    /// An operation on Redis failed: connect again.
+    Failed(StoreError),
+    /// The connection ended by itself.
+    Gone,
+    /// Redis lost everything: publish from the start.
+    Emptied,
+    /// The kernel cannot be read any longer.
+    Fatal(anyhow::Error),
+}
+
+/// What lasts as long as the connections do.
+struct Live {
+    session: Rc<Session>,
+    listeners: Listeners,
+    /// Whether the server tells of changes in APPL_DB.
+    notifies: bool,
+    /// Compared with what stands there, so that rows may be written.
+    writing: bool,
+}
+
+/// See the module.
+pub struct Daemon {
+    config: Config,
+    read_config: Box<dyn Fn() -> Result<Config, ConfigError>>,
+    logging: Logging,
+    supervisor: Supervisor,
+    signals: Signals,
+    monitor: Monitor,
+    store: Store,
+    live: Option<Live>,
+    flight: Option<Flight>,
+    core: Core,
+    timers: Timers,
+    outage: Outage,
+    plan: Option<Plan>,
+    /// A plan was made before: the next one is for a Redis that came back empty.
+    planned: bool,
+    /// The ports that CONFIG_DB had when it last had any.
+    configured: Vec<crate::db::read::PortConfig>,
+    /// APPL_DB had a start's end when we last looked, so its absence means that Redis lost it.
+    published: bool,
+    /// Rows that Redis refused since the start, and whether it does now.
+    refusals: usize,
+    refusing: bool,
+    logger_changed: bool,
+    config_changed: BTreeSet<Vec<u8>>,
+    /// Told to end, and until when what is pending may be written.
+    ending: Option<Instant>,
+}
+
+impl Daemon {
+    /// Subscribes to the kernel, and records the links that are there. `read_config` reads the configuration anew.
+    pub async fn new(
+        config: Config,
+        read_config: Box<dyn Fn() -> Result<Config, ConfigError>>,
+        logging: Logging,
+    ) -> anyhow::Result<Self> {
+        let store = config.redis.store()?;
+        let wanted = config.netlink.receive_buffer;
+        let monitor = Monitor::open(wanted).context("cannot watch the kernel's links")?;
+        if monitor.granted() < wanted {
+            warn!(
+                wanted, granted = monitor.granted(),
+                "netlink receive buffer is smaller than wanted, bursts may cost a resync; raise net.core.rmem_max or give CAP_NET_ADMIN"
+            );
+        } else {
+            info!(bytes = monitor.granted(), "netlink receive buffer");
+        }
+        let names = Names {
+            ports: config.ports.prefixes.clone(),
+            lags: config.ports.lag_prefixes.clone(),
+            management: if config.ports.management { vec!["eth".to_owned()] } else { Vec::new() },
+        };
+        let mut core = Core::new(names);
+        let links = dump().await.context("cannot list the kernel's links")?;
+        core.resync(&links);
+        core.machine.record_existing();
+        Ok(Self {
+            timers: Timers::new(watchdog_interval(), config.log.heartbeat),
+            signals: Signals::new().context("cannot listen to signals")?,
+            supervisor: Supervisor::default(),
+            outage: Outage::default(),
+            config, read_config, logging, monitor, store, core,
+            live: None, flight: None, plan: None, planned: false, configured: Vec::new(),
+            published: false, refusals: 0, refusing: false, logger_changed: false, config_changed: BTreeSet::new(), ending: None,
+        })
+    }
+
+    /// Runs until it is told to end. The answer is whether everything was written.
+    pub async fn run(mut self) -> anyhow::Result<bool> {
+        loop {
+            let stop = match self.ending {
+                Some(deadline) => tokio::time::timeout_at(deadline, self.session()).await.unwrap_or(Stop::Signal),
+                None => self.session().await,
+            };
+            match stop {
+                Stop::Signal if self.ending.is_none() => {
+                    info!(pending = self.core.pending.len(), "told to end, writing what is pending");
+                    self.supervisor.stopping();
+                    self.ending = Some(Instant::now() + self.config.shutdown.grace);
+                    self.read_links()?;
+                }
+                Stop::Signal | Stop::Drained => break,
+                Stop::Fatal(error) => return Err(error),
+                Stop::Emptied => {
+                    warn!("Redis has lost its contents, publishing everything again");
+                    self.plan = None;
+                    self.disconnect();
+                }
+                Stop::Failed(_) | Stop::Gone if self.is_drained() => break,
+                Stop::Failed(error) => self.lost(Some(&error)).await,
+                Stop::Gone => self.lost(None).await,
+            }
+        }
+        self.disconnect();
+        let left = self.core.pending.len();
+        if left > 0 {
+            warn!(rows = left, "ended with rows that Redis did not take");
+        } else {
+            info!("ended, everything is written");
+        }
+        Ok(left == 0)
+    }
+
+    /// One session with Redis: from connecting to whatever ends it.
+    async fn session(&mut self) -> Stop {
+        let run = async {
+            if self.live.is_none() {
+                self.connect().await?;
+            }
+            self.serve().await
+        };
+        match run.await {
+            Err(stop) => stop,
+            Ok(never) => match never {},
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), Stop> {
+        let store = self.store.clone();
+        let (session, listeners) = self.during(async move { store.connect().await }).await?.map_err(Stop::Failed)?;
+        let session = Rc::new(session);
+        let shared = Rc::clone(&session);
+        let notifies = self.during(async move { shared.appl.notifies().await }).await?;
+        self.live = Some(Live { session, listeners, notifies, writing: false });
+        self.subscribe_config().await?;
+        self.start().await?;
+        self.reconcile(if self.supervisor.is_ready() { "reconnect" } else { "start" }).await?;
+        if self.outage.over() {
+            info!("Redis is back, every row is compared");
+            // A server that was only slow may still carry out what the old connection had sent: look once more.
+            self.core.resync_in(Duration::from_secs(1), "reconnect");
+        }
+        self.supervisor.ready();
+        Ok(())
+    }
+
+    /// Serves until something ends the session.
+    async fn serve(&mut self) -> Result<std::convert::Infallible, Stop> {
+        loop {
+            let now = Instant::now();
+            if self.ending.is_some() && self.is_drained() {
+                return Err(Stop::Drained);
+            }
+            if self.core.init.is_due() && self.timers.publish_again.is_none_or(|at| at <= now) {
+                self.say_init_done().await?;
+            } else if let Some(cause) = self.core.resync_due(now) {
+                self.reconcile(cause).await?;
+            } else if self.timers.audit.is_some_and(|at| at <= now) {
+                self.reconcile("audit").await?;
+            } else if self.core.watch.is_due(now) {
+                self.check_awaited().await?;
+            } else if std::mem::take(&mut self.logger_changed) {
+                self.follow_logger().await?;
+            } else if self.has_config_changes() {
+                self.follow_ports().await?;
+            } else {
+                self.turn().await?;
+            }
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.ending.is_some() && self.flight.is_none() && self.core.pending.is_empty() && !self.core.init.is_due()
+    }
+
+    /// Gives the connections up. What was under way is pending again.
+    fn disconnect(&mut self) {
+        if let Some(flight) = self.flight.take() {
+            for (key, _) in flight.batch {
+                self.core.pending.failed(key);
+            }
+        }
+        self.live = None;
+        self.core.pending.forget_known();
+        self.core.watch.disconnected();
+        self.timers.write_again = None;
+    }
+
+    /// Redis is gone: says so, at growing intervals, and waits before the next attempt.
+    async fn lost(&mut self, error: Option<&StoreError>) {
+        self.disconnect();
+        let pause = self.outage.attempt_failed(error);
+        self.supervisor.still_starting(Duration::from_secs(60));
+        self.supervisor.status(format!("waiting for Redis, {} rows pending", self.core.pending.len()));
+        match self.during(tokio::time::sleep(pause)).await {
+            // Nothing but a signal or the kernel can stop a pause; both come back at the next turn.
+            Ok(()) => {}
+            Err(stop) => self.signals.keep(matches!(stop, Stop::Signal)),
+        }
+    }
+
+    fn session_handle(&self) -> Result<Rc<Session>, Stop> {
+        self.live.as_ref().map(|live| Rc::clone(&live.session)).ok_or(Stop::Gone)
+    }
+}

@@ -1,0 +1,147 @@
+//! Comparing: the kernel, APPL_DB and STATE_DB, each as it is now, and writing what differs.
+//!
+//! Start, overrun, interrupted dump, reconnect and audit are this one path.
+
+use std::collections::HashSet;
+
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::{Daemon, Stop};
+use crate::db::pending::{Found, Standing};
+use crate::db::read::state_rows;
+use crate::db::store::{subscribe, unsubscribe};
+use crate::link::LinkName;
+use crate::link::dump::dump;
+use crate::sync::port_sync::{RowKey, Table};
+
+impl Daemon {
+    /// Compares everything, and writes what differs.
+    pub(super) async fn reconcile(&mut self, cause: &'static str) -> Result<(), Stop> {
+        let began = Instant::now();
+        let session = self.session_handle()?;
+        // What the kernel sends meanwhile waits in the socket, and is newer than the dump.
+        match dump().await {
+            Ok(links) => self.core.resync(&links),
+            Err(problem) => {
+                warn!(problem = %problem, "cannot list the kernel's links, trying again");
+                self.core.resync_in(std::time::Duration::from_secs(1), cause);
+            }
+        }
+        if cause == "overrun" {
+            // Only the kernel's side was in doubt.
+            self.check_awaited().await?;
+            info!(cause, micros = micros(began), "links compared");
+            return Ok(());
+        }
+        let reading = self.core.pending.begin_reading();
+        let marks = self.ask(&session, |session| async move { session.marks().await }).await?;
+        let names: Vec<LinkName> = self.core.machine.port_names().collect();
+        let asked = names.clone();
+        let present = self.ask(&session, |session| async move { session.published(&asked).await }).await?;
+        if self.published && !marks.config_done && !marks.init_done && !present.contains(&true) {
+            return Err(Stop::Emptied);
+        }
+        if self.core.init.is_said() && marks.config_done && !marks.init_done {
+            warn!("Redis has lost PortInitDone, publishing it again");
+            self.core.init.lost();
+        }
+        let wanted: HashSet<RowKey> = names
+            .iter()
+            .map(|name| RowKey { table: Table::Port, name: *name })
+            .chain(self.core.machine.desired().map(|(key, ..)| key))
+            .collect();
+        let state = session.state.clone();
+        let rows = self.during(async move { state_rows(&state, &wanted).await }).await?.map_err(Stop::Failed)?;
+        for (key, found) in &rows.found {
+            self.core.pending.learn(*key, *found, reading);
+        }
+        for key in &rows.broken {
+            self.core.pending.learn(*key, Found::Other, reading);
+        }
+        for (name, present) in names.into_iter().zip(present) {
+            self.core.published(name, present);
+        }
+        let differing = self.write_differing() + self.strip_stale(&rows.others);
+        if let Some(live) = &mut self.live {
+            live.writing = true;
+        }
+        self.check_awaited().await?;
+        // Changes of LOGGER are told by the server where it tells any; where it does not, this is when they are seen.
+        self.logger_changed = true;
+        self.timers.set_audit(self.config.netlink.audit_interval);
+        if differing > 0 && cause == "audit" {
+            warn!(rows = differing, "audit found rows that differed from the kernel, mending them");
+        }
+        debug!(cause, differing, micros = micros(began), "compared with the kernel");
+        Ok(())
+    }
+
+    fn write_differing(&mut self) -> usize {
+        let desired: Vec<_> = self.core.machine.desired().collect();
+        desired.into_iter().filter(|(key, row, ifindex)| self.core.want(*key, *row, *ifindex) == Standing::Changed).count()
+    }
+
+    /// Rows that claim to be ours though no link has their name. Those of sub-interfaces are intfmgrd's.
+    fn strip_stale(&mut self, others: &[RowKey]) -> usize {
+        let held = self.core.machine.held_names();
+        let stale = others.iter().filter(|key| {
+            self.core.machine.names().is_port(&key.name) && !key.name.is_sub_interface() && !held.contains(&key.name)
+        });
+        let mut count = 0;
+        for key in stale {
+            info!(port = %key.name, "row without a link is removed");
+            self.core.pending.strip(*key);
+            count += 1;
+        }
+        count
+    }
+
+    /// Looks for the APPL_DB rows that links wait for, and listens for those that are still missing.
+    pub(super) async fn check_awaited(&mut self) -> Result<(), Stop> {
+        let session = self.session_handle()?;
+        let unwanted = self.core.watch.unlisten();
+        self.listen(&unwanted, false).await?;
+        loop {
+            let names = self.core.watch.take_unchecked(Instant::now());
+            if names.is_empty() {
+                break;
+            }
+            let asked = names.clone();
+            let present = self.ask(&session, |session| async move { session.published(&asked).await }).await?;
+            let mut missing = Vec::new();
+            for (name, present) in names.into_iter().zip(present) {
+                self.core.published(name, present);
+                if !present {
+                    missing.push(name);
+                }
+            }
+            if self.live.as_ref().is_some_and(|live| live.notifies) {
+                let new = self.core.watch.listen(&missing);
+                self.listen(&new, true).await?;
+            } else {
+                let awaited = self.core.init.awaited().len() > 0;
+                let most = if awaited { std::time::Duration::from_secs(1) } else { self.config.netlink.audit_interval };
+                self.core.watch.poll(Instant::now(), most);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn listen(&mut self, names: &[LinkName], begin: bool) -> Result<(), Stop> {
+        let Some(live) = self.live.as_ref().filter(|_| !names.is_empty()) else { return Ok(()) };
+        let sink = live.listeners.appl.clone();
+        let channels = names.iter().map(|name| super::follow::port_channel(&live.session.appl, name)).collect();
+        let done = if begin {
+            self.during(subscribe(sink, channels)).await?
+        } else {
+            self.during(unsubscribe(sink, channels)).await?
+        };
+        done.map_err(Stop::Failed)
+    }
+}
+
+fn micros(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

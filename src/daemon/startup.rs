@@ -1,0 +1,190 @@
+//! The start: which kind it is, and what it publishes.
+//!
+//! The plan is made once and carried out as often as it takes: if Redis goes away in the middle, the same plan goes on with
+//! the next connection, so that a warm restart is counted once and a cold one sets links down once.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::sleep_until;
+use tracing::{error, info, warn};
+
+use super::{Daemon, Stop};
+use crate::db::publish::Published;
+use crate::db::read::{ConfigPorts, PortConfig};
+use crate::db::store::Session;
+use crate::db::table::{PORT_CONFIG_DONE, PORT_INIT_DONE};
+use crate::link::admin::set_down;
+use crate::link::{IfIndex, LinkName};
+use crate::sync::init::Init;
+use crate::sync::start::{Facts, Kind, decide};
+
+/// How many ports a message names.
+const NAMED: usize = 20;
+
+/// What this start does.
+#[derive(Debug)]
+pub(super) struct Plan {
+    kind: Kind,
+    restore_count: u64,
+    ports: Vec<PortConfig>,
+    /// Links from before a cold start, to be set down.
+    retired: Vec<(IfIndex, LinkName)>,
+    done: bool,
+}
+
+impl Daemon {
+    /// Makes the plan unless it is made, and carries it out unless that is done.
+    pub(super) async fn start(&mut self) -> Result<(), Stop> {
+        let session = self.session_handle()?;
+        self.prepare_logger(&session).await?;
+        if self.plan.is_none() {
+            let again = std::mem::replace(&mut self.planned, true);
+            let plan = if again { self.plan_again(&session).await? } else { self.make_plan(&session).await? };
+            self.timers.start_awaiting();
+            self.plan = Some(plan);
+        }
+        match self.plan.take() {
+            Some(mut plan) if !plan.done => {
+                let outcome = self.carry_out(&session, &mut plan).await;
+                plan.done = outcome.is_ok();
+                self.plan = Some(plan);
+                outcome
+            }
+            plan => {
+                self.plan = plan;
+                Ok(())
+            }
+        }
+    }
+
+    async fn make_plan(&mut self, session: &Rc<Session>) -> Result<Plan, Stop> {
+        let standing = self.ask(session, |session| async move { session.standing().await }).await?;
+        let marks = self.ask(session, |session| async move { session.marks().await }).await?;
+        let ports = self.config_ports(session).await?;
+        let facts = Facts {
+            warm_flag: standing.warm_flag,
+            restore_count: standing.restore_count,
+            dpu: standing.dpu,
+            init_done: marks.init_done,
+            kernel_has_ports: ports.iter().any(|port| self.core.machine.has_existing_port(&port.name)),
+        };
+        let decision = decide(&facts);
+        if let Some(warning) = decision.warning {
+            warn!(restore_count = ?facts.restore_count.map(|text| text.escape_ascii().to_string()), "{warning}");
+        }
+        let names: Vec<Vec<u8>> = ports.iter().map(|port| port.name.clone()).collect();
+        self.core.init = match decision.kind {
+            Kind::Live => Init::already_said(),
+            Kind::Warm => Init::waiting_for(names.into_iter().map(Vec::into_boxed_slice)),
+            Kind::Cold | Kind::Dpu => {
+                let asked = names.clone();
+                let known = self.ask(session, |session| async move { session.with_admin_status(&asked).await }).await?;
+                let awaited = names.into_iter().zip(known).filter(|(_, known)| !known);
+                Init::waiting_for(awaited.map(|(name, _)| name.into_boxed_slice()))
+            }
+        };
+        self.published = marks.config_done || marks.init_done;
+        let retired = if decision.kind == Kind::Cold { self.core.retire_existing() } else { Vec::new() };
+        info!(
+            kind = ?decision.kind, ports = ports.len(), old_links = retired.len(), awaited = self.core.init.awaited().len(),
+            restore_count = decision.restore_count, "start"
+        );
+        Ok(Plan { kind: decision.kind, restore_count: decision.restore_count, ports, retired, done: false })
+    }
+
+    /// Redis came back empty: as a cold start, but the links that are there are ours and stay as they are.
+    async fn plan_again(&mut self, session: &Rc<Session>) -> Result<Plan, Stop> {
+        let mut ports = self.config_ports(session).await?;
+        if ports.is_empty() {
+            // CONFIG_DB is as empty as the rest: what it said before is better than nothing.
+            ports.clone_from(&self.configured);
+        }
+        self.core.init = Init::waiting_for(ports.iter().map(|port| port.name.clone().into_boxed_slice()));
+        self.published = false;
+        info!(ports = ports.len(), "publishing again");
+        Ok(Plan { kind: Kind::Cold, restore_count: 0, ports, retired: Vec::new(), done: false })
+    }
+
+    async fn carry_out(&mut self, session: &Rc<Session>, plan: &mut Plan) -> Result<(), Stop> {
+        let count = plan.restore_count;
+        self.ask(session, |session| async move { session.write_restore_count(count).await }).await?;
+        if matches!(plan.kind, Kind::Cold | Kind::Dpu) {
+            if !plan.retired.is_empty() {
+                let links = std::mem::take(&mut plan.retired);
+                info!(links = %named(links.iter().map(|(_, name)| name.to_string())), "setting links down that were there before a cold start");
+                self.during(async move { set_down(&links).await }).await?;
+            }
+            self.publish_all(session, &plan.ports).await?;
+            let done = PortConfig::mark(PORT_CONFIG_DONE, "count", plan.ports.len().to_string());
+            self.publish_all(session, &[done]).await?;
+            self.published = true;
+            info!(count = plan.ports.len(), "PortConfigDone published");
+        }
+        self.core.init.configured();
+        Ok(())
+    }
+
+    async fn config_ports(&mut self, session: &Rc<Session>) -> Result<Vec<PortConfig>, Stop> {
+        let ConfigPorts { ports, refused } = self.ask(session, |session| async move { session.config_ports().await }).await?;
+        if !refused.is_empty() {
+            let keys = refused.iter().map(|(name, reason)| format!("PORT|{} ({reason})", name.escape_ascii()));
+            warn!(keys = %named(keys), "keys of CONFIG_DB that are no ports are left out");
+        }
+        if ports.is_empty() {
+            info!("CONFIG_DB has no ports, they can come later");
+        } else {
+            self.configured.clone_from(&ports);
+        }
+        Ok(ports)
+    }
+
+    /// Publishes all of them, however often it takes; those whose key is broken are reported and left out.
+    pub(super) async fn publish_all(&mut self, session: &Rc<Session>, ports: &[PortConfig]) -> Result<(), Stop> {
+        self.ask(session, |session| async move { session.load_script().await }).await?;
+        let mut left: Vec<PortConfig> = ports.to_vec();
+        while !left.is_empty() {
+            let batch = left.clone();
+            let Published { refused, reason, broken } =
+                self.ask(session, |session| async move { session.publish(&batch).await }).await?;
+            for at in broken {
+                error!(
+                    port = %left[at].config_key(),
+                    "port cannot be published, its key in APPL_DB holds another type than a hash; delete the key and restart"
+                );
+            }
+            left = refused.into_iter().map(|at| left[at].clone()).collect();
+            if let Some(reason) = reason {
+                self.refusals += left.len();
+                warn!(ports = left.len(), total = self.refusals, reason = %reason, "Redis refuses ports, trying again until it takes them");
+                let at = self.timers.refused();
+                self.during(sleep_until(at)).await?;
+                self.ask(session, |session| async move { session.load_script().await }).await?;
+            }
+        }
+        self.timers.accepted();
+        Ok(())
+    }
+
+    /// Every awaited port has its row: says so to the whole switch.
+    pub(super) async fn say_init_done(&mut self) -> Result<(), Stop> {
+        let session = self.session_handle()?;
+        let since = self.timers.awaited.map_or(Duration::ZERO, |(_, _, since)| since.elapsed());
+        self.publish_all(&session, &[PortConfig::mark(PORT_INIT_DONE, "lanes", "0")]).await?;
+        self.core.init.said();
+        self.published = true;
+        info!(seconds = since.as_secs_f64(), "PortInitDone published, every configured port is there");
+        self.supervisor.status("every configured port is in step");
+        Ok(())
+    }
+}
+
+/// Some names, and how many more there are.
+fn named(names: impl ExactSizeIterator<Item = String>) -> String {
+    let count = names.len();
+    let mut text = names.take(NAMED).collect::<Vec<_>>().join(" ");
+    if count > NAMED {
+        text.push_str(&format!(" and {} more", count - NAMED));
+    }
+    text
+}

@@ -1,0 +1,294 @@
+//! One turn of the loop: wait for one thing to happen, and deal with it at once.
+
+use std::future::{Future, pending};
+use std::io;
+use std::pin::Pin;
+
+use anyhow::Context;
+use futures_util::StreamExt;
+use redis::RedisError;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, error, info, warn};
+
+use super::{Daemon, Live, Stop};
+use crate::db::pending::Write;
+use crate::db::publish::write_rows;
+use crate::db::store::Heard;
+use crate::db::{StoreError, Trouble};
+use crate::sync::port_sync::RowKey;
+
+type Answers = Result<Vec<Result<(), RedisError>>, StoreError>;
+
+/// The batch that is under way to Redis.
+pub(super) struct Flight {
+    pub batch: Vec<(RowKey, Write)>,
+    answer: Pin<Box<dyn Future<Output = Answers>>>,
+}
+
+/// The signals that the daemon listens to.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    kept: bool,
+}
+
+enum Event {
+    End,
+    Reload,
+    Links,
+    Written(Answers),
+    Heard(Heard),
+    Timer,
+}
+
+impl Signals {
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            kept: false,
+        })
+    }
+
+    /// A signal that came where nothing could be done about it: it comes again.
+    pub fn keep(&mut self, kept: bool) {
+        self.kept |= kept;
+    }
+
+    /// Cancel safe, as tokio's signals are.
+    async fn next(&mut self) -> Event {
+        if std::mem::take(&mut self.kept) {
+            return Event::End;
+        }
+        tokio::select! {
+            _ = self.terminate.recv() => Event::End,
+            _ = self.interrupt.recv() => Event::End,
+            _ = self.hangup.recv() => Event::Reload,
+        }
+    }
+}
+
+impl Daemon {
+    /// Goes on turning until `work` is done.
+    pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Stop> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                turned = self.turn_until(None) => turned?,
+            }
+        }
+    }
+
+    /// A turn that ends at the latest when there is work to begin.
+    pub(super) async fn turn(&mut self) -> Result<(), Stop> {
+        self.turn_until(self.timers.next_work([self.core.resync_at(), self.core.watch.again_at()])).await
+    }
+
+    /// Waits for one thing and deals with it. Cancel safe: nothing is taken before the wait is over, and what follows
+    /// does not wait.
+    async fn turn_until(&mut self, work: Option<Instant>) -> Result<(), Stop> {
+        self.launch();
+        let deadline = self.timers.next_service().into_iter().chain(work).min();
+        let heard = async {
+            match &mut self.live {
+                Some(live) => live.listeners.heard.next().await.unwrap_or(Heard::Gone),
+                None => pending().await,
+            }
+        };
+        let written = async {
+            match &mut self.flight {
+                Some(flight) => flight.answer.as_mut().await,
+                None => pending().await,
+            }
+        };
+        let timer = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => pending().await,
+            }
+        };
+        let event = tokio::select! {
+            event = self.signals.next() => event,
+            readable = self.monitor.readable() => {
+                readable.context("cannot watch the kernel's links").map_err(Stop::Fatal)?;
+                Event::Links
+            }
+            answers = written => Event::Written(answers),
+            heard = heard => Event::Heard(heard),
+            () = timer => Event::Timer,
+        };
+        self.tick();
+        match event {
+            Event::End => return Err(Stop::Signal),
+            Event::Reload => self.reload(),
+            Event::Links => self.read_links().map_err(Stop::Fatal)?,
+            Event::Written(answers) => self.written(answers)?,
+            Event::Heard(Heard::Gone) => return Err(Stop::Gone),
+            Event::Heard(Heard::Channel(channel)) => self.heard(&channel),
+            Event::Timer => {}
+        }
+        self.launch();
+        Ok(())
+    }
+
+    /// Reads what the kernel has to say.
+    pub(super) fn read_links(&mut self) -> anyhow::Result<()> {
+        let core = &mut self.core;
+        let batch = self.monitor.read(|event| core.event(&event)).context("cannot watch the kernel's links")?;
+        if batch.lost {
+            warn!("the kernel had to drop link messages, asking it for all links");
+            // What was sent before the loss is still to be read, and older than the dump that follows.
+            self.core.resync_in(std::time::Duration::ZERO, "overrun");
+        }
+        Ok(())
+    }
+
+    /// Sends what is pending, unless a batch is under way or Redis is not to be bothered.
+    fn launch(&mut self) {
+        let Some(Live { session, writing: true, .. }) = &self.live else { return };
+        if self.flight.is_some() || self.core.pending.is_empty() || self.timers.write_again.is_some() {
+            return;
+        }
+        let mut batch = Vec::with_capacity(self.core.pending.len());
+        self.core.pending.take(&mut batch);
+        let (state, rows) = (session.state.clone(), batch.clone());
+        self.flight = Some(Flight { batch, answer: Box::pin(async move { write_rows(&state, &rows).await }) });
+    }
+
+    fn written(&mut self, answers: Answers) -> Result<(), Stop> {
+        let Some(flight) = self.flight.take() else { return Ok(()) };
+        let answers = match answers {
+            Ok(answers) => answers,
+            Err(error) => {
+                for (key, _) in &flight.batch {
+                    self.core.pending.failed(*key);
+                }
+                return Err(Stop::Failed(error));
+            }
+        };
+        let (mut refused, mut reason) = (0, None);
+        for ((key, _), answer) in flight.batch.into_iter().zip(answers) {
+            match answer {
+                Ok(()) => {
+                    if self.core.pending.acknowledge(key).is_some() {
+                        self.core.init.row_written(key.name.as_bytes());
+                    }
+                }
+                Err(error) if Trouble::of(&error) == Trouble::WrongType => {
+                    if self.core.pending.broken(key) {
+                        error!(
+                            key = format!("PORT_TABLE|{}", key.name),
+                            "key of STATE_DB holds another type than a hash, its port cannot be shown; delete the key to mend it"
+                        );
+                    }
+                }
+                Err(error) => {
+                    refused += 1;
+                    self.core.pending.failed(key);
+                    reason.get_or_insert(error);
+                }
+            }
+        }
+        match reason {
+            Some(error) => {
+                self.refusals += refused;
+                if self.timers.write_again.is_none() && !self.refusing {
+                    warn!(rows = refused, total = self.refusals, reason = %error, "Redis refuses rows, trying again until it takes them");
+                }
+                self.refusing = true;
+                self.timers.write_again = Some(self.timers.refused());
+            }
+            None if self.timers.accepted() | std::mem::take(&mut self.refusing) => {
+                info!(total = self.refusals, "Redis takes rows again");
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Does what is due and takes no time.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if let Some((at, every)) = self.timers.watchdog.as_mut().filter(|(at, _)| *at <= now) {
+            *at = now + *every;
+            self.supervisor.watchdog();
+        }
+        if let Some((at, every)) = self.timers.heartbeat.as_mut().filter(|(at, _)| *at <= now) {
+            *at = now + *every;
+            crate::health::heartbeat();
+        }
+        if self.timers.write_again.is_some_and(|at| at <= now) {
+            self.timers.write_again = None;
+        }
+        if self.timers.left_out.is_some_and(|at| at <= now) {
+            self.timers.left_out = None;
+            self.logging.report_left_out();
+        }
+        self.timers.left_out_since(self.logging.has_left_out());
+        if self.core.init.is_said() {
+            self.timers.awaited = None;
+        } else if let Some(awaited_for) = self.timers.awaited_due(now) {
+            self.report_awaited(awaited_for);
+        }
+    }
+
+    fn report_awaited(&mut self, awaited_for: std::time::Duration) {
+        const NAMED: usize = 20;
+        let awaited = self.core.init.awaited();
+        let count = awaited.len();
+        if count == 0 {
+            return;
+        }
+        let mut ports: Vec<String> = awaited.take(NAMED).map(|name| name.escape_ascii().to_string()).collect();
+        if count > NAMED {
+            ports.push(format!("and {} more", count - NAMED));
+        }
+        let seconds = awaited_for.as_secs();
+        info!(ports = ports.join(" "), count, seconds, "still waiting for ports before PortInitDone");
+        self.supervisor.status(format!("waiting for {count} ports since {seconds} s, the first is {}", ports[0]));
+    }
+
+    fn reload(&mut self) {
+        self.supervisor.reloading();
+        match (self.read_config)() {
+            Ok(config) => {
+                self.logging.reconfigure(&config.log);
+                if config.log.heartbeat != self.config.log.heartbeat {
+                    self.timers.set_heartbeat(config.log.heartbeat);
+                }
+                if config.netlink.audit_interval != self.config.netlink.audit_interval && self.timers.audit.is_some() {
+                    self.timers.set_audit(config.netlink.audit_interval);
+                }
+                if config.redis != self.config.redis
+                    || config.ports != self.config.ports
+                    || config.netlink.receive_buffer != self.config.netlink.receive_buffer
+                {
+                    warn!("[redis], [ports] and netlink.receive_buffer hold from the next start on; restart the daemon for them");
+                }
+                self.config.log = config.log;
+                self.config.shutdown = config.shutdown;
+                self.config.netlink.audit_interval = config.netlink.audit_interval;
+                info!("configuration read again");
+            }
+            Err(problem) => error!(problem = %problem, "configuration is wrong, keeping the one before"),
+        }
+        self.supervisor.reloaded();
+    }
+
+    fn heard(&mut self, channel: &[u8]) {
+        debug!(channel = %channel.escape_ascii(), "keyspace notification");
+        let Some(live) = &self.live else { return };
+        let (appl, config) = (&live.session.appl, &live.session.config);
+        if let Some(name) = super::follow::awaited_port(appl, channel) {
+            self.core.watch.heard(name);
+        } else if channel == super::follow::logger_channel(config) {
+            self.logger_changed = true;
+        } else if let Some(name) = super::follow::config_port(config, channel) {
+            self.config_changed.insert(name);
+        }
+    }
+}

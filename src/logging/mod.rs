@@ -1,0 +1,149 @@
+//! The log: `SONiC`'s levels, its destinations, and a limit on repeats.
+//!
+//! In: tracing's events. Out: lines on standard error or in syslog. Level and destination change at run time, as CONFIG_DB's
+//! `LOGGER|portsyncd` says. rsyslog takes 20000 lines in 300 s from a whole container, so a message that repeats is cut off
+//! at a rate well below it; how much was left out is said.
+
+mod limit;
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::level_filters::LevelFilter;
+use tracing::{info, warn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
+
+use crate::config::{LogConfig, LogFormat, LogLevel};
+use crate::db::read::Logger;
+use limit::{Limit, LimitLayer};
+
+type Output = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// The running log. Changes of level and destination go through it.
+pub struct Logging {
+    config: LogConfig,
+    limit: Arc<Limit>,
+    set_level: Box<dyn Fn(LevelFilter)>,
+    set_output: Box<dyn Fn(Output)>,
+    /// What CONFIG_DB said when it was last read.
+    followed: Option<Logger>,
+}
+
+impl Logging {
+    /// Starts the log of this process.
+    pub fn start(config: &LogConfig) -> Result<Self, TryInitError> {
+        let (output, output_handle) = reload::Layer::new(output(config.format, ""));
+        let (filter, filter_handle) = reload::Layer::new(filter(config.level.unwrap_or(LogLevel::Notice)));
+        let limit = Arc::new(Limit::default());
+        let limit_layer = LimitLayer(Arc::clone(&limit));
+        tracing_subscriber::registry().with(output).with(limit_layer).with(filter).try_init()?;
+        Ok(Self {
+            config: config.clone(),
+            limit,
+            set_level: Box::new(move |level| drop(filter_handle.reload(level))),
+            set_output: Box::new(move |output| drop(output_handle.reload(output))),
+            followed: None,
+        })
+    }
+
+    /// Follows CONFIG_DB's row. What the operator configured holds until that row changes at run time.
+    pub fn follow(&mut self, logger: Logger) {
+        let before = self.followed.replace(logger.clone());
+        if before.as_ref() == Some(&logger) {
+            return;
+        }
+        let at_run_time = before.is_some();
+        let before = before.unwrap_or_default();
+        if before.level != logger.level && (at_run_time || self.config.level.is_none()) {
+            match level(&logger.level) {
+                Some(level) => {
+                    (self.set_level)(filter(level));
+                    if at_run_time {
+                        info!(level = %logger.level, "log level follows CONFIG_DB");
+                    }
+                }
+                None => warn!(
+                    value = %logger.level,
+                    "LOGGER|portsyncd LOGLEVEL is no level, keeping the one before; right is EMERG, ALERT, CRIT, ERROR, WARN, NOTICE, INFO or DEBUG"
+                ),
+            }
+        }
+        if before.output != logger.output && self.config.format == LogFormat::Auto {
+            (self.set_output)(output(LogFormat::Auto, &logger.output));
+        }
+    }
+
+    /// Takes a configuration that was read again.
+    pub fn reconfigure(&mut self, config: &LogConfig) {
+        if config.level != self.config.level {
+            let followed = self.followed.as_ref().and_then(|logger| level(&logger.level));
+            (self.set_level)(filter(config.level.or(followed).unwrap_or(LogLevel::Notice)));
+        }
+        if config.format != self.config.format {
+            let followed = self.followed.as_ref().map_or("", |logger| logger.output.as_str());
+            (self.set_output)(output(config.format, followed));
+        }
+        self.config = config.clone();
+    }
+
+    /// Says how many lines were left out since the last time, if any were.
+    pub fn report_left_out(&self) {
+        let left_out = self.limit.take_left_out();
+        if left_out > 0 {
+            warn!(left_out, "log messages left out, they repeated too often");
+        }
+    }
+
+    /// Whether [`report_left_out`](Self::report_left_out) has something to say.
+    pub fn has_left_out(&self) -> bool {
+        self.limit.has_left_out()
+    }
+}
+
+/// `SONiC` has a level between tracing's warn and info, and none below debug: NOTICE is tracing's info, INFO its debug,
+/// DEBUG its trace. syslog sees the names of `SONiC` again.
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Notice => LevelFilter::INFO,
+        LogLevel::Info => LevelFilter::DEBUG,
+        LogLevel::Debug => LevelFilter::TRACE,
+    }
+}
+
+fn level(name: &str) -> Option<LogLevel> {
+    Some(match name {
+        "EMERG" | "ALERT" | "CRIT" | "ERROR" => LogLevel::Error,
+        "WARN" => LogLevel::Warn,
+        "NOTICE" => LogLevel::Notice,
+        "INFO" => LogLevel::Info,
+        "DEBUG" => LogLevel::Debug,
+        _ => return None,
+    })
+}
+
+/// `wanted` is CONFIG_DB's `LOGOUTPUT`, which decides where the format is left open.
+fn output(format: LogFormat, wanted: &str) -> Output {
+    let text = || fmt::layer().with_target(false).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    match (format, wanted) {
+        (LogFormat::Json, _) => fmt::layer().json().with_target(false).with_writer(std::io::stderr).boxed(),
+        (LogFormat::Auto, "STDOUT") => fmt::layer().with_target(false).with_ansi(false).with_writer(std::io::stdout).boxed(),
+        (LogFormat::Text, _) | (LogFormat::Auto, "STDERR") => text().boxed(),
+        (LogFormat::Auto, _) if std::io::stderr().is_terminal() || !Path::new("/dev/log").exists() => text().boxed(),
+        (LogFormat::Auto | LogFormat::Syslog, _) => {
+            use syslog_tracing::{Facility, Options, Syslog};
+            match Syslog::new(c"portsyncd", Options::LOG_PID, Facility::User) {
+                Some(syslog) => {
+                    // syslog has the time and the level of its own.
+                    fmt::layer().with_target(false).with_ansi(false).without_time().with_level(false).with_writer(syslog).boxed()
+                }
+                // Somebody in this process holds it already: only ever one of our own layers that is being replaced.
+                None => text().boxed(),
+            }
+        }
+    }
+}
