@@ -170,11 +170,9 @@ pub enum Action {
     Hdel(Vec<String>),
     /// Make ports with a cable.
     Ports(Vec<String>),
-    /// An `ip` command in the switch.
+    /// An `ip` command in the switch; the far end of `Ethernet0`'s cable is `cable0`.
     Ip(String),
-    /// An `ip` command where the far ends of the cables are.
-    Cable(String),
-    /// An `ip` command in a third namespace.
+    /// An `ip` command in the other namespace, `elsewhere`; the switch's own is `switch`.
     Elsewhere(String),
     /// Change a link's MTU many times in a row; ends with `mtu`.
     Flood(Flood),
