@@ -257,6 +257,17 @@ impl World {
     }
 }
 
+impl Drop for World {
+    /// The daemon goes first, so that it does not see Redis go.
+    fn drop(&mut self) {
+        if let Some(mut child) = self.daemon.take() {
+            // Both fail only if it has ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// The kernel's links, by name.
 pub fn links() -> BTreeMap<String, Link> {
     let number = |name: &str, file: &str| {
