@@ -10,7 +10,7 @@ use crate::db::pending::{Pending, Standing};
 use crate::link::dump::Dump;
 use crate::link::{IfIndex, LinkEvent};
 use crate::sync::init::Init;
-use crate::sync::port_sync::{Action, Names, PortSync, Row, RowKey};
+use crate::sync::port_sync::{Action, Names, PortSync, Row, RowKey, Table};
 
 /// The least time between two resyncs: messages that are lost while one resync follows the other make one more enough.
 const RESYNC_PAUSE: Duration = Duration::from_millis(100);
@@ -118,6 +118,7 @@ impl Core {
                 }
                 Action::Await(name) => {
                     debug!(port = %name, "link waits for its row in APPL_DB");
+                    self.pending.withdraw(RowKey { table: Table::Port, name });
                     self.watch.add(name);
                 }
                 Action::Forget(name) => self.watch.forget(&name),

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{Daemon, Stop};
-use crate::db::pending::{Found, Standing};
+use crate::db::pending::Standing;
 use crate::db::read::state_rows;
 use crate::db::store::{subscribe, unsubscribe};
 use crate::link::LinkName;
@@ -39,7 +39,11 @@ impl Daemon {
         let names: Vec<LinkName> = self.core.machine.port_names().collect();
         let asked = names.clone();
         let present = self.ask(&session, |session| async move { session.published(&asked).await }).await?;
-        if self.published && !marks.config_done && !marks.init_done && !present.contains(&true) {
+        let emptied = self.published && !marks.config_done && !marks.init_done && !present.contains(&true);
+        if emptied {
+            for name in names {
+                self.core.published(name, false);
+            }
             return Err(Stop::Emptied);
         }
         if self.core.init.is_said() && marks.config_done && !marks.init_done {
@@ -56,13 +60,10 @@ impl Daemon {
         for (key, found) in &rows.found {
             self.core.pending.learn(*key, *found, reading);
         }
-        for key in &rows.broken {
-            self.core.pending.learn(*key, Found::Other, reading);
-        }
         for (name, present) in names.into_iter().zip(present) {
             self.core.published(name, present);
         }
-        let differing = self.write_differing() + self.strip_stale(&rows.others);
+        let differing = self.write_differing(&rows.broken) + self.strip_stale(&rows.others);
         if let Some(live) = &mut self.live {
             live.writing = true;
         }
@@ -77,8 +78,9 @@ impl Daemon {
         Ok(())
     }
 
-    fn write_differing(&mut self) -> usize {
-        let desired: Vec<_> = self.core.machine.desired().collect();
+    /// `broken` are keys of another type, known not to take a row.
+    fn write_differing(&mut self, broken: &[RowKey]) -> usize {
+        let desired: Vec<_> = self.core.machine.desired().filter(|(key, ..)| !broken.contains(key)).collect();
         desired.into_iter().filter(|(key, row, ifindex)| self.core.want(*key, *row, *ifindex) == Standing::Changed).count()
     }
 

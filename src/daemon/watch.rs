@@ -48,10 +48,6 @@ impl Watch {
         }
     }
 
-    pub fn len(&self) -> usize {
-        self.awaited.len()
-    }
-
     pub fn is_due(&self, now: Instant) -> bool {
         !self.unchecked.is_empty() || !self.unwanted.is_empty() || self.again_at().is_some_and(|at| at <= now)
     }

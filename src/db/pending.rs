@@ -63,6 +63,8 @@ struct Slot {
     known: Option<Row>,
     under_way: Option<Write>,
     waiting: Option<Write>,
+    /// Stands in the queue, be it for a write that was withdrawn since.
+    queued: bool,
     /// The reading after which this slot last changed.
     touched: u64,
     /// Redis said `WRONGTYPE`, and that was reported.
@@ -116,12 +118,27 @@ impl Pending {
         }
     }
 
+    /// What waits to be set is not to be set any longer; a removal still is to be done.
+    pub fn withdraw(&mut self, key: RowKey) {
+        let Some(slot) = self.slots.get_mut(&key) else { return };
+        match slot.waiting {
+            Some(Write::Set(_)) => {
+                slot.waiting = None;
+                self.waiting -= 1;
+            }
+            Some(Write::Replace(_)) => slot.waiting = Some(Write::Remove),
+            Some(Write::Remove | Write::Strip) | None => {}
+        }
+    }
+
     fn enqueue(&mut self, key: RowKey, write: Write) {
         let slot = self.slots.entry(key).or_default();
         slot.touched = self.reading;
         if slot.waiting.replace(write).is_none() {
             self.waiting += 1;
-            self.queue.push_back(key);
+            if !std::mem::replace(&mut slot.queued, true) {
+                self.queue.push_back(key);
+            }
         }
     }
 
@@ -140,6 +157,7 @@ impl Pending {
     pub fn take(&mut self, batch: &mut Vec<(RowKey, Write)>) {
         while let Some(key) = self.queue.pop_front() {
             let Some(slot) = self.slots.get_mut(&key) else { continue };
+            slot.queued = false;
             let Some(write) = slot.waiting.take() else { continue };
             self.waiting -= 1;
             slot.under_way = Some(write);
@@ -194,11 +212,18 @@ impl Pending {
     /// Takes what was read, unless the row was written or wanted anew since the reading began: then the reading is old.
     pub fn learn(&mut self, key: RowKey, found: Found, reading: u64) {
         let slot = self.slots.entry(key).or_default();
-        if slot.touched < reading && slot.under_way.is_none() && slot.waiting.is_none() {
-            slot.known = match found {
-                Found::Row(row) => Some(row),
-                Found::Other => None,
-            };
+        if slot.touched >= reading || slot.under_way.is_some() {
+            return;
+        }
+        slot.broken = false;
+        slot.known = match found {
+            Found::Row(row) => Some(row),
+            Found::Other => None,
+        };
+        // What waited while Redis was away may have arrived there before it went.
+        if slot.known.is_some_and(|known| slot.waiting == Some(Write::Set(known))) {
+            slot.waiting = None;
+            self.waiting -= 1;
         }
     }
 }

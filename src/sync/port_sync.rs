@@ -54,7 +54,7 @@ pub enum Action {
     Write(RowKey, Row, IfIndex),
     /// The row has to go.
     Remove(RowKey),
-    /// A link waits for this port's APPL_DB row: look for it, and watch until it is there.
+    /// A link waits for this port's APPL_DB row: write nothing, look for it, and watch until it is there.
     Await(LinkName),
     /// No link waits for it any longer.
     Forget(LinkName),
@@ -278,8 +278,11 @@ impl PortSync {
         if standing != Standing::Ours {
             return;
         }
+        let same = before.is_some_and(|before| before.row == row);
         if class == Class::Management {
-            actions.push(Action::Write(key(&known), row, link.ifindex));
+            if !same {
+                actions.push(Action::Write(key(&known), row, link.ifindex));
+            }
             return;
         }
         let port = self.ports.entry(link.name).or_default();
@@ -289,7 +292,7 @@ impl PortSync {
                 self.links.remove(&holder);
                 actions.push(Action::Remove(key(&known)));
             }
-            Some(_) if port.published != Published::Yes => return,
+            Some(_) if same || port.published != Published::Yes => return,
             _ => {}
         }
         if port.published == Published::Yes {

@@ -1,0 +1,275 @@
+//! The machine, situation by situation. tests/model.rs holds it against a reference model in any order of events.
+
+use super::*;
+
+fn name(text: &str) -> LinkName {
+    LinkName::new(text.as_bytes()).unwrap()
+}
+
+fn names() -> Names {
+    Names { ports: vec!["Ethernet".to_owned()], lags: vec!["PortChannel".to_owned()], management: vec!["eth".to_owned()] }
+}
+
+fn link(ifindex: IfIndex, text: &str) -> Link {
+    Link { ifindex, name: name(text), admin_up: true, oper_up: false, mtu: Some(9100), has_master: false, is_team: false }
+}
+
+fn key_of(text: &str) -> RowKey {
+    RowKey { table: Table::Port, name: name(text) }
+}
+
+fn row_of(link: &Link) -> Row {
+    Row::Port { admin_up: link.admin_up, oper_up: link.oper_up, mtu: link.mtu.unwrap() }
+}
+
+fn write(link: &Link) -> Action {
+    Action::Write(RowKey { table: Table::Port, name: link.name }, row_of(link), link.ifindex)
+}
+
+/// A machine that does one thing after the other and tells what each brought.
+struct Bench(PortSync);
+
+impl Bench {
+    fn new() -> Self {
+        Self(PortSync::new(names()))
+    }
+
+    fn with(links: &[Link]) -> Self {
+        let mut bench = Self::new();
+        for link in links {
+            bench.appears(*link);
+            bench.published(link.name, true);
+        }
+        bench
+    }
+
+    fn collect(&mut self, act: impl FnOnce(&mut PortSync, &mut Vec<Action>)) -> Vec<Action> {
+        let mut actions = Vec::new();
+        act(&mut self.0, &mut actions);
+        actions
+    }
+
+    fn appears(&mut self, link: Link) -> Vec<Action> {
+        self.collect(|machine, actions| machine.event(&LinkEvent::New(link), actions))
+    }
+
+    fn goes(&mut self, link: Link) -> Vec<Action> {
+        self.collect(|machine, actions| machine.event(&LinkEvent::Del(link), actions))
+    }
+
+    fn published(&mut self, name: LinkName, present: bool) -> Vec<Action> {
+        self.collect(|machine, actions| machine.published(name, present, actions))
+    }
+
+    fn resync(&mut self, links: &[Link], complete: bool) -> Vec<Action> {
+        self.collect(|machine, actions| machine.resync(links, complete, actions))
+    }
+
+    fn desired(&self) -> Vec<(RowKey, Row, IfIndex)> {
+        self.0.desired().collect()
+    }
+}
+
+#[test]
+fn newlink_of_a_published_port_writes_its_row() {
+    let port = link(3, "Ethernet0");
+    let mut bench = Bench::new();
+    assert_eq!(bench.appears(port), [Action::Await(port.name)]);
+    assert_eq!(bench.published(port.name, true), [Action::Forget(port.name), write(&port)]);
+    let up = Link { oper_up: true, ..port };
+    assert_eq!(bench.appears(up), [write(&up)]);
+    assert_eq!(bench.appears(up), [], "nothing of the row changed");
+}
+
+#[test]
+fn dellink_removes_the_row() {
+    let port = link(3, "Ethernet0");
+    let mut bench = Bench::with(&[port]);
+    assert_eq!(bench.goes(port), [Action::Forget(port.name), Action::Remove(key_of("Ethernet0"))]);
+    assert_eq!(bench.appears(port), [Action::Await(port.name)], "another link: its APPL_DB row has to be asked for");
+}
+
+#[test]
+fn dellink_of_a_link_never_seen_removes_the_row_that_somebody_left() {
+    assert_eq!(Bench::new().goes(link(9, "PortChannel1")), [Action::Remove(key_of("PortChannel1"))]);
+    assert_eq!(Bench::new().goes(link(9, "Vlan10")), []);
+}
+
+#[test]
+fn old_interfaces_are_remembered_and_ignored_until_deleted() {
+    let (port, lag) = (link(3, "Ethernet0"), link(4, "PortChannel1"));
+    let mut bench = Bench::new();
+    bench.resync(&[port, lag], true);
+    bench.0.record_existing();
+    let late = link(5, "Ethernet4");
+    bench.appears(late);
+    let retired = bench.collect(|machine, actions| {
+        assert_eq!(machine.retire_existing(actions), [(3, name("Ethernet0"))], "neither groups nor links that came later");
+    });
+    assert_eq!(retired, [Action::Forget(port.name)]);
+    assert_eq!(bench.appears(Link { oper_up: true, ..port }), []);
+    assert_eq!(bench.appears(link(3, "Ethernet100")), [], "a new name makes it no new link");
+    assert_eq!(bench.appears(link(3, "foo")), []);
+    assert_eq!(bench.goes(Link { has_master: true, ..port }), []);
+    assert_eq!(bench.appears(port), [], "leaving a bridge is no end");
+    assert_eq!(bench.goes(port), []);
+    assert_eq!(bench.appears(port), [Action::Await(port.name)], "the index is free again");
+}
+
+#[test]
+fn an_old_index_under_another_name_after_a_loss_is_a_new_link() {
+    let port = link(3, "Ethernet0");
+    let mut bench = Bench::new();
+    bench.resync(&[port], true);
+    bench.0.record_existing();
+    bench.collect(|machine, actions| drop(machine.retire_existing(actions)));
+    assert_eq!(bench.resync(&[port], true), []);
+    assert_eq!(bench.resync(&[link(3, "Ethernet8")], true), [Action::Await(name("Ethernet8"))]);
+}
+
+#[test]
+fn other_names_and_team_links_are_ignored() {
+    let mut bench = Bench::new();
+    for text in ["lo", "Eth1", "Etherne", "xEthernet1", "Vlan10"] {
+        assert_eq!(bench.appears(link(2, text)), [], "{text}");
+    }
+    let team = Link { is_team: true, ..link(7, "PortChannel1") };
+    assert_eq!(bench.appears(team), []);
+    let bridged = Link { is_team: false, has_master: true, ..team };
+    assert_eq!(bench.appears(bridged), [], "messages of family AF_BRIDGE do not tell the kind");
+    assert_eq!(bench.goes(team), []);
+    assert!(bench.desired().is_empty());
+}
+
+#[test]
+fn dellink_with_a_master_changes_nothing_and_newlink_with_one_counts() {
+    let port = link(3, "Ethernet0");
+    let mut bench = Bench::with(&[port]);
+    assert_eq!(bench.goes(Link { has_master: true, ..port }), []);
+    let enslaved = Link { has_master: true, admin_up: false, ..port };
+    assert_eq!(bench.appears(enslaved), [write(&enslaved)]);
+}
+
+#[test]
+fn a_message_without_mtu_keeps_the_one_before() {
+    let port = link(3, "Ethernet0");
+    let mut bench = Bench::with(&[port]);
+    assert_eq!(bench.appears(Link { mtu: None, ..port }), []);
+    let up = Link { oper_up: true, ..port };
+    assert_eq!(bench.appears(Link { mtu: None, ..up }), [write(&up)]);
+}
+
+#[test]
+fn a_rename_removes_the_old_row() {
+    let port = link(3, "Ethernet0");
+    let mut bench = Bench::with(&[port]);
+    let renamed = link(3, "Ethernet100");
+    let gone = [Action::Forget(port.name), Action::Remove(key_of("Ethernet0"))];
+    assert_eq!(bench.appears(renamed), [&gone[..], &[Action::Await(renamed.name)]].concat());
+    bench.published(renamed.name, true);
+    let gone = [Action::Forget(renamed.name), Action::Remove(key_of("Ethernet100"))];
+    assert_eq!(bench.appears(link(3, "foo")), gone, "out of our sight is as good as gone");
+    assert_eq!(bench.goes(link(3, "foo")), []);
+}
+
+#[test]
+fn two_ports_that_swap_names_while_messages_are_lost_end_right() {
+    let mut bench = Bench::with(&[link(1, "Ethernet0"), link(2, "Ethernet4")]);
+    bench.resync(&[link(1, "Ethernet4"), link(2, "Ethernet0")], true);
+    for text in ["Ethernet0", "Ethernet4"] {
+        bench.published(name(text), true);
+    }
+    let mut desired = bench.desired();
+    desired.sort_unstable_by_key(|(key, ..)| *key);
+    let holders: Vec<_> = desired.iter().map(|(key, _, ifindex)| (key.name.to_string(), *ifindex)).collect();
+    assert_eq!(holders, [("Ethernet0".to_owned(), 2), ("Ethernet4".to_owned(), 1)]);
+}
+
+#[test]
+fn a_name_taken_by_another_index_is_a_new_link_and_the_late_end_of_the_first_is_nothing() {
+    let (first, second) = (link(3, "Ethernet0"), link(8, "Ethernet0"));
+    let mut bench = Bench::with(&[first]);
+    assert_eq!(bench.appears(second), [Action::Remove(key_of("Ethernet0")), write(&second)]);
+    assert_eq!(bench.goes(first), []);
+    assert_eq!(bench.desired(), [(key_of("Ethernet0"), row_of(&second), 8)]);
+}
+
+#[test]
+fn a_row_that_orchagent_removes_stops_the_writing_until_it_is_back() {
+    let port = link(3, "Ethernet0");
+    let mut bench = Bench::with(&[port]);
+    assert_eq!(bench.published(port.name, false), [Action::Await(port.name)]);
+    assert_eq!(bench.published(port.name, false), []);
+    let up = Link { oper_up: true, ..port };
+    assert_eq!(bench.appears(up), []);
+    assert_eq!(bench.published(port.name, true), [Action::Forget(port.name), write(&up)]);
+}
+
+#[test]
+fn a_resync_is_two_differences() {
+    let (stays, goes, comes) = (link(1, "Ethernet0"), link(2, "Ethernet4"), link(3, "Ethernet8"));
+    let mut bench = Bench::with(&[stays, goes]);
+    let found = bench.resync(&[stays, comes], true);
+    assert_eq!(found, [Action::Forget(goes.name), Action::Remove(key_of("Ethernet4")), Action::Await(comes.name)]);
+    let cut_short = bench.resync(&[comes], false);
+    assert_eq!(cut_short, [], "an interrupted dump proves no absence");
+}
+
+#[test]
+fn management_ports_have_a_table_of_their_own_and_need_no_appl_db() {
+    let port = link(2, "eth0");
+    let key = RowKey { table: Table::Management, name: port.name };
+    let mut bench = Bench::new();
+    assert_eq!(bench.appears(port), [Action::Write(key, Row::Management { oper_up: false }, 2)]);
+    assert_eq!(bench.goes(port), [Action::Remove(key)]);
+}
+
+/// Standing of the name's holder × event: what becomes of the row. Every combination is here.
+#[test]
+fn every_standing_meets_every_event() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Before { Nothing, Awaited, Published, Old, Team }
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum What { New, NewWithMaster, Del, DelWithMaster, Gone, Back }
+    use Before::{Awaited, Nothing, Old, Published, Team};
+    let port = link(3, "Ethernet0");
+    for before in [Nothing, Awaited, Published, Old, Team] {
+        for what in [What::New, What::NewWithMaster, What::Del, What::DelWithMaster, What::Gone, What::Back] {
+            let mut bench = Bench::new();
+            match before {
+                Nothing => {}
+                Awaited => drop(bench.appears(port)),
+                Published => bench = Bench::with(&[port]),
+                Old => {
+                    bench.appears(port);
+                    bench.0.record_existing();
+                    bench.collect(|machine, actions| drop(machine.retire_existing(actions)));
+                }
+                Team => drop(bench.appears(Link { is_team: true, ..port })),
+            }
+            let changed = Link { oper_up: true, ..port };
+            let with_master = Link { has_master: true, ..changed };
+            let got = match what {
+                What::New => bench.appears(changed),
+                What::NewWithMaster => bench.appears(with_master),
+                What::Del => bench.goes(changed),
+                What::DelWithMaster => bench.goes(with_master),
+                What::Gone => bench.resync(&[], true),
+                What::Back => bench.published(port.name, true),
+            };
+            let (forget, remove, wait) = (Action::Forget(port.name), Action::Remove(key_of("Ethernet0")), Action::Await(port.name));
+            let want: Vec<Action> = match (before, what) {
+                (_, What::DelWithMaster) | (Old | Team, _) => vec![],
+                (Nothing, What::New | What::NewWithMaster) => vec![wait],
+                (Nothing, What::Del) => vec![remove],
+                (Nothing, What::Gone | What::Back) => vec![],
+                (Awaited, What::New | What::NewWithMaster) => vec![],
+                (Published, What::New | What::NewWithMaster) => vec![write(&changed)],
+                (Awaited | Published, What::Del | What::Gone) => vec![forget, remove],
+                (Awaited, What::Back) => vec![forget, write(&port)],
+                (Published, What::Back) => vec![],
+            };
+            assert_eq!(got, want, "{before:?} meets {what:?}");
+        }
+    }
+}

@@ -1,38 +1,47 @@
-//! The laboratory's command line.
+//! The laboratory: a fake switch for portsyncd, and a demonstration that needs no set-up.
 
 mod conformance;
+mod demo;
+mod flap;
+mod server;
+mod switch;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-const USAGE: u8 = 64;
-
-#[derive(Parser)]
-#[command(name = "portsyncd-lab", version, about = "Fake switches, measurements and checks for any portsyncd")]
-struct Arguments {
+/// A switch for portsyncd in private network namespaces: real kernel links, a real Redis, no hardware.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Command {
     Conformance(conformance::Args),
+    /// One scenario, in namespaces of its own; what `conformance` starts
     #[command(hide = true)]
     ConformanceOne(conformance::OneArgs),
+    Demo(demo::Args),
+    Switch(switch::Args),
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // Nothing can be done about a closed terminal.
-            let _ = error.print();
-            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
-        }
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        let _ = error.print();
+        // 64: usage, as the daemon has it; help and version are no error.
+        std::process::exit(if error.use_stderr() { 64 } else { 0 });
+    });
+    let outcome = match cli.command {
+        Command::Conformance(args) => return conformance::main(&args),
+        Command::ConformanceOne(args) => return conformance::one(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Switch(args) => switch::run(&args),
     };
-    match arguments.command {
-        Command::Conformance(args) => conformance::main(&args),
-        Command::ConformanceOne(args) => conformance::one(&args),
-    }
+    outcome.unwrap_or_else(|error| {
+        eprintln!("portsyncd-lab: {error:#}");
+        ExitCode::FAILURE
+    })
 }

@@ -72,7 +72,12 @@ struct Findings(Vec<Difference>);
 
 impl Findings {
     fn add(&mut self, what: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) {
-        self.0.push(Difference { step: String::new(), what: what.into(), expected: expected.into(), found: found.into() });
+        self.0.push(Difference {
+            step: String::new(),
+            what: what.into(),
+            expected: expected.into(),
+            found: found.into(),
+        });
     }
 
     fn rows(&mut self, expect: &Expect, seen: &Seen) {
@@ -133,7 +138,11 @@ impl Findings {
                 match writes.iter().position(|write| text::fits(pattern, write)) {
                     None => self.add("order", pattern, format!("no such write{}", nearest(pattern, writes))),
                     Some(at) if after.is_some_and(|after| at < after) => {
-                        self.add("order", format!("{pattern}  after what stands before it"), format!("it was write {} of {}", at + 1, writes.len()));
+                        self.add(
+                            "order",
+                            format!("{pattern}  after what stands before it"),
+                            format!("it was write {} of {}", at + 1, writes.len()),
+                        );
                     }
                     Some(at) => last = last.max(Some(at)),
                 }
@@ -196,7 +205,9 @@ fn agrees(row: &Row, held: Option<&Held>) -> bool {
     match (row, held) {
         (Row::There(there), held) => *there == held.is_some(),
         (Row::Text(wanted), Some(Held::Text(found))) => canonical(wanted) == *found,
-        (Row::Members(wanted), Some(Held::Set(found))) => wanted.iter().map(|m| canonical(m)).collect::<BTreeSet<_>>() == *found,
+        (Row::Members(wanted), Some(Held::Set(found))) => {
+            wanted.iter().map(|m| canonical(m)).collect::<BTreeSet<_>>() == *found
+        }
         (Row::Hash(wanted), Some(Held::Hash(found))) => {
             let open = wanted.contains_key("..");
             let fields: BTreeMap<String, String> =
@@ -233,7 +244,7 @@ fn show_fields(fields: &BTreeMap<String, String>) -> String {
 /// What comes closest, for the reader: a write of the same row.
 fn nearest(pattern: &str, writes: &[Vec<String>]) -> String {
     let wanted = text::split(pattern);
-    let same = writes.iter().filter(|write| write.iter().zip(&wanted).take(3).all(|(a, b)| a == b)).next_back();
+    let same = writes.iter().rfind(|write| write.iter().zip(&wanted).take(3).all(|(a, b)| a == b));
     same.map_or_else(String::new, |write| format!("; there was: {}", text::join(write)))
 }
 
@@ -253,8 +264,14 @@ mod tests {
 
     #[test]
     fn order_is_by_first_matches() {
-        let order = expect(r#"order = [["APPL_DB PRODUCE Ethernet0 ...", "APPL_DB PRODUCE Ethernet4 ..."], "APPL_DB PRODUCE PortConfigDone count 2"]"#);
-        let good = ["APPL_DB PRODUCE Ethernet4 a b", "APPL_DB PRODUCE Ethernet0 a b", "APPL_DB PRODUCE PortConfigDone count 2"];
+        let order = expect(
+            r#"order = [["APPL_DB PRODUCE Ethernet0 ...", "APPL_DB PRODUCE Ethernet4 ..."], "APPL_DB PRODUCE PortConfigDone count 2"]"#,
+        );
+        let good = [
+            "APPL_DB PRODUCE Ethernet4 a b",
+            "APPL_DB PRODUCE Ethernet0 a b",
+            "APPL_DB PRODUCE PortConfigDone count 2",
+        ];
         assert!(check(&order, &seen(&good)).is_empty());
         assert_eq!(check(&order, &seen(&[good[1], good[2], good[0]])).len(), 1);
         assert_eq!(check(&order, &seen(&good[..2])).len(), 1);

@@ -28,7 +28,8 @@ pub fn send(forge: &Forge) -> Result<(), String> {
     message.extend([0; 10]);
     message.extend(body);
     let failed = |e: nix::errno::Errno| format!("cannot send a forged link message: {e}");
-    let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::empty(), SockProtocol::NetlinkRoute).map_err(failed)?;
+    let socket =
+        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::empty(), SockProtocol::NetlinkRoute).map_err(failed)?;
     sendto(socket.as_raw_fd(), &message, &NetlinkAddr::new(0, RTMGRP_LINK), MsgFlags::empty()).map(drop).map_err(failed)
 }
 

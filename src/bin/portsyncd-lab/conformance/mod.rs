@@ -47,7 +47,7 @@ pub struct Args {
     /// Leave out what goes beyond the C++ daemon
     #[arg(long)]
     skip_beyond: bool,
-    /// Write what happens into the files as their expectations (or set PORTSYNCD_REWRITE=1)
+    /// Write what happens into the files as their expectations (or set `PORTSYNCD_REWRITE=1`)
     #[arg(long)]
     rewrite: bool,
     /// Print one JSON object instead of text
@@ -125,21 +125,30 @@ impl Args {
         let mut files = Vec::new();
         for path in &self.files {
             if path.is_dir() {
-                let entries = std::fs::read_dir(path).map_err(|e| (USAGE, format!("{}: cannot be read: {e}", path.display())))?;
-                let mut found: Vec<PathBuf> =
-                    entries.flatten().map(|entry| entry.path()).filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
+                let entries =
+                    std::fs::read_dir(path).map_err(|e| (USAGE, format!("{}: cannot be read: {e}", path.display())))?;
+                let mut found: Vec<PathBuf> = entries
+                    .flatten()
+                    .map(|entry| entry.path())
+                    .filter(|p| p.extension().is_some_and(|e| e == "toml"))
+                    .collect();
                 found.sort();
                 files.append(&mut found);
             } else if path.is_file() {
                 files.push(path.clone());
             } else {
-                return Err((USAGE, format!("{}: no such file; name scenario files or a folder with them", path.display())));
+                return Err((
+                    USAGE,
+                    format!("{}: no such file; name scenario files or a folder with them", path.display()),
+                ));
             }
         }
         let mut jobs = Vec::new();
         for file in files {
             let scenario = Scenario::load(&file).map_err(|message| (BAD_FILE, message))?;
-            let matches = |text: &String| scenario.title.contains(text.as_str()) || file.to_string_lossy().contains(text.as_str());
+            let matches = |text: &String| {
+                scenario.title.contains(text.as_str()) || file.to_string_lossy().contains(text.as_str())
+            };
             if self.filter.as_ref().is_none_or(matches) && !(self.skip_beyond && scenario.beyond) {
                 jobs.push(Job { file, scenario });
             }
@@ -157,7 +166,9 @@ fn run_all(args: &Args, jobs: &[Job]) -> Vec<Report> {
     std::thread::scope(|scope| {
         for _ in 0..args.jobs.unwrap_or(processors).clamp(1, jobs.len()) {
             scope.spawn(|| {
-                while let Some((number, job)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, jobs.get(n)?))) {
+                while let Some((number, job)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, jobs.get(n)?)))
+                {
                     let report = run_one(args, job);
                     report::progress(&report, args.json);
                     done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((number, report));
@@ -172,7 +183,8 @@ fn run_all(args: &Args, jobs: &[Job]) -> Vec<Report> {
 
 fn run_one(args: &Args, job: &Job) -> Report {
     let started = Instant::now();
-    let mut outcome = child(args, &job.file).unwrap_or_else(|message| Outcome { broken: Some(message), ..Outcome::default() });
+    let mut outcome =
+        child(args, &job.file).unwrap_or_else(|message| Outcome { broken: Some(message), ..Outcome::default() });
     if args.rewrites() && outcome.broken.is_none() {
         let rewritten = std::fs::read_to_string(&job.file)
             .and_then(|content| std::fs::write(&job.file, rewrite::splice(&content, &outcome.rewritten)));
@@ -182,7 +194,13 @@ fn run_one(args: &Args, job: &Job) -> Report {
         }
     }
     let scenario = &job.scenario;
-    Report { file: job.file.clone(), title: scenario.title.clone(), beyond: scenario.beyond, seconds: started.elapsed().as_secs_f64(), outcome }
+    Report {
+        file: job.file.clone(),
+        title: scenario.title.clone(),
+        beyond: scenario.beyond,
+        seconds: started.elapsed().as_secs_f64(),
+        outcome,
+    }
 }
 
 fn child(args: &Args, file: &Path) -> Result<Outcome, String> {
@@ -211,6 +229,10 @@ fn finish(mut child: Child) -> Result<Vec<u8>, String> {
         let output = child.wait_with_output().map_err(|e| e.to_string());
         let _ = tell.send(());
         let output = output?;
-        if output.stdout.is_empty() { Err(format!("took longer than {LIMIT:?} or ended badly ({})", output.status)) } else { Ok(output.stdout) }
+        if output.stdout.is_empty() {
+            Err(format!("took longer than {LIMIT:?} or ended badly ({})", output.status))
+        } else {
+            Ok(output.stdout)
+        }
     })
 }

@@ -23,7 +23,10 @@ pub enum Held {
 }
 
 /// All rows by (database name, key).
-pub type Snapshot = BTreeMap<(String, String), Held>;
+pub type Snapshot = BTreeMap<RowName, Held>;
+
+/// Database name and key.
+pub type RowName = (String, String);
 
 /// The port that the runner itself uses to see that the daemon follows; nothing of it is ever compared.
 pub const SENTINEL: &str = "EthernetZZ";
@@ -45,17 +48,65 @@ pub struct Done {
 }
 
 const READS: &[&str] = &[
-    "AUTH", "CLIENT", "COMMAND", "CONFIG", "ECHO", "EVAL", "EVALSHA", "EXEC", "EXISTS", "GET", "HELLO", "HEXISTS", "HGET",
-    "HGETALL", "HKEYS", "HLEN", "HMGET", "HSCAN", "INFO", "KEYS", "MGET", "MULTI", "PING", "PSUBSCRIBE", "PUNSUBSCRIBE", "READONLY",
-    "SCAN", "SCARD", "SCRIPT", "SELECT", "SISMEMBER", "SMEMBERS", "SUBSCRIBE", "TIME", "TTL", "TYPE", "UNSUBSCRIBE", "UNWATCH",
-    "WATCH", "EVAL_RO", "EVALSHA_RO", "FUNCTION", "ROLE", "DBSIZE", "MONITOR", "HRANDFIELD", "SSCAN", "QUIT", "RESET",
+    "AUTH",
+    "CLIENT",
+    "COMMAND",
+    "CONFIG",
+    "ECHO",
+    "EVAL",
+    "EVALSHA",
+    "EXEC",
+    "EXISTS",
+    "GET",
+    "HELLO",
+    "HEXISTS",
+    "HGET",
+    "HGETALL",
+    "HKEYS",
+    "HLEN",
+    "HMGET",
+    "HSCAN",
+    "INFO",
+    "KEYS",
+    "MGET",
+    "MULTI",
+    "PING",
+    "PSUBSCRIBE",
+    "PUNSUBSCRIBE",
+    "READONLY",
+    "SCAN",
+    "SCARD",
+    "SCRIPT",
+    "SELECT",
+    "SISMEMBER",
+    "SMEMBERS",
+    "SUBSCRIBE",
+    "TIME",
+    "TTL",
+    "TYPE",
+    "UNSUBSCRIBE",
+    "UNWATCH",
+    "WATCH",
+    "EVAL_RO",
+    "EVALSHA_RO",
+    "FUNCTION",
+    "ROLE",
+    "DBSIZE",
+    "MONITOR",
+    "HRANDFIELD",
+    "SSCAN",
+    "QUIT",
+    "RESET",
 ];
 
 /// Sorts the daemon's commands.
 pub fn sort(commands: &[Command], databases: &BTreeMap<String, Database>) -> Done {
     let mut done = Done::default();
     for command in commands {
-        let name = databases.iter().find(|(_, d)| d.id == command.db).map_or_else(|| command.db.to_string(), |(n, _)| n.clone());
+        let name = databases
+            .iter()
+            .find(|(_, d)| d.id == command.db)
+            .map_or_else(|| command.db.to_string(), |(n, _)| n.clone());
         let separator = databases.get(&name).map_or(":", |d| d.separator.as_str());
         let mut words: Vec<String> = command.args.iter().map(|arg| text::show(arg)).collect();
         words[0].make_ascii_uppercase();
@@ -117,22 +168,27 @@ fn produce(writes: &mut Vec<Vec<String>>, words: &[String], separator: &str) -> 
 
 /// The writes that changed something: see the module's comment. `dirty` rows were changed by the step itself, so that what
 /// stood in them before says nothing.
-pub fn effective(writes: &[Vec<String>], before: &Snapshot, dirty: &BTreeSet<(String, String)>, all_dirty: bool) -> Vec<Vec<String>> {
+pub fn effective(
+    writes: &[Vec<String>],
+    before: &Snapshot,
+    dirty: &BTreeSet<RowName>,
+    all_dirty: bool,
+) -> Vec<Vec<String>> {
     let mut kept = Vec::new();
-    let mut rows: BTreeMap<(String, String), (Option<Held>, &Vec<String>)> = BTreeMap::new();
+    let (mut rows, mut last) = (Snapshot::new(), BTreeMap::<RowName, &Vec<String>>::new());
     for write in writes {
         if write[1].starts_with("PRODUCE") || write.len() < 3 {
             kept.push(write.clone());
             continue;
         }
         let row = (write[0].clone(), write[2].clone());
-        let (held, last) = rows.entry(row.clone()).or_insert_with(|| (before.get(&row).cloned(), write));
-        *held = apply(held.take(), write);
-        *last = write;
+        let held =
+            if last.insert(row.clone(), write).is_some() { rows.remove(&row) } else { before.get(&row).cloned() };
+        rows.extend(apply(held, write).map(|held| (row, held)));
     }
-    for (row, (held, last)) in rows {
-        if all_dirty || dirty.contains(&row) || held.as_ref() != before.get(&row) {
-            kept.push(last.clone());
+    for (row, write) in last {
+        if all_dirty || dirty.contains(&row) || rows.get(&row) != before.get(&row) {
+            kept.push(write.clone());
         }
     }
     kept
@@ -168,7 +224,9 @@ mod tests {
     }
 
     fn databases() -> BTreeMap<String, Database> {
-        [("APPL_DB", 0, ":"), ("STATE_DB", 6, "|")].map(|(n, id, s)| (n.to_owned(), Database { id, separator: s.to_owned() })).into()
+        [("APPL_DB", 0, ":"), ("STATE_DB", 6, "|")]
+            .map(|(n, id, s)| (n.to_owned(), Database { id, separator: s.to_owned() }))
+            .into()
     }
 
     #[test]
@@ -193,7 +251,10 @@ mod tests {
         let row = ("STATE_DB".to_owned(), "PORT_TABLE|Ethernet0".to_owned());
         let held = Held::Hash([("mtu".to_owned(), "1500".to_owned())].into());
         let before: Snapshot = [(row.clone(), held)].into();
-        let same = [text::split("STATE_DB HSET PORT_TABLE|Ethernet0 mtu 1500"), text::split("STATE_DB DEL PORT_TABLE|Ethernet4")];
+        let same = [
+            text::split("STATE_DB HSET PORT_TABLE|Ethernet0 mtu 1500"),
+            text::split("STATE_DB DEL PORT_TABLE|Ethernet4"),
+        ];
         assert!(effective(&same, &before, &BTreeSet::new(), false).is_empty());
         let there_and_back = [
             text::split("STATE_DB HSET PORT_TABLE|Ethernet0 mtu 9100"),

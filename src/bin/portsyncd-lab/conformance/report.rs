@@ -65,7 +65,10 @@ pub fn print(reports: &[Report], json: bool) {
                 println!("  step \"{}\"", difference.step);
                 step = Some(&difference.step);
             }
-            println!("    {}\n      expected  {}\n      found     {}", difference.what, difference.expected, difference.found);
+            println!(
+                "    {}\n      expected  {}\n      found     {}",
+                difference.what, difference.expected, difference.found
+            );
         }
         if !report.outcome.log.is_empty() {
             println!("    the daemon's last words:\n      {}", report.outcome.log.replace('\n', "\n      "));

@@ -13,11 +13,14 @@ use super::observe::Held;
 use super::scenario::{Bounds, Exit, Expect, Group, Row, Times};
 use super::text;
 
+/// The fields of a state row, in the order that people know.
+const OURS: [&str; 4] = ["state", "netdev_oper_status", "admin_status", "mtu"];
+
 /// The `[step.expect]` sections for a step, as they would have to be.
 pub fn expectations(expect: &Expect, seen: &Seen) -> String {
     let mut head = String::new();
     if expect.writes.is_some() {
-        list(&mut head, "writes", &mut seen.effective.iter().map(|write| text::join(write)));
+        list(&mut head, "writes", &mut writes(expect, seen).into_iter());
     }
     if !expect.order.is_empty() {
         let places = expect.order.iter().map(|group| match group {
@@ -31,17 +34,24 @@ pub fn expectations(expect: &Expect, seen: &Seen) -> String {
     list_if(&mut head, "never", &expect.never);
     list_if(&mut head, "commands", &expect.commands);
     if let Some(published) = &expect.published {
-        times(&mut head, "published", published, |message| seen.step.published.iter().filter(|p| *p == message).count());
+        times(&mut head, "published", published, |message| {
+            seen.step.published.iter().filter(|p| *p == message).count()
+        });
     }
     if !expect.links.is_empty() {
-        let links = expect.links.keys().map(|name| format!("{} = \"{}\"", key(name), format!("{:?}", state_of(seen, name)).to_lowercase()));
+        let links = expect
+            .links
+            .keys()
+            .map(|name| format!("{} = \"{}\"", key(name), format!("{:?}", state_of(seen, name)).to_lowercase()));
         let _ = writeln!(head, "links = {{ {} }}", links.collect::<Vec<_>>().join(", "));
     }
     list_if(&mut head, "untouched", &expect.untouched);
     match (expect.exit, seen.exit) {
         (Some(Exit::Any(any)), _) => drop(writeln!(head, "exit = {{ any = {any} }}")),
         (Some(_), Some(status)) => {
-            let how = status.code().map_or_else(|| format!("signal = {}", status.signal().unwrap_or(0)), |code| format!("code = {code}"));
+            let how = status
+                .code()
+                .map_or_else(|| format!("signal = {}", status.signal().unwrap_or(0)), |code| format!("code = {code}"));
             let _ = writeln!(head, "exit = {{ {how} }}");
         }
         _ => {}
@@ -51,8 +61,8 @@ pub fn expectations(expect: &Expect, seen: &Seen) -> String {
     for (database, rows) in &expect.rows {
         let _ = writeln!(out, "{}[step.expect.rows.{database}]", if out.is_empty() { "" } else { "\n" });
         for (name, row) in rows {
-            let held = seen.rows.get(&(database.clone(), canonical(name)));
-            let _ = writeln!(out, "{} = {}", quote(name), show(row, held));
+            let found = seen.rows.get(&(database.clone(), canonical(name)));
+            let _ = writeln!(out, "{} = {}", quote(name), show(row, found));
         }
     }
     out
@@ -87,19 +97,38 @@ pub fn splice(content: &str, steps: &[String]) -> String {
     out.join("\n").trim_end().to_owned() + "\n"
 }
 
+/// The effective writes: those that were expected stay as they are written, and first; a pattern is kept as a pattern.
+fn writes(expect: &Expect, seen: &Seen) -> Vec<String> {
+    let mut left = seen.effective.clone();
+    let mut kept = Vec::new();
+    for pattern in expect.writes.iter().flatten() {
+        if let Some(at) = left.iter().position(|write| text::fits(pattern, write)) {
+            left.remove(at);
+            kept.push(pattern.clone());
+        }
+    }
+    kept.extend(left.iter().map(|write| text::join(write)));
+    kept
+}
+
 fn show(row: &Row, held: Option<&Held>) -> String {
     match (row, held) {
         (Row::There(true), Some(_)) => "true".to_owned(),
         (_, None) => "false".to_owned(),
         (_, Some(Held::Text(value))) => quote(value),
-        (_, Some(Held::Set(members))) => format!("[{}]", members.iter().map(|m| quote(m)).collect::<Vec<_>>().join(", ")),
+        (_, Some(Held::Set(members))) => {
+            format!("[{}]", members.iter().map(|m| quote(m)).collect::<Vec<_>>().join(", "))
+        }
         (row, Some(Held::Hash(found))) => {
             let named = match row {
                 Row::Hash(named) if named.contains_key("..") => Some(named),
                 _ => None,
             };
-            let kept = found.iter().filter(|(f, _)| named.is_none_or(|named| named.keys().any(|n| canonical(n) == **f)));
-            let mut pairs: Vec<String> = kept.map(|(f, v)| format!("{} = {}", key(f), quote(v))).collect();
+            let kept =
+                found.iter().filter(|(f, _)| named.is_none_or(|named| named.keys().any(|n| canonical(n) == **f)));
+            let mut kept: Vec<(&String, &String)> = kept.collect();
+            kept.sort_by_key(|(field, _)| OURS.iter().position(|own| own == field).unwrap_or(OURS.len()));
+            let mut pairs: Vec<String> = kept.iter().map(|(f, v)| format!("{} = {}", key(f), quote(v))).collect();
             if named.is_some() {
                 pairs.push("\"..\" = \"\"".to_owned());
             }
@@ -109,8 +138,13 @@ fn show(row: &Row, held: Option<&Held>) -> String {
 }
 
 fn list(out: &mut String, name: &str, items: &mut dyn Iterator<Item = String>) {
-    let lines: String = items.map(|item| format!("  {},\n", quote(&item))).collect();
-    let _ = if lines.is_empty() { writeln!(out, "{name} = []") } else { writeln!(out, "{name} = [\n{lines}]") };
+    let items: Vec<String> = items.map(|item| quote(&item)).collect();
+    let short = items.join(", ");
+    let _ = if short.len() < 110 {
+        writeln!(out, "{name} = [{short}]")
+    } else {
+        writeln!(out, "{name} = [\n  {},\n]", items.join(",\n  "))
+    };
 }
 
 fn list_if(out: &mut String, name: &str, items: &[String]) {
@@ -150,7 +184,8 @@ mod tests {
     fn only_expectations_are_replaced() {
         let file = "title = \"x\"\n\n[[step]]\nname = \"a\"\n\n[step.expect]\nwrites = []\n\n[[step]]\nname = \"b\"\n";
         let new = ["[step.expect]\nwrites = [\"y\"]\n".to_owned(), String::new()];
-        let wanted = "title = \"x\"\n\n[[step]]\nname = \"a\"\n\n[step.expect]\nwrites = [\"y\"]\n\n[[step]]\nname = \"b\"\n";
+        let wanted =
+            "title = \"x\"\n\n[[step]]\nname = \"a\"\n\n[step.expect]\nwrites = [\"y\"]\n\n[[step]]\nname = \"b\"\n";
         assert_eq!(splice(file, &new), wanted);
         assert_eq!(splice(wanted, &new), wanted);
     }

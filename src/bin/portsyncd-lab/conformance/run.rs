@@ -19,6 +19,8 @@ use super::world::{World, links};
 use super::{forge, rewrite, stage};
 
 const LOOK: Duration = Duration::from_millis(10);
+/// How long a daemon is watched while Redis does not answer.
+const ALONE: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_millis(60);
 const QUIET_LIMIT: Duration = Duration::from_secs(3);
 const SENTINEL_LIMIT: Duration = Duration::from_secs(3);
@@ -51,7 +53,14 @@ pub fn run(scenario: &Scenario, program: &Path, rewriting: bool) -> Outcome {
 
 fn play(scenario: &Scenario, program: &Path, rewriting: bool, outcome: &mut Outcome) -> Result<(), String> {
     let world = World::new(scenario)?;
-    let mut run = Run { world, program, sentinel: Sentinel::default(), dirty: BTreeSet::new(), all_dirty: false, elsewhere: false };
+    let mut run = Run {
+        world,
+        program,
+        sentinel: Sentinel::default(),
+        dirty: BTreeSet::new(),
+        all_dirty: false,
+        elsewhere: false,
+    };
     make_ports(&scenario.setup.ports)?;
     for words in &scenario.setup.ip {
         stage::ip(None, words)?;
@@ -164,7 +173,9 @@ impl Run<'_> {
 
     /// Waits until the daemon has dealt with everything so far; false if it does not follow the links.
     fn settle(&mut self) -> Result<bool, String> {
-        if self.world.redis_paused || !self.world.redis_answers() {
+        if !self.world.redis_answers() {
+            // Nothing can be seen in Redis; a daemon that cannot live without it is given the time to end.
+            let _ = wait::until("the daemon's end", ALONE, || !self.world.runs());
             return Ok(true);
         }
         let follows = !self.world.runs() || self.world.paused || self.touch()?;
@@ -185,7 +196,8 @@ impl Run<'_> {
                 self.sentinel.mtu = 1500;
             }
             let (name, separator) = (self.sentinel.name(), self.world.databases["APPL_DB"].separator.clone());
-            self.world.send("APPL_DB", &[b"HSET", format!("PORT_TABLE{separator}{name}").as_bytes(), b"lanes", b"0"])?;
+            self.world
+                .send("APPL_DB", &[b"HSET", format!("PORT_TABLE{separator}{name}").as_bytes(), b"lanes", b"0"])?;
             if !self.sentinel.there {
                 stage::ip(None, &format!("link add name {name} type bridge"))?;
                 self.sentinel.there = true;
@@ -249,7 +261,11 @@ impl Run<'_> {
             Action::RedisStart => {
                 self.all_dirty = true;
                 // CONFIG_DB is loaded from its file before anybody is let in; the rest is lost.
-                let config = setup.iter().filter(|(name, _)| *name == "CONFIG_DB").map(|(n, r)| (n.clone(), r.clone())).collect();
+                let config = setup
+                    .iter()
+                    .filter(|(name, _)| *name == "CONFIG_DB")
+                    .map(|(n, r)| (n.clone(), r.clone()))
+                    .collect();
                 self.world.start_redis(&config)
             }
             Action::RedisKill => {
@@ -281,7 +297,9 @@ impl Run<'_> {
                 stage::ip(Some("elsewhere"), words)
             }
             Action::Flood(Flood { links, times, mtu }) => {
-                let change = |round: u32| links.iter().map(move |link| format!("link set {link} mtu {}\n", mtu + (times - round)));
+                let change = |round: u32| {
+                    links.iter().map(move |link| format!("link set {link} mtu {}\n", mtu + (times - round)))
+                };
                 stage::ip_batch(&(1..=*times).flat_map(change).collect::<String>())
             }
             Action::Forge(message) => forge::send(message),

@@ -31,7 +31,8 @@ pub fn enter() -> Result<ExitCode, String> {
             for (file, line) in
                 [("setgroups", "deny".to_owned()), ("uid_map", format!("0 {uid} 1")), ("gid_map", format!("0 {gid} 1"))]
             {
-                std::fs::write(format!("/proc/self/{file}"), line).map_err(|e| format!("cannot write /proc/self/{file}: {e}"))?;
+                std::fs::write(format!("/proc/self/{file}"), line)
+                    .map_err(|e| format!("cannot write /proc/self/{file}: {e}"))?;
             }
         }
         Err(e) => return Err(format!("cannot make namespaces: {e}")),
@@ -69,7 +70,8 @@ pub fn prepare() -> Result<(), String> {
 }
 
 fn bound(source: Option<&str>, target: &str, kind: Option<&str>, flags: MsFlags) -> Result<(), String> {
-    mount(source, target, kind, flags, None::<&str>).map_err(|e| format!("cannot mount {} on {target}: {e}", kind.unwrap_or("anything")))
+    mount(source, target, kind, flags, None::<&str>)
+        .map_err(|e| format!("cannot mount {} on {target}: {e}", kind.unwrap_or("anything")))
 }
 
 /// Runs `ip` with these words; the error says what it said.

@@ -54,7 +54,9 @@ impl World {
         let databases = scenario.databases();
         let shown: serde_json::Map<String, serde_json::Value> = databases
             .iter()
-            .map(|(name, d)| (name.clone(), serde_json::json!({"id": d.id, "separator": d.separator, "instance": "redis"})))
+            .map(|(name, d)| {
+                (name.clone(), serde_json::json!({"id": d.id, "separator": d.separator, "instance": "redis"}))
+            })
             .collect();
         let (host, socket) = if scenario.redis.tcp { (ADDRESS, "") } else { ("127.0.0.1", SOCKET) };
         let config = serde_json::json!({
@@ -64,7 +66,8 @@ impl World {
         for folder in ["/run/lab", "/run/redis/sonic-db"] {
             fs::create_dir_all(folder).map_err(|e| format!("cannot make {folder}: {e}"))?;
         }
-        fs::write("/run/redis/sonic-db/database_config.json", config.to_string()).map_err(|e| format!("cannot write database_config.json: {e}"))?;
+        fs::write("/run/redis/sonic-db/database_config.json", config.to_string())
+            .map_err(|e| format!("cannot write database_config.json: {e}"))?;
         stage::ip(None, &format!("address add {ADDRESS}/32 dev lo"))?;
         let mut options: Vec<String> = ["--bind", "0.0.0.0", "--protected-mode", "no"].map(str::to_owned).to_vec();
         for (name, value) in &scenario.redis.options {
@@ -157,9 +160,10 @@ impl World {
                         let pairs = fields.iter().flat_map(|(f, v)| [text::bytes(f), text::bytes(v)]);
                         [b"HSET".to_vec(), key.clone()].into_iter().chain(pairs).collect()
                     }
-                    Row::Members(members) => {
-                        [b"SADD".to_vec(), key.clone()].into_iter().chain(members.iter().map(|m| text::bytes(m))).collect()
-                    }
+                    Row::Members(members) => [b"SADD".to_vec(), key.clone()]
+                        .into_iter()
+                        .chain(members.iter().map(|m| text::bytes(m)))
+                        .collect(),
                     Row::Text(value) => vec![b"SET".to_vec(), key.clone(), text::bytes(value)],
                     Row::There(_) => vec![b"DEL".to_vec(), key.clone()],
                 };
@@ -181,7 +185,9 @@ impl World {
             let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query(db).map_err(|e| format!("redis: {e}"))?;
             for key in keys {
                 let shown = text::show(&key);
-                if !is_hidden(&shown) && let Some(held) = read(db, &key).map_err(|e| format!("redis: {shown}: {e}"))? {
+                if !is_hidden(&shown)
+                    && let Some(held) = read(db, &key).map_err(|e| format!("redis: {shown}: {e}"))?
+                {
                     all.insert((name.clone(), shown), held);
                 }
             }
@@ -209,9 +215,15 @@ impl World {
 
     /// Starts the daemon.
     pub fn start(&mut self, program: &std::path::Path) -> Result<(), String> {
-        let output = fs::OpenOptions::new().create(true).append(true).open(OUTPUT).map_err(|e| format!("cannot write {OUTPUT}: {e}"))?;
+        let output = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(OUTPUT)
+            .map_err(|e| format!("cannot write {OUTPUT}: {e}"))?;
         let again = output.try_clone().map_err(|e| e.to_string())?;
-        let kept = ["PATH", "LD_LIBRARY_PATH", "RUST_BACKTRACE"].iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
+        let kept = ["PATH", "LD_LIBRARY_PATH", "RUST_BACKTRACE"]
+            .iter()
+            .filter_map(|name| Some((*name, std::env::var_os(name)?)));
         let child = Command::new(program)
             .env_clear()
             .envs(kept)
@@ -275,7 +287,11 @@ pub fn links() -> BTreeMap<String, Link> {
         let content = content.trim();
         content.strip_prefix("0x").map_or_else(|| content.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
     };
-    let names = fs::read_dir("/sys/class/net").into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let names = fs::read_dir("/sys/class/net")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned());
     let link = |name: String| {
         let up = number(&name, "flags")? & 1 == 1;
         let marks = (number(&name, "ifindex")?, number(&name, "carrier_changes")?);
@@ -301,7 +317,8 @@ fn read(db: &mut Connection, key: &[u8]) -> redis::RedisResult<Option<Held>> {
         }
         "set" => {
             let members: Vec<Vec<u8>> = redis::cmd("SMEMBERS").arg(key).query(db)?;
-            let shown: BTreeSet<String> = members.iter().map(|m| text::show(m)).filter(|m| !m.contains(SENTINEL)).collect();
+            let shown: BTreeSet<String> =
+                members.iter().map(|m| text::show(m)).filter(|m| !m.contains(SENTINEL)).collect();
             (!shown.is_empty()).then_some(Held::Set(shown))
         }
         "string" => {
