@@ -24,10 +24,10 @@ pub fn expectations(expect: &Expect, seen: &Seen) -> String {
     }
     if !expect.order.is_empty() {
         let places = expect.order.iter().map(|group| match group {
-            Group::One(one) => format!("  {},\n", quote(one)),
-            Group::Any(any) => format!("  [{}],\n", any.iter().map(|p| quote(p)).collect::<Vec<_>>().join(", ")),
+            Group::One(one) => quote(one),
+            Group::Any(any) => format!("[{}]", any.iter().map(|p| quote(p)).collect::<Vec<_>>().join(", ")),
         });
-        let _ = writeln!(head, "order = [\n{}]", places.collect::<String>());
+        lines(&mut head, "order", &places.collect::<Vec<_>>());
     }
     let count = |done: &[Vec<String>], pattern: &str| done.iter().filter(|write| text::fits(pattern, write)).count();
     times(&mut head, "total", &expect.total, |pattern| count(&seen.total.writes, pattern));
@@ -138,7 +138,11 @@ fn show(row: &Row, held: Option<&Held>) -> String {
 }
 
 fn list(out: &mut String, name: &str, items: &mut dyn Iterator<Item = String>) {
-    let items: Vec<String> = items.map(|item| quote(&item)).collect();
+    lines(out, name, &items.map(|item| quote(&item)).collect::<Vec<_>>());
+}
+
+/// A list: on one line if it is short.
+fn lines(out: &mut String, name: &str, items: &[String]) {
     let short = items.join(", ");
     let _ = if short.len() < 110 {
         writeln!(out, "{name} = [{short}]")
