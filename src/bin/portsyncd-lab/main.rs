@@ -1,5 +1,6 @@
 //! The laboratory: a fake switch for portsyncd, and a demonstration that needs no set-up.
 
+mod conformance;
 mod demo;
 mod flap;
 mod server;
@@ -19,6 +20,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Conformance(conformance::Args),
+    /// One scenario, in namespaces of its own; what `conformance` starts
+    #[command(hide = true)]
+    ConformanceOne(conformance::OneArgs),
     Demo(demo::Args),
     Switch(switch::Args),
 }
@@ -30,6 +35,8 @@ fn main() -> ExitCode {
         std::process::exit(if error.use_stderr() { 64 } else { 0 });
     });
     let outcome = match cli.command {
+        Command::Conformance(args) => return conformance::main(&args),
+        Command::ConformanceOne(args) => return conformance::one(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Switch(args) => switch::run(&args),
     };
