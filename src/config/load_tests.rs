@@ -1,0 +1,120 @@
+//! Layers, errors, and that the documentation lists just what there is.
+
+use super::*;
+use figment::Jail;
+
+fn load_in(file: Option<&str>, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let mut outcome = None;
+    #[expect(clippy::result_large_err, reason = "figment's own signature")]
+    Jail::expect_with(|jail| {
+        jail.clear_env();
+        for (key, value) in environment {
+            jail.set_env(key, value);
+        }
+        let path = jail.directory().join("portsyncd.toml");
+        if let Some(text) = file {
+            jail.create_file("portsyncd.toml", text)?;
+        }
+        let flags = Flags { file: Some(path).filter(|_| file.is_some()), log_level: None };
+        outcome = Some(load(&flags).map_err(|error| error.to_string()));
+        Ok(())
+    });
+    outcome.unwrap()
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
+    let file = "[redis]\nurl = \"unix:///a\"\nresponse_timeout = \"7s\"\n[log]\nlevel = \"INFO\"\n";
+    let config = load_in(Some(file), &[("PORTSYNCD_REDIS__URL", "redis://h:1")]).unwrap();
+    assert_eq!(config.redis.url, "redis://h:1");
+    assert_eq!(config.redis.response_timeout, Duration::from_secs(7));
+    assert_eq!(config.redis.connect_timeout, RedisConfig::default().connect_timeout);
+    assert_eq!(config.log.level, Some(LogLevel::Info));
+    assert_eq!(load_in(None, &[]).unwrap(), Config::default());
+}
+
+#[test]
+fn lists_and_times_come_from_the_environment_too() {
+    let config = load_in(
+        None,
+        &[("PORTSYNCD_PORTS__PREFIXES", "[\"Ethernet\", \"Recirc\"]"), ("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "1s")],
+    )
+    .unwrap();
+    assert_eq!(config.ports.prefixes, ["Ethernet", "Recirc"]);
+    assert_eq!(config.netlink.audit_interval, Duration::from_secs(1));
+}
+
+#[test]
+fn every_message_names_where_which_key_and_what_would_be_right() {
+    for (file, environment, parts) in [
+        ("[redis]\nurll = \"x\"", [("", "")], ["portsyncd.toml", "urll", "one of `database_config`"]),
+        ("[redis\n", [("", "")], ["portsyncd.toml", "line 1", "redis"]),
+        ("[netlink]\naudit_interval = \"soon\"", [("", "")], ["portsyncd.toml", "netlink.audit_interval", "soon"]),
+        ("[netlink]\naudit_interval = \"1ms\"", [("", "")], ["netlink.audit_interval", "1ms", "at least \"100ms\""]),
+        ("[netlink]\nreceive_buffer = 0", [("", "")], ["netlink.receive_buffer", "0", "16777216"]),
+        ("[redis]\nresponse_timeout = \"0s\"", [("", "")], ["redis.response_timeout", "0s", "5s"]),
+        ("[ports]\nprefixes = []", [("", "")], ["ports.prefixes", "[]", "Ethernet"]),
+        ("[ports]\nlag_prefixes = [\"\"]", [("", "")], ["ports.lag_prefixes", "\"\"", "1 to 15"]),
+        ("[redis]\nusername = \"u\"", [("", "")], ["redis.username", "u", "password_file"]),
+        ("", [("PORTSYNCD_LOG__FORMAT", "loud")], ["PORTSYNCD_", "loud", "syslog"]),
+    ] {
+        let environment: Vec<_> = environment.into_iter().filter(|(key, _)| !key.is_empty()).collect();
+        let message = load_in(Some(file), &environment).unwrap_err();
+        for part in parts {
+            assert!(message.contains(part), "{part:?} is not in {message:?}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_was_named_has_to_be_there() {
+    let flags = Flags { file: Some("/nonexistent/portsyncd.toml".into()), log_level: None };
+    assert!(load(&flags).unwrap_err().to_string().contains("/nonexistent/portsyncd.toml"));
+}
+
+#[test]
+fn urls_are_taken_apart_and_their_secrets_hidden() {
+    let redis = |url: &str| RedisConfig { url: url.to_owned(), database_config: "/nonexistent".into(), ..RedisConfig::default() };
+    let address = |url: &str| redis(url).store().map(|store| store.topology.state.address.to_string()).map_err(|e| e.to_string());
+    assert_eq!(address("unix:///run/r.sock").unwrap(), "unix:///run/r.sock");
+    assert_eq!(address("redis://h:7").unwrap(), "redis://h:7");
+    assert_eq!(address("rediss://h:7").unwrap(), "rediss://h:7");
+    let store = redis("redis://u:secret@h:7").store().unwrap();
+    assert_eq!((store.username.as_str(), store.password.as_deref()), ("u", Some("secret")));
+    assert_eq!(redis("redis://u:secret@h:7").shown_url(), "redis://<hidden>@h:7");
+    for (url, part) in [("redis://h:7/3", "names a database"), ("http://h", "unix:///path"), ("rediss://h:1#insecure", "not supported")] {
+        let message = address(url).unwrap_err();
+        assert!(message.contains("redis.url") && message.contains(part), "{message}");
+    }
+    let config = Config { redis: redis("redis://u:secret@h:7"), ..Config::default() };
+    assert!(!config.shown().contains("secret"));
+}
+
+#[test]
+fn what_is_shown_can_be_read_again() {
+    let shown = Config::default().shown();
+    assert_eq!(load_in(Some(&shown), &[]).unwrap(), Config::default());
+}
+
+/// docs/configuration.md has a row `| key | default | … |` for every key, and none for a key that is not there.
+#[test]
+fn the_documentation_lists_every_key_with_its_default() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")).unwrap();
+    let documented: Vec<(String, String)> = text
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            Some((cells.next()?.trim_end_matches('`').to_owned(), cells.next()?.trim_matches('`').to_owned()))
+        })
+        .collect();
+    let mut there: Vec<(String, String)> = Vec::new();
+    for (section, keys) in toml::from_str::<toml::Table>(&Config::default().shown()).unwrap() {
+        for (key, value) in keys.as_table().unwrap() {
+            there.push((format!("{section}.{key}"), value.to_string()));
+        }
+    }
+    // The one key without a default.
+    there.push(("log.level".to_owned(), "unset".to_owned()));
+    let sorted = |mut list: Vec<(String, String)>| { list.sort(); list };
+    assert_eq!(sorted(documented), sorted(there));
+}

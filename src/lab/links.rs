@@ -29,6 +29,8 @@ pub struct LinkState {
     pub running: bool,
     /// Its MTU.
     pub mtu: u32,
+    /// How often its carrier has changed; setting a port down and up counts too.
+    pub carrier_changes: u32,
     /// Index of the bridge or other master it belongs to.
     pub master: Option<u32>,
     /// Its kind, such as `veth`; none for `lo`.
@@ -262,6 +264,7 @@ fn state_of(message: &LinkMessage) -> LinkState {
         admin_up: flags.contains(LinkFlags::Up),
         running: flags.contains(LinkFlags::Running),
         mtu: 0,
+        carrier_changes: 0,
         master: None,
         kind: None,
     };
@@ -269,6 +272,7 @@ fn state_of(message: &LinkMessage) -> LinkState {
         match attribute {
             LinkAttribute::IfName(name) => state.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => state.mtu = *mtu,
+            LinkAttribute::CarrierChanges(count) => state.carrier_changes = *count,
             LinkAttribute::Controller(index) => state.master = Some(*index),
             LinkAttribute::LinkInfo(infos) => {
                 state.kind = infos.iter().find_map(|info| match info {

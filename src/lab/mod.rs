@@ -27,7 +27,7 @@ pub enum Error {
         hint: &'static str,
     },
     /// A program could not be started.
-    #[error("cannot start {program}: {source}{hint}")]
+    #[error("cannot start {program}{hint}")]
     Spawn {
         /// The program as it was called.
         program: String,
@@ -53,7 +53,7 @@ pub enum Error {
         limit: Duration,
     },
     /// The kernel refused a request about a link.
-    #[error("cannot {operation}: {source}")]
+    #[error("cannot {operation}")]
     Link {
         /// What was asked for.
         operation: String,
@@ -61,10 +61,10 @@ pub enum Error {
         source: rtnetlink::Error,
     },
     /// A Redis command failed.
-    #[error("redis: {0}")]
+    #[error(transparent)]
     Redis(#[from] redis::RedisError),
     /// A file, process or socket failed.
-    #[error("cannot {operation}: {source}")]
+    #[error("cannot {operation}")]
     Io {
         /// What was being done.
         operation: String,

@@ -1,0 +1,32 @@
+# portsyncd. `make demo` and `make test` set up what they need themselves.
+
+CARGO ?= cargo
+# Tests and the demo need network namespaces. As an ordinary user they run as root of a user namespace of their own.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,unshare --user --net --map-root-user)
+
+.PHONY: help demo test bench lint docs setup clean
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup:
+	@.ci/setup redis-server iproute2 openssl
+
+demo: setup ## A switch at work: real kernel, real Redis, in namespaces of its own
+	$(CARGO) build --quiet --bins
+	target/debug/portsyncd-lab demo $(DEMO_FLAGS)
+
+test: setup ## Every test: real Redis, real links, the real binary
+	$(CARGO) build --quiet --bins
+	$(AS_ROOT) $(CARGO) test
+
+bench: setup ## Criterion's benches
+	$(CARGO) bench
+
+lint: ## Format, lints, documentation
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked --document-private-items --quiet
+
+clean: ## Remove what was built
+	$(CARGO) clean

@@ -1,0 +1,265 @@
+//! Everything that stands on the stage: Redis, switch, daemon, the links, and what they are meant to be.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+use portsyncd::lab::links::{LinkState, Links};
+use portsyncd::lab::ports::{self, Row};
+use portsyncd::lab::producer::Producer;
+use portsyncd::lab::redis_server::{APPL_DB, RedisServer};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use super::Args;
+use super::compare::{self, Line, Port};
+use super::process::Process;
+use super::screen::{Report, Screen};
+use crate::flap::Wanted;
+
+/// The most that one step may wait for agreement.
+const STEP_LIMIT: Duration = Duration::from_secs(8);
+const LOOK: Duration = Duration::from_millis(10);
+const LOG_LINES: usize = 12;
+/// Keys that keep the daemon off the host's folders. An executable that does not know a key refuses it, so each is tried.
+const OPTIONAL_KEYS: &[(&str, &str)] = &[("PORTSYNCD_STATE__DIR", "state"), ("PORTSYNCD_CONTROL__SOCKET", "control.sock")];
+
+/// The stage; when it falls, so do the children.
+pub struct Stage {
+    /// The daemon, while it runs.
+    pub daemon: Option<Process>,
+    switch: Option<Process>,
+    /// The private Redis.
+    pub server: RedisServer,
+    /// The kernel's links.
+    pub links: Links,
+    /// What the ports are meant to be.
+    pub wanted: BTreeMap<String, Port>,
+    /// CONFIG_DB's rows.
+    pub rows: Vec<Row>,
+    /// Writes to APPL_DB as another daemon would.
+    pub producer: Producer,
+    /// Seed of the flaps.
+    pub seed: u64,
+    /// The folder of logs; kept if a step fails.
+    dir: TempDir,
+    screen: Screen,
+    deadline: Instant,
+    binary: PathBuf,
+    environment: Vec<(String, PathBuf)>,
+    failed: bool,
+}
+
+impl Stage {
+    /// Starts Redis; switch and daemon come with the first step.
+    pub fn set_up(args: &Args, binary: PathBuf) -> anyhow::Result<Self> {
+        let server = RedisServer::start()?;
+        let dir = tempfile::Builder::new().prefix("portsyncd-demo-").tempdir()?;
+        let mut environment = vec![("PORTSYNCD_REDIS__DATABASE_CONFIG".to_owned(), server.write_database_config()?)];
+        for (key, file) in OPTIONAL_KEYS {
+            let value = dir.path().join(file);
+            let probe = bare(&binary).arg("check-config").env(key, &value).output();
+            if probe.context("cannot run the daemon's check-config")?.status.success() {
+                environment.push(((*key).to_owned(), value));
+            }
+        }
+        let rows = ports::rows(usize::from(args.ports));
+        Ok(Self {
+            daemon: None,
+            switch: None,
+            server,
+            links: Links::open()?,
+            wanted: rows.iter().map(|row| (row.name.clone(), up())).collect(),
+            rows,
+            producer: Producer::new(APPL_DB, ":"),
+            seed: args.seed,
+            dir,
+            screen: Screen::new(),
+            deadline: Instant::now() + Duration::from_secs(args.seconds),
+            binary,
+            environment,
+            failed: false,
+        })
+    }
+
+    /// Starts the fake switch: this program again.
+    pub fn start_switch(&mut self) -> anyhow::Result<()> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("switch").arg("--database-config").arg(self.server.write_database_config()?);
+        command.args(["--ports", &self.rows.len().to_string()]);
+        self.switch = Some(Process::start(&mut command, &self.dir.path().join("switch.log"))?);
+        Ok(())
+    }
+
+    /// Starts the daemon.
+    pub fn start_daemon(&mut self) -> anyhow::Result<()> {
+        let mut command = bare(&self.binary);
+        command.env("PORTSYNCD_LOG__FORMAT", "text").envs(self.environment.iter().map(|(key, value)| (key, value)));
+        self.daemon = Some(Process::start(&mut command, &self.dir.path().join("daemon.log"))?);
+        Ok(())
+    }
+
+    /// Ends the daemon by SIGTERM, which must be an end without complaint.
+    pub async fn end_daemon(&mut self) -> anyhow::Result<()> {
+        let mut daemon = self.daemon.take().ok_or_else(|| anyhow!("the daemon does not run"))?;
+        let status = daemon.terminate(self.limit()?).await;
+        let ended_well = matches!(&status, Ok(status) if status.success());
+        if !ended_well {
+            self.daemon = Some(daemon);
+        }
+        match status? {
+            status if status.success() => Ok(()),
+            status => bail!("the daemon ended with {status} after SIGTERM"),
+        }
+    }
+
+    /// Runs a step and reports it. A failed step does not keep the next from being tried.
+    pub async fn step(&mut self, title: &'static str, action: impl AsyncFnOnce(&mut Self) -> anyhow::Result<String>) {
+        let start = Instant::now();
+        let outcome = match action(self).await {
+            Ok(detail) => Ok(detail),
+            Err(error) => {
+                self.failed = true;
+                Err(format!("{error:#}"))
+            }
+        };
+        let log = self.daemon.as_ref().map(|daemon| daemon.last_lines(LOG_LINES)).unwrap_or_default();
+        let lines = self.look().await.map(|(_, lines)| lines).unwrap_or_default();
+        self.screen.report(Report { title, outcome, took: start.elapsed() }, &lines, &log);
+    }
+
+    /// Waits until the kernel is as wanted and `STATE_DB` says the same; returns by how much `STATE_DB` came after the kernel,
+    /// to the accuracy of the looks.
+    pub async fn agree(&mut self, doing: &str) -> anyhow::Result<Duration> {
+        let limit = Instant::now() + self.limit()?;
+        let mut kernel_since = None;
+        loop {
+            let (links, lines) = self.look().await?;
+            self.screen.draw(doing, &lines);
+            if !compare::kernel_is(&links, &self.wanted) {
+                kernel_since = None;
+            } else {
+                let since = *kernel_since.get_or_insert_with(Instant::now);
+                if lines.iter().all(Line::in_step) {
+                    return Ok(since.elapsed());
+                }
+            }
+            self.alive()?;
+            if Instant::now() >= limit {
+                bail!("{doing}: {}", complaint(&lines, kernel_since.is_some()));
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until a key stands in `APPL_DB`'s `PORT_TABLE`, as the switch has consumed it.
+    pub async fn consumed(&mut self, key: &str) -> anyhow::Result<()> {
+        let limit = Instant::now() + self.limit()?;
+        loop {
+            let mut db = self.server.client(APPL_DB)?;
+            let there: bool = redis::cmd("EXISTS").arg(format!("PORT_TABLE:{key}")).query(&mut db)?;
+            if there {
+                return Ok(());
+            }
+            self.alive()?;
+            if Instant::now() >= limit {
+                bail!("no {key} in APPL_DB");
+            }
+            let (_, lines) = self.look().await?;
+            self.screen.draw(&format!("waiting for {key}"), &lines);
+            sleep(LOOK).await;
+        }
+    }
+
+    /// The kernel's links and both sides of every port.
+    pub async fn look(&mut self) -> anyhow::Result<(Vec<LinkState>, Vec<Line>)> {
+        let links = self.links.list().await?;
+        let lines = compare::lines(&links, &self.server);
+        Ok((links, lines))
+    }
+
+    /// Says how to play with what runs.
+    pub fn invite(&self, own_user_namespace: bool) {
+        let user = if own_user_namespace { " --user --preserve-credentials" } else { "" };
+        let socket = self.server.socket();
+        let mut text = String::from("\neverything keeps running until Ctrl-C; in another terminal:\n");
+        text.push_str(&format!("  nsenter --target {}{user} --net\n", std::process::id()));
+        text.push_str("    then e.g.  ip link set cable0 down; ip link set Ethernet0 mtu 1500\n");
+        text.push_str(&format!("  redis-cli -s {} -n 6 hgetall 'PORT_TABLE|Ethernet0'\n", socket.display()));
+        for (key, value) in &self.environment {
+            text.push_str(&format!("  export {key}={}\n", value.display()));
+        }
+        text.push_str(&format!("  logs: {}\n", self.dir.path().display()));
+        if let Some(daemon) = &self.daemon {
+            text.push_str(&format!("  the daemon: {} as process {}\n", self.binary.display(), daemon.pid()));
+        }
+        self.screen.say(&text);
+    }
+
+    /// Keeps everything running until the daemon ends; cancelled by Ctrl-C.
+    pub async fn hold(&mut self) {
+        while self.alive().is_ok() {
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// The summary; true if every step went well.
+    pub fn finish(self) -> bool {
+        let well = self.screen.summary(&[]);
+        if self.failed {
+            let kept = self.dir.keep();
+            self.screen.say(&format!("logs of daemon and switch: {}", kept.display()));
+        }
+        well
+    }
+
+    /// What a step may still wait.
+    fn limit(&self) -> anyhow::Result<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            bail!("out of time (--seconds)");
+        }
+        Ok(left.min(STEP_LIMIT))
+    }
+
+    /// Whether the children that should run do.
+    fn alive(&mut self) -> anyhow::Result<()> {
+        let children = [("daemon", &mut self.daemon), ("switch", &mut self.switch)];
+        for (name, child) in children {
+            if let Some(status) = child.as_mut().and_then(Process::ended) {
+                let last = child.as_ref().map(|child| child.last_lines(3).join(" / ")).unwrap_or_default();
+                bail!("the {name} ended by itself with {status}: {last}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A port that is set up and plugged.
+pub fn up() -> Port {
+    Port { wanted: Wanted { admin: true, plugged: true }, mtu: 9100 }
+}
+
+/// The daemon without whatever of its environment the caller happens to have.
+fn bare(binary: &PathBuf) -> Command {
+    let mut command = Command::new(binary);
+    for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("PORTSYNCD_")) {
+        command.env_remove(key);
+    }
+    command
+}
+
+fn complaint(lines: &[Line], kernel_is_as_wanted: bool) -> String {
+    let out: Vec<String> = lines
+        .iter()
+        .filter(|line| !line.in_step())
+        .map(|line| format!("{} (kernel {:?}, STATE_DB {:?})", line.port, line.kernel, line.state))
+        .collect();
+    if out.is_empty() && !kernel_is_as_wanted {
+        return "the links never came to what was asked of them".to_owned();
+    }
+    let shown = out[..out.len().min(3)].join("; ");
+    format!("{} of {} ports out of step: {shown}", out.len(), lines.len())
+}
