@@ -143,8 +143,9 @@ fn the_log_level_follows_config_db_at_run_time() {
         rig.log_count(&format!("mtu={mtu}")) == 0
     });
     assert_eq!(rig.term(), Some(0));
+    rig.run(rig.links.set_mtu("Ethernet0", 900));
     rig.start();
-    rig.expect_row("Ethernet0", "down", "down", mtu);
+    rig.expect_row("Ethernet0", "down", "down", 900);
     assert_eq!(rig.term(), Some(0));
     assert_eq!(
         rig.log_count("INFO start"),
