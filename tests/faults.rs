@@ -1,0 +1,487 @@
+//! What goes wrong: messages lost, Redis lost, refusing or slow, the end in the middle of work, others' hands in the rows.
+//! Whatever happened, in the end Redis equals the kernel.
+#![allow(clippy::unwrap_used, reason = "a test has nobody else to tell")]
+
+mod common;
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use common::Rig;
+use common::watcher::Watcher;
+use nix::sys::signal::Signal;
+use portsyncd::lab::links::Links;
+use portsyncd::lab::redis_server::{APPL_DB, STATE_DB};
+use redis::Commands;
+
+/// Changes every link of the namespace by one request: the kernel tells of all of them without a pause.
+fn all_links(change: &str) {
+    let arguments = format!("link set group default {change}");
+    let status = Command::new("ip")
+        .args(arguments.split(' '))
+        .status()
+        .unwrap();
+    assert!(status.success(), "ip {arguments}");
+}
+
+/// As fast as the kernel allows: down, another MTU, up. The last MTU is 1500 less `times`.
+fn toggle(times: usize) {
+    for n in 1..=times {
+        all_links("down");
+        all_links(&format!("mtu {}", 1500 - n));
+        all_links("up");
+    }
+}
+
+/// At work with an audit so seldom that nothing but what is tested can mend a row.
+fn at_work_without_audit(ports: usize) -> Rig {
+    let mut rig = Rig::new(ports);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "0s");
+    rig.set_to_work()
+}
+
+fn at_work_with_audit(ports: usize) -> Rig {
+    let mut rig = Rig::new(ports);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "100ms");
+    rig.set_to_work()
+}
+
+fn redis(rig: &Rig, command: &str) {
+    let mut words = command.split(' ');
+    let mut call = redis::cmd(words.next().unwrap());
+    call.arg(words.collect::<Vec<_>>());
+    call.exec(&mut rig.db(0)).unwrap();
+}
+
+#[test]
+fn an_overrun_is_followed_by_a_comparison() {
+    let mut rig = Rig::new(200);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "0s");
+    rig.set("PORTSYNCD_NETLINK__RECEIVE_BUFFER", "2048");
+    let rig = rig.set_to_work();
+    toggle(20);
+    rig.expect_log("the kernel had to drop link messages");
+    rig.expect_in_step(200);
+    rig.run(rig.links.delete("Ethernet0"));
+    all_links("down");
+    rig.expect_in_step(199);
+}
+
+/// The kernel drops what is new while it keeps what is old, and says so once: only when everything old was read may the
+/// comparison begin.
+#[test]
+fn what_was_queued_before_an_overrun_does_not_undo_the_comparison() {
+    let mut rig = Rig::new(500);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "0s");
+    rig.set("PORTSYNCD_NETLINK__RECEIVE_BUFFER", "2097152");
+    let rig = rig.set_to_work();
+    rig.expect_in_step(500);
+    rig.signal(Signal::SIGSTOP);
+    // No carrier changes, which the kernel would tell of later, and so once more.
+    for n in 1..=20 {
+        all_links(&format!("mtu {}", 1500 - n));
+    }
+    rig.signal(Signal::SIGCONT);
+    rig.expect_log("the kernel had to drop link messages");
+    rig.expect_in_step(500);
+    rig.expect_row("Ethernet0", "down", "down", 1480);
+}
+
+#[test]
+fn ports_that_flap_as_fast_as_the_kernel_allows_are_followed() {
+    let rig = at_work_without_audit(32);
+    toggle(50);
+    rig.expect_in_step(32);
+    rig.expect_row("Ethernet0", "up", "up", 1450);
+}
+
+#[test]
+fn two_thousand_ports_toggled_at_once_while_redis_is_killed() {
+    let mut rig = Rig::new(2000).set_to_work();
+    toggle(1);
+    rig.expect_in_step(2000);
+    all_links("down");
+    rig.server.kill();
+    all_links("mtu 1400");
+    all_links("up");
+    rig.server.restart().unwrap();
+    rig.expect_in_step(2000);
+    rig.expect_row("Ethernet0", "up", "up", 1400);
+}
+
+#[test]
+fn an_interrupted_dump_is_repeated() {
+    let mut rig = Rig::new(128);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "0s");
+    rig.set("PORTSYNCD_LOG__LEVEL", "info");
+    let mut rig = rig.set_to_work();
+    rig.expect_in_step(128);
+    let ended = Arc::new(AtomicBool::new(false));
+    let end = Arc::clone(&ended);
+    // A thread is born into the namespace of its parent.
+    let churn = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let links = Links::open().unwrap();
+            while !end.load(Ordering::Relaxed) {
+                links.add_ifb("aaa").await.unwrap();
+                links.set_mtu("Ethernet0", 1400).await.unwrap();
+                links.delete("aaa").await.unwrap();
+                links.set_mtu("Ethernet0", 1300).await.unwrap();
+            }
+        });
+    });
+    let mut interrupted = 0;
+    for _ in 0..200 {
+        rig.crash();
+        rig.start();
+        rig.expect_log("start kind=Live");
+        interrupted += usize::from(rig.log_count("links changed during") > 0);
+        if interrupted > 2 {
+            break;
+        }
+    }
+    rig.run(rig.links.delete("Ethernet4"));
+    ended.store(true, Ordering::Relaxed);
+    churn.join().unwrap();
+    assert!(interrupted > 0, "no dump was ever interrupted");
+    rig.expect_in_step(127);
+    rig.expect_row("Ethernet0", "down", "down", 1300);
+}
+
+#[test]
+fn a_redis_that_comes_back_empty_is_filled_anew() {
+    let mut rig = Rig::new(3);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "0s");
+    rig.start();
+    rig.expect_config_done();
+    rig.add_ports();
+    let ports = rig.ports.clone();
+    for port in &ports {
+        rig.put_appl_row(port);
+    }
+    rig.expect_init_done();
+    rig.server.kill();
+    rig.expect_log("Redis is not reachable");
+    rig.up("Ethernet4");
+    rig.server.restart().unwrap();
+    // CONFIG_DB is as empty as the rest, so this is from the daemon's memory.
+    assert_eq!(rig.expect_config_done(), "3");
+    assert_eq!(rig.mark("Ethernet8")["lanes"], "9,10,11,12");
+    for port in &ports {
+        assert!(
+            rig.mark("PortInitDone").is_empty(),
+            "not before every row is there"
+        );
+        rig.put_appl_row(port);
+        rig.until("the row", || !rig.row(port).is_empty());
+    }
+    rig.expect_init_done();
+    rig.expect_in_step(3);
+    assert!(rig.link("Ethernet4").admin_up, "links are left alone");
+    rig.expect_row("Ethernet4", "up", "up", 1500);
+    rig.expect_log("Redis is back");
+    assert_eq!(rig.log_count("Redis is not reachable"), 1);
+    assert_eq!(rig.term(), Some(0));
+}
+
+#[test]
+fn a_redis_that_comes_back_as_it_was_gets_only_what_differs() {
+    let mut rig = at_work_without_audit(3);
+    rig.run(rig.links.set_admin_many(&rig.ports, true));
+    rig.expect_in_step(3);
+    rig.server.save_and_restart().unwrap();
+    rig.run(rig.links.set_mtu("Ethernet0", 1400));
+    rig.run(rig.links.delete("Ethernet8"));
+    rig.expect_in_step(2);
+    rig.expect_log("Redis is back");
+    assert_eq!(rig.orchagent().count("PortInitDone"), 1);
+    assert_eq!(rig.orchagent().count("PortConfigDone"), 1);
+}
+
+#[test]
+fn flushall_is_noticed_by_the_audit_and_everything_published_again() {
+    let mut rig = Rig::new(4);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "1s");
+    let rig = rig.set_to_work();
+    rig.run(rig.links.set_admin_many(&rig.ports, true));
+    rig.expect_in_step(4);
+    let watcher = Watcher::start(&rig.server);
+    redis(&rig, "FLUSHALL");
+    rig.until("PortInitDone again", || {
+        rig.orchagent().count("PortInitDone") == 2
+    });
+    rig.expect_in_step(4);
+    assert_eq!(rig.orchagent().count("PortConfigDone"), 2);
+    assert!(rig.ports.iter().all(|port| rig.link(port).admin_up));
+    let lines = watcher.all(&rig.server, "the end");
+    let at = |parts: &[&str]| {
+        lines
+            .iter()
+            .position(|line| parts.iter().all(|part| line.contains(part)))
+            .unwrap()
+    };
+    let init_done = at(&["EVALSHA", "\"PortInitDone\""]);
+    for port in &rig.ports {
+        assert!(at(&["EVALSHA", &format!("\"{port}\"")]) < at(&["EVALSHA", "\"PortConfigDone\""]));
+        assert!(at(&["\"HSET\"", &format!("PORT_TABLE|{port}\"")]) < init_done);
+    }
+}
+
+#[test]
+fn a_paused_redis_costs_nothing_but_time() {
+    let mut rig = Rig::new(8);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "0s");
+    rig.set("PORTSYNCD_REDIS__RESPONSE_TIMEOUT", "200ms");
+    rig.set("PORTSYNCD_REDIS__CONNECT_TIMEOUT", "200ms");
+    let rig = rig.set_to_work();
+    rig.expect_in_step(8);
+    rig.server.pause().unwrap();
+    toggle(3);
+    rig.expect_log("Redis is not reachable");
+    toggle(4);
+    rig.server.resume().unwrap();
+    rig.expect_in_step(8);
+    rig.expect_row("Ethernet0", "up", "up", 1496);
+    assert_eq!(rig.orchagent().count("PortInitDone"), 1);
+}
+
+#[test]
+fn a_short_pause_of_redis_needs_no_new_connection() {
+    let rig = at_work_without_audit(8);
+    rig.expect_in_step(8);
+    rig.server.pause().unwrap();
+    toggle(3);
+    rig.server.resume().unwrap();
+    rig.expect_in_step(8);
+    assert_eq!(rig.log_count("Redis is not reachable"), 0);
+}
+
+fn refusing(begin: &str, end: &str) {
+    let mut rig = at_work_without_audit(8);
+    rig.expect_in_step(8);
+    redis(&rig, begin);
+    toggle(3);
+    rig.expect_log("Redis refuses rows");
+    assert_eq!(rig.row("Ethernet0")["admin_status"], "down");
+    redis(&rig, end);
+    rig.expect_in_step(8);
+    rig.expect_row("Ethernet0", "up", "up", 1497);
+    rig.expect_log("Redis takes rows again");
+    assert_eq!(rig.log_count("Redis refuses rows"), 1, "said once");
+    assert_eq!(rig.term(), Some(0));
+}
+
+#[test]
+fn rows_wait_while_redis_is_out_of_memory() {
+    refusing("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0");
+}
+
+#[test]
+fn rows_wait_while_redis_is_a_replica() {
+    refusing("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE");
+}
+
+#[test]
+fn rows_wait_while_a_script_keeps_redis_busy() {
+    let rig = at_work_without_audit(2);
+    rig.expect_in_step(2);
+    redis(&rig, "CONFIG SET busy-reply-threshold 20");
+    let mut busy = rig.db(0);
+    let script = thread::spawn(move || {
+        redis::cmd("EVAL")
+            .arg("while true do end")
+            .arg(0)
+            .exec(&mut busy)
+    });
+    rig.until("Redis to be busy", || {
+        redis::cmd("PING").exec(&mut rig.db(0)).is_err()
+    });
+    rig.up("Ethernet0");
+    rig.expect_log("Redis refuses rows");
+    redis(&rig, "SCRIPT KILL");
+    script.join().unwrap().unwrap_err();
+    rig.expect_row("Ethernet0", "up", "up", 1500);
+    assert_eq!(rig.log_count("Redis is not reachable"), 0);
+}
+
+#[test]
+fn a_start_without_memory_goes_on_when_there_is_some() {
+    let mut rig = Rig::new(3);
+    redis(&rig, "CONFIG SET maxmemory 1");
+    rig.start();
+    rig.expect_log("OOM");
+    redis(&rig, "CONFIG SET maxmemory 0");
+    rig.run_orchagent();
+    assert_eq!(rig.expect_config_done(), "3");
+    rig.add_ports();
+    rig.expect_init_done();
+    rig.expect_in_step(3);
+}
+
+#[test]
+fn a_forgotten_script_is_loaded_again() {
+    let mut rig = Rig::new(1);
+    rig.start();
+    rig.expect_config_done();
+    redis(&rig, "SCRIPT FLUSH");
+    rig.run_orchagent();
+    rig.add_ports();
+    rig.expect_init_done();
+}
+
+#[test]
+fn a_row_of_another_type_is_reported_once_and_stops_no_other_port() {
+    let rig = at_work_with_audit(3);
+    rig.expect_in_step(3);
+    let () = rig
+        .db(STATE_DB)
+        .set("PORT_TABLE|Ethernet0", "text")
+        .unwrap();
+    for mtu in [1400, 1300, 1200] {
+        rig.run(rig.links.set_mtu("Ethernet0", mtu));
+        rig.run(rig.links.set_mtu("Ethernet4", mtu));
+        rig.expect_row("Ethernet4", "down", "down", mtu);
+    }
+    let error = |rig: &Rig| {
+        let log = rig.log();
+        log.lines()
+            .filter(|line| line.contains("ERROR") && line.contains("PORT_TABLE|Ethernet0"))
+            .count()
+    };
+    rig.until("the error", || error(&rig) > 0);
+    assert_eq!(error(&rig), 1);
+    let () = rig.db(STATE_DB).del("PORT_TABLE|Ethernet0").unwrap();
+    rig.expect_in_step(3);
+    assert_eq!(error(&rig), 1);
+}
+
+#[test]
+fn sigterm_under_load_writes_what_the_kernel_said_before() {
+    let mut rig = at_work_without_audit(500);
+    toggle(3);
+    // Nothing that the kernel does later than this command, as with the state of a carrier.
+    all_links("mtu 1333");
+    assert_eq!(rig.term(), Some(0));
+    let rows = rig.state_rows().unwrap();
+    let late = rows.iter().filter(|(_, row)| row["mtu"] != "1333").count();
+    assert_eq!((rows.len(), late), (500, 0));
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let mut rig = Rig::new(2);
+    rig.set("PORTSYNCD_SHUTDOWN__GRACE", "1h");
+    rig.set("PORTSYNCD_REDIS__RESPONSE_TIMEOUT", "1h");
+    let mut rig = rig.set_to_work();
+    rig.expect_in_step(2);
+    rig.server.pause().unwrap();
+    rig.up("Ethernet0");
+    rig.signal(Signal::SIGTERM);
+    rig.expect_log("told to end");
+    assert!(rig.is_running());
+    rig.signal(Signal::SIGINT);
+    assert_eq!(rig.exit_status().code(), Some(1));
+    rig.server.resume().unwrap();
+}
+
+#[test]
+fn what_redis_does_not_take_within_the_grace_is_given_up_and_said() {
+    let mut rig = Rig::new(2);
+    rig.set("PORTSYNCD_SHUTDOWN__GRACE", "100ms");
+    let mut rig = rig.set_to_work();
+    rig.expect_in_step(2);
+    rig.server.kill();
+    rig.up("Ethernet0");
+    rig.expect_log("Redis is not reachable");
+    rig.expect_log("admin=\"up\"");
+    assert_eq!(rig.term(), Some(1));
+    assert_eq!(rig.log_count("ended with rows that Redis did not take"), 1);
+}
+
+#[test]
+fn sigterm_before_redis_was_ever_there_ends_cleanly() {
+    let mut rig = Rig::new(2);
+    rig.set("PORTSYNCD_SHUTDOWN__GRACE", "100ms");
+    rig.server.kill();
+    rig.start();
+    rig.expect_log("Redis is not reachable");
+    assert_eq!(rig.term(), Some(0));
+}
+
+#[test]
+fn the_audit_mends_what_others_did_to_our_fields_and_leaves_theirs() {
+    let rig = at_work_with_audit(3);
+    rig.expect_in_step(3);
+    let mut state = rig.db(STATE_DB);
+    let () = state.hset("PORT_TABLE|Ethernet0", "mtu", "1").unwrap();
+    let () = state.hset("PORT_TABLE|Ethernet0", "fec", "rs").unwrap();
+    let () = state.del("PORT_TABLE|Ethernet4").unwrap();
+    let () = state.hdel("PORT_TABLE|Ethernet8", "state").unwrap();
+    let stale = [
+        ("state", "ok"),
+        ("netdev_oper_status", "up"),
+        ("admin_status", "up"),
+        ("mtu", "9100"),
+        ("speed", "1"),
+    ];
+    let () = state
+        .hset_multiple("PORT_TABLE|Ethernet96", &stale)
+        .unwrap();
+    let () = state
+        .hset_multiple("PORT_TABLE|Ethernet96.5", &stale)
+        .unwrap();
+    let () = state.hset_multiple("PORT_TABLE|foreign", &stale).unwrap();
+    let () = state.hset("PORT_TABLE|Ethernet92", "fec", "rs").unwrap();
+    rig.expect_row("Ethernet0", "down", "down", 1500);
+    rig.expect_row("Ethernet4", "down", "down", 1500);
+    rig.expect_row("Ethernet8", "down", "down", 1500);
+    rig.until("the stale fields to go", || {
+        rig.row("Ethernet96").len() == 1
+    });
+    assert_eq!(rig.row("Ethernet96")["speed"], "1");
+    assert_eq!(rig.row("Ethernet96.5").len(), 5);
+    assert_eq!(rig.row("foreign").len(), 5);
+    assert_eq!(rig.row("Ethernet92")["fec"], "rs");
+    assert_eq!(rig.row("Ethernet0")["fec"], "rs");
+    rig.expect_log("audit found rows that differed");
+}
+
+#[test]
+fn an_audit_that_finds_nothing_writes_nothing() {
+    let rig = at_work_with_audit(2);
+    rig.expect_in_step(2);
+    let watcher = Watcher::start(&rig.server);
+    let audits = || {
+        watcher
+            .commands()
+            .iter()
+            .filter(|line| line.contains("\"SCAN\""))
+            .count()
+    };
+    rig.until("three audits", || audits() >= 3);
+    let lines = watcher.all(&rig.server, "the end");
+    let verbs = ["\"HSET\"", "\"DEL\"", "\"HDEL\"", "EVALSHA", "\"SET\""];
+    let writes = lines
+        .iter()
+        .filter(|line| line.contains("[6 ") && verbs.iter().any(|verb| line.contains(verb)));
+    assert_eq!(writes.count(), 0, "{lines:#?}");
+}
+
+#[test]
+fn a_lost_init_done_is_said_again() {
+    let rig = at_work_with_audit(2);
+    rig.expect_in_step(2);
+    rig.until("orchagent to take it", || {
+        rig.exists(APPL_DB, "PORT_TABLE:PortInitDone")
+    });
+    let () = rig.db(APPL_DB).del("PORT_TABLE:PortInitDone").unwrap();
+    rig.until("PortInitDone again", || {
+        rig.orchagent().count("PortInitDone") == 2
+    });
+}

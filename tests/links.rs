@@ -1,0 +1,422 @@
+//! What links do while the daemon runs, and what becomes of their rows.
+#![allow(clippy::unwrap_used, reason = "a test has nobody else to tell")]
+
+mod common;
+
+use std::process::Command;
+
+use common::watcher::{Watcher, is_write};
+use common::{Fields, Rig};
+use portsyncd::lab::netns::Holder;
+use portsyncd::lab::redis_server::{APPL_DB, Options, STATE_DB};
+use redis::Commands;
+
+/// A daemon in service, no links yet.
+fn started(ports: usize) -> Rig {
+    let mut rig = Rig::new(ports);
+    rig.start();
+    rig.expect_config_done();
+    rig
+}
+
+fn ip(arguments: &str) {
+    let status = Command::new("ip")
+        .args(arguments.split(' '))
+        .status()
+        .unwrap();
+    assert!(status.success(), "ip {arguments}");
+}
+
+#[test]
+fn new_link_writes_the_row_and_each_change_follows() {
+    let rig = started(1);
+    rig.put_appl_row("Ethernet0");
+    rig.run(rig.links.add_veth("Ethernet0", "cable0"));
+    rig.expect_row("Ethernet0", "down", "down", 1500);
+    rig.up("Ethernet0");
+    rig.expect_row("Ethernet0", "up", "down", 1500);
+    rig.up("cable0");
+    rig.expect_row("Ethernet0", "up", "up", 1500);
+    rig.run(rig.links.set_mtu("Ethernet0", 9100));
+    rig.expect_row("Ethernet0", "up", "up", 9100);
+    rig.down("cable0");
+    rig.expect_row("Ethernet0", "up", "down", 9100);
+    rig.down("Ethernet0");
+    rig.expect_row("Ethernet0", "down", "down", 9100);
+}
+
+#[test]
+fn deleted_link_deletes_the_row() {
+    let rig = Rig::at_work(2);
+    rig.expect_in_step(2);
+    rig.run(rig.links.delete("Ethernet0"));
+    rig.expect_no_row("Ethernet0");
+    assert!(!rig.exists(STATE_DB, "PORT_TABLE|Ethernet0"));
+    rig.expect_in_step(1);
+}
+
+#[test]
+fn old_interfaces_are_cached_and_their_messages_ignored() {
+    let mut rig = Rig::new(1);
+    rig.run(rig.links.add_veth("Ethernet0", "cable0"));
+    rig.put_appl_row("Ethernet0");
+    rig.put_appl_row("Ethernet4");
+    rig.start();
+    rig.expect_config_done();
+    let watcher = Watcher::start(&rig.server);
+    rig.up("Ethernet0");
+    rig.up("cable0");
+    rig.run(rig.links.set_mtu("Ethernet0", 1400));
+    rig.run(rig.links.add_ifb("Ethernet4"));
+    rig.expect_row("Ethernet4", "down", "down", 1500);
+    let writes = watcher.all(&rig.server, "the end");
+    assert!(
+        writes
+            .iter()
+            .all(|line| !is_write(line) || !line.contains("Ethernet0")),
+        "{writes:#?}"
+    );
+    rig.run(rig.links.delete("Ethernet0"));
+    rig.run(rig.links.add_ifb("Ethernet0"));
+    rig.expect_row("Ethernet0", "down", "down", 1500);
+}
+
+fn late_row(notifications: &str) {
+    let mut rig = Rig::with_server(
+        1,
+        Options {
+            args: vec![
+                "--notify-keyspace-events".to_owned(),
+                notifications.to_owned(),
+            ],
+            ..Options::default()
+        },
+    );
+    rig.start();
+    rig.expect_config_done();
+    rig.run(rig.links.add_veth("Ethernet0", "cable0"));
+    rig.run(rig.links.add_ifb("Ethernet40"));
+    rig.put_appl_row("Ethernet40");
+    rig.expect_row("Ethernet40", "down", "down", 1500);
+    assert!(rig.row("Ethernet0").is_empty(), "no row in APPL_DB yet");
+    rig.up("Ethernet0");
+    rig.put_appl_row("Ethernet0");
+    rig.expect_row("Ethernet0", "up", "down", 1500);
+    rig.expect_init_done();
+}
+
+#[test]
+fn a_row_of_appl_db_may_come_after_the_link() {
+    late_row("AKE");
+}
+
+#[test]
+fn a_row_of_appl_db_may_come_after_the_link_without_keyspace_notifications() {
+    late_row("");
+}
+
+#[test]
+fn keyspace_notifications_are_listened_to_only_while_a_port_waits() {
+    let rig = started(1);
+    let subscribed = || {
+        let channel = "__keyspace@0__:PORT_TABLE:Ethernet0";
+        let mut query = redis::cmd("PUBSUB");
+        let channels: Vec<String> = query.arg("CHANNELS").query(&mut rig.db(APPL_DB)).unwrap();
+        channels.iter().any(|found| found == channel)
+    };
+    assert!(!subscribed());
+    rig.run(rig.links.add_veth("Ethernet0", "cable0"));
+    rig.until("a subscription", subscribed);
+    rig.put_appl_row("Ethernet0");
+    rig.expect_row("Ethernet0", "down", "down", 1500);
+    rig.until("the subscription's end", || !subscribed());
+    rig.run(rig.links.delete("Ethernet0"));
+    rig.expect_no_row("Ethernet0");
+    let () = rig.db(APPL_DB).del("PORT_TABLE:Ethernet0").unwrap();
+    rig.run(rig.links.add_veth("Ethernet0", "cable0"));
+    rig.until("a subscription", subscribed);
+    rig.run(rig.links.delete("Ethernet0"));
+    rig.until("the subscription's end", || !subscribed());
+}
+
+#[test]
+fn a_link_not_in_port_table_gets_no_row() {
+    let rig = Rig::at_work(1);
+    rig.run(rig.links.add_ifb("Ethernet400"));
+    rig.up("Ethernet400");
+    rig.run(rig.links.add_ifb("veth1"));
+    rig.up("veth1");
+    rig.up("Ethernet0");
+    rig.expect_row("Ethernet0", "up", "up", 1500);
+    rig.expect_in_step(1);
+    let keys: Vec<String> = rig.db(STATE_DB).keys("PORT_TABLE*").unwrap();
+    assert_eq!(keys, ["PORT_TABLE|Ethernet0"]);
+}
+
+#[test]
+fn a_rename_moves_the_row() {
+    let rig = Rig::at_work(2);
+    rig.put_appl_row("Ethernet100");
+    rig.run(rig.links.rename("Ethernet0", "Ethernet100"));
+    rig.expect_row("Ethernet100", "down", "down", 1500);
+    rig.expect_no_row("Ethernet0");
+    rig.run(rig.links.rename("Ethernet100", "foreign"));
+    rig.expect_no_row("Ethernet100");
+    rig.run(rig.links.rename("foreign", "Ethernet0"));
+    rig.expect_row("Ethernet0", "down", "down", 1500);
+    rig.expect_in_step(2);
+}
+
+#[test]
+fn names_may_be_swapped() {
+    let rig = Rig::at_work(2);
+    rig.run(rig.links.set_mtu("Ethernet0", 1400));
+    rig.run(rig.links.set_mtu("Ethernet4", 1300));
+    rig.run(rig.links.rename("Ethernet0", "spare"));
+    rig.run(rig.links.rename("Ethernet4", "Ethernet0"));
+    rig.run(rig.links.rename("spare", "Ethernet4"));
+    rig.expect_row("Ethernet0", "down", "down", 1300);
+    rig.expect_row("Ethernet4", "down", "down", 1400);
+}
+
+#[test]
+fn a_member_of_a_bridge_keeps_its_row() {
+    let rig = Rig::at_work(2);
+    rig.run(rig.links.add_bridge("Bridge"));
+    rig.run(rig.links.set_mtu("Ethernet0", 1400));
+    rig.run(rig.links.set_master("Ethernet0", "Bridge"));
+    rig.up("Ethernet0");
+    rig.expect_row("Ethernet0", "up", "up", 1400);
+    // Leaving is told by a message of deletion, of family AF_BRIDGE.
+    let watcher = Watcher::start(&rig.server);
+    rig.run(rig.links.no_master("Ethernet0"));
+    rig.run(rig.links.set_mtu("Ethernet0", 1300));
+    rig.expect_row("Ethernet0", "up", "up", 1300);
+    let lines = watcher.all(&rig.server, "the end");
+    assert!(
+        lines.iter().all(|line| !line.contains("\"DEL\"")),
+        "{lines:#?}"
+    );
+    rig.run(rig.links.set_master("Ethernet0", "Bridge"));
+    rig.run(rig.links.delete("Bridge"));
+    rig.run(rig.links.set_mtu("Ethernet0", 1200));
+    rig.expect_row("Ethernet0", "up", "up", 1200);
+    rig.run(rig.links.delete("Ethernet0"));
+    rig.expect_no_row("Ethernet0");
+}
+
+#[test]
+fn a_member_of_a_bridge_that_is_deleted_loses_its_row() {
+    let mut rig = Rig::new(1);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "0s");
+    let rig = rig.set_to_work();
+    rig.run(rig.links.add_bridge("Bridge"));
+    rig.run(rig.links.set_master("Ethernet0", "Bridge"));
+    rig.expect_row("Ethernet0", "down", "down", 1500);
+    rig.run(rig.links.delete("Ethernet0"));
+    rig.expect_no_row("Ethernet0");
+}
+
+#[test]
+fn port_channels_have_rows_like_ports() {
+    let rig = started(0);
+    rig.put_appl_row("PortChannel0001");
+    rig.run(rig.links.add_ifb("PortChannel0001"));
+    rig.expect_row("PortChannel0001", "down", "down", 1500);
+    rig.run(rig.links.set_mtu("PortChannel0001", 9100));
+    rig.expect_row("PortChannel0001", "down", "down", 9100);
+    rig.run(rig.links.delete("PortChannel0001"));
+    rig.expect_no_row("PortChannel0001");
+}
+
+#[test]
+fn a_sub_interface_gets_no_row_and_keeps_intfmgrds() {
+    let mut rig = Rig::new(1);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "100ms");
+    let rig = rig.set_to_work();
+    let mut state = rig.db(STATE_DB);
+    let () = state
+        .hset("PORT_TABLE|Ethernet0.10", "state", "ok")
+        .unwrap();
+    let () = state
+        .hset("PORT_TABLE|Ethernet4.20", "state", "ok")
+        .unwrap();
+    let () = state.hset("PORT_TABLE|Ethernet8", "state", "ok").unwrap();
+    ip("link add link Ethernet0 name Ethernet0.10 type macvlan");
+    rig.run(rig.links.set_mtu("Ethernet0", 1400));
+    rig.expect_row("Ethernet0", "down", "down", 1400);
+    // The audit that removed this row saw the others too.
+    rig.expect_no_row("Ethernet8");
+    let wanted = Fields::from([("state".to_owned(), "ok".to_owned())]);
+    assert_eq!(rig.row("Ethernet0.10"), wanted);
+    assert_eq!(rig.row("Ethernet4.20"), wanted);
+}
+
+#[test]
+fn a_link_that_moves_to_another_namespace_loses_its_row() {
+    let rig = Rig::at_work(2);
+    let holder = Holder::start().unwrap();
+    rig.run(rig.links.move_to_netns_of("Ethernet0", holder.pid()));
+    rig.expect_no_row("Ethernet0");
+    assert!(
+        holder
+            .link_names()
+            .unwrap()
+            .contains(&"Ethernet0".to_owned())
+    );
+    rig.expect_in_step(1);
+    rig.run(rig.links.add_ifb("Ethernet0"));
+    rig.expect_in_step(2);
+}
+
+#[test]
+fn a_reused_index_is_a_new_link() {
+    let rig = started(2);
+    rig.put_appl_row("Ethernet0");
+    rig.put_appl_row("Ethernet4");
+    ip("link add Ethernet0 index 5000 mtu 1400 type ifb");
+    rig.expect_row("Ethernet0", "down", "down", 1400);
+    rig.run(rig.links.delete("Ethernet0"));
+    ip("link add Ethernet4 index 5000 mtu 1300 type ifb");
+    rig.expect_row("Ethernet4", "down", "down", 1300);
+    rig.expect_no_row("Ethernet0");
+    rig.run(rig.links.delete("Ethernet4"));
+    ip("link add Ethernet4 index 5000 mtu 1200 type ifb");
+    rig.expect_row("Ethernet4", "down", "down", 1200);
+}
+
+#[test]
+fn the_index_of_an_old_interface_is_free_after_its_deletion() {
+    let mut rig = Rig::new(2);
+    ip("link add Ethernet0 index 5000 type ifb");
+    rig.put_appl_row("Ethernet4");
+    rig.start();
+    rig.expect_config_done();
+    rig.run(rig.links.delete("Ethernet0"));
+    ip("link add Ethernet4 index 5000 mtu 1300 type ifb");
+    rig.expect_row("Ethernet4", "down", "down", 1300);
+}
+
+#[test]
+fn a_link_made_anew_starts_with_a_fresh_row() {
+    let rig = Rig::at_work(1);
+    let () = rig
+        .db(STATE_DB)
+        .hset("PORT_TABLE|Ethernet0", "host_tx_ready", "true")
+        .unwrap();
+    rig.run(rig.links.delete("Ethernet0"));
+    rig.run(rig.links.add_veth("Ethernet0", "cable0"));
+    rig.up("Ethernet0");
+    rig.expect_row("Ethernet0", "up", "down", 1500);
+    assert!(!rig.row("Ethernet0").contains_key("host_tx_ready"));
+}
+
+#[test]
+fn others_fields_stay_and_nothing_is_written_twice() {
+    let rig = Rig::at_work(1);
+    rig.expect_in_step(1);
+    let () = rig
+        .db(STATE_DB)
+        .hset("PORT_TABLE|Ethernet0", "host_tx_ready", "true")
+        .unwrap();
+    let watcher = Watcher::start(&rig.server);
+    // Changes of the link that are none of the row.
+    ip("link set Ethernet0 txqueuelen 77");
+    ip("link set Ethernet0 alias something");
+    ip("link set Ethernet0 promisc on");
+    rig.up("Ethernet0");
+    rig.expect_row("Ethernet0", "up", "up", 1500);
+    assert_eq!(rig.row("Ethernet0")["host_tx_ready"], "true");
+    let lines = watcher.all(&rig.server, "the end");
+    let writes: Vec<_> = lines.iter().filter(|line| is_write(line)).collect();
+    // Admin and operational state may come in one message or two.
+    assert!((1..=2).contains(&writes.len()), "{lines:#?}");
+}
+
+#[test]
+fn a_port_whose_appl_db_row_is_removed_waits_until_it_is_back() {
+    let mut rig = Rig::new(2);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "100ms");
+    let rig = rig.set_to_work();
+    rig.producer()
+        .del(&mut rig.db(APPL_DB), "Ethernet0")
+        .unwrap();
+    rig.until("orchagent to remove the row", || {
+        !rig.exists(APPL_DB, "PORT_TABLE:Ethernet0")
+    });
+    // Two audits have begun since: the later one knows of the removal.
+    let audits = |rig: &Rig| {
+        let mut state = rig.db(STATE_DB);
+        let () = state.hset("PORT_TABLE|Ethernet96", "mtu", "1").unwrap();
+        rig.expect_no_row("Ethernet96");
+    };
+    audits(&rig);
+    audits(&rig);
+    rig.up("Ethernet0");
+    rig.up("Ethernet4");
+    rig.expect_row("Ethernet4", "up", "up", 1500);
+    assert_eq!(rig.row("Ethernet0")["admin_status"], "down");
+    rig.put_appl_row("Ethernet0");
+    rig.expect_row("Ethernet0", "up", "up", 1500);
+}
+
+#[test]
+fn messages_that_do_not_come_from_the_kernel_are_refused() {
+    let mut rig = Rig::new(1);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "0s");
+    let rig = rig.set_to_work();
+    rig.expect_in_step(1);
+    let index = rig.link("Ethernet0").ifindex;
+    let ids = subscribers();
+    assert!(!ids.is_empty(), "the daemon's socket is to be found");
+    for id in &ids {
+        forge(*id, index);
+    }
+    rig.expect_log("does not come from the kernel");
+    rig.run(rig.links.set_mtu("Ethernet0", 1400));
+    rig.expect_row("Ethernet0", "down", "down", 1400);
+    let refused = rig.log();
+    assert!(refused.contains("WARN"), "{refused}");
+    assert!(!refused.contains("port removed"), "{refused}");
+}
+
+/// Port ids of the route sockets of this namespace that are subscribed to links.
+fn subscribers() -> Vec<u32> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/netlink").unwrap();
+    let rows = table
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row[1] == "0" && u32::from_str_radix(row[3], 16).unwrap_or(0) & 1 == 1)
+        .map(|row| row[2].parse().unwrap())
+        .collect()
+}
+
+/// Sends a message as the kernel would: this link is gone.
+fn forge(to: u32, ifindex: u32) {
+    use nix::sys::socket::{
+        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, sendto, socket,
+    };
+    use rtnetlink::packet_core::NetlinkMessage;
+    use rtnetlink::packet_route::RouteNetlinkMessage;
+    use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
+    use std::os::fd::AsRawFd;
+
+    let mut link = LinkMessage::default();
+    link.header.index = ifindex;
+    link.attributes
+        .push(LinkAttribute::IfName("Ethernet0".to_owned()));
+    let mut message = NetlinkMessage::from(RouteNetlinkMessage::DelLink(link));
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    let socket = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkRoute,
+    )
+    .unwrap();
+    let address = NetlinkAddr::new(to, 0);
+    sendto(socket.as_raw_fd(), &bytes, &address, MsgFlags::empty()).unwrap();
+}

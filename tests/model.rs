@@ -1,0 +1,648 @@
+//! The machine, the pending rows and the start's end against a simple model of the world: a kernel, the databases and the
+//! messages between them, all in memory. Whatever happens in whatever order, once everything is delivered and compared,
+//! every published port's row says what the kernel says, and nothing is left of links that are gone.
+#![allow(clippy::unwrap_used, reason = "a test has nobody else to tell")]
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+
+use portsyncd::db::pending::{Found, Pending, Standing, Write};
+use portsyncd::link::{Link, LinkEvent, LinkName};
+use portsyncd::sync::init::Init;
+use portsyncd::sync::port_sync::{Action, Names, PortSync, Row, RowKey, Table};
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+
+const NAMES: [&str; 5] = [
+    "Ethernet0",
+    "Ethernet4",
+    "Ethernet8",
+    "PortChannel1",
+    "foreign",
+];
+const INDEXES: u32 = 5;
+
+/// What may happen. Indexes and names are few, so that they collide.
+#[derive(Clone, Debug)]
+enum Step {
+    Add {
+        index: u32,
+        name: usize,
+        mtu: u32,
+    },
+    Delete(u32),
+    Change {
+        index: u32,
+        admin: bool,
+        oper: bool,
+        mtu: u32,
+    },
+    Rename {
+        index: u32,
+        name: usize,
+    },
+    /// In and out of a bridge: messages of family `AF_BRIDGE`, without an MTU.
+    Bridge(u32),
+    Publish(usize),
+    Unpublish(usize),
+    Deliver(usize),
+    /// The newest messages are dropped, and the daemon reads what is left and compares.
+    Overrun {
+        lost: usize,
+        complete: bool,
+    },
+    /// A comparison begins: dump and reading, at once.
+    Read {
+        complete: bool,
+    },
+    /// What was read is taken.
+    Learn,
+    CheckAwaited,
+    Launch,
+    /// Redis carries out what is under way.
+    Apply,
+    /// Redis answers; rows by this mask are refused (and were not carried out).
+    Answer {
+        refused: u8,
+    },
+    /// The connection breaks; what was under way was carried out, will be, or never is.
+    Break(Fate),
+    Ghost,
+    Outside {
+        name: usize,
+        how: Hand,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Done,
+    Late,
+    Lost,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Hand {
+    Delete,
+    Garble,
+    Claim(u32),
+    Flush,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let index = 1..=INDEXES;
+    let name = 0..NAMES.len();
+    let mtu = 1500..1503u32;
+    prop_oneof![
+        6 => (index.clone(), name.clone(), mtu.clone()).prop_map(|(index, name, mtu)| Step::Add { index, name, mtu }),
+        3 => index.clone().prop_map(Step::Delete),
+        4 => (index.clone(), any::<bool>(), any::<bool>(), mtu.clone())
+            .prop_map(|(index, admin, oper, mtu)| Step::Change { index, admin, oper, mtu }),
+        2 => (index.clone(), name.clone()).prop_map(|(index, name)| Step::Rename { index, name }),
+        1 => index.prop_map(Step::Bridge),
+        4 => name.clone().prop_map(Step::Publish),
+        1 => name.clone().prop_map(Step::Unpublish),
+        8 => (1..6usize).prop_map(Step::Deliver),
+        2 => (1..4usize, any::<bool>()).prop_map(|(lost, complete)| Step::Overrun { lost, complete }),
+        2 => any::<bool>().prop_map(|complete| Step::Read { complete }),
+        3 => Just(Step::Learn),
+        4 => Just(Step::CheckAwaited),
+        6 => Just(Step::Launch),
+        4 => Just(Step::Apply),
+        4 => prop_oneof![3 => Just(0), 1 => any::<u8>()].prop_map(|refused| Step::Answer { refused }),
+        1 => prop_oneof![Just(Fate::Done), Just(Fate::Late), Just(Fate::Lost)].prop_map(Step::Break),
+        1 => Just(Step::Ghost),
+        2 => (name, prop_oneof![
+            Just(Hand::Delete), Just(Hand::Garble), mtu.prop_map(Hand::Claim), Just(Hand::Flush)
+        ]).prop_map(|(name, how)| Step::Outside { name, how }),
+    ]
+}
+
+/// A row as Redis holds it: our fields, if any, and whether another daemon's are beside them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stored {
+    ours: Option<Ours>,
+    others: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ours {
+    Row(Row),
+    Garbled,
+}
+
+struct Reading {
+    number: u64,
+    names: Vec<LinkName>,
+    present: Vec<bool>,
+    wanted: HashSet<RowKey>,
+    rows: BTreeMap<LinkName, Stored>,
+}
+
+struct Flight {
+    batch: Vec<(RowKey, Write)>,
+    applied: bool,
+}
+
+struct World {
+    kernel: BTreeMap<u32, Link>,
+    /// Links from before a cold start.
+    old: BTreeSet<u32>,
+    messages: VecDeque<LinkEvent>,
+    appl: BTreeSet<LinkName>,
+    state: BTreeMap<LinkName, Stored>,
+    ghost: Vec<(RowKey, Write)>,
+    may_lose: bool,
+    // The daemon's side.
+    machine: PortSync,
+    pending: Pending,
+    init: Init,
+    awaited: BTreeSet<LinkName>,
+    flight: Option<Flight>,
+    reading: Option<Reading>,
+    connected: bool,
+    writing: bool,
+    /// Names whose row Redis has held at some time by our hand.
+    written: BTreeSet<LinkName>,
+    /// Somebody else wrote a row that may be just what we would write.
+    claimed: bool,
+}
+
+fn name(at: usize) -> LinkName {
+    LinkName::new(NAMES[at].as_bytes()).unwrap()
+}
+
+fn key(name: LinkName) -> RowKey {
+    RowKey {
+        table: Table::Port,
+        name,
+    }
+}
+
+fn row_of(link: &Link) -> Row {
+    Row::Port {
+        admin_up: link.admin_up,
+        oper_up: link.oper_up,
+        mtu: link.mtu.unwrap_or_default(),
+    }
+}
+
+fn leaves(write: Write) -> Option<Row> {
+    match write {
+        Write::Set(row) | Write::Replace(row) => Some(row),
+        Write::Remove | Write::Strip => None,
+    }
+}
+
+impl World {
+    fn new(cold: bool, existing: &[(u32, usize)]) -> Self {
+        let names = Names {
+            ports: vec!["Ethernet".to_owned()],
+            lags: vec!["PortChannel".to_owned()],
+            management: Vec::new(),
+        };
+        let awaited = NAMES[..3].iter().map(|name| name.as_bytes().into());
+        let mut world = Self {
+            kernel: BTreeMap::new(),
+            old: BTreeSet::new(),
+            messages: VecDeque::new(),
+            appl: BTreeSet::new(),
+            state: BTreeMap::new(),
+            ghost: Vec::new(),
+            // A lost deletion and a link of the same name and index cannot be told from the old one.
+            may_lose: !cold,
+            machine: PortSync::new(names),
+            pending: Pending::default(),
+            init: Init::waiting_for(awaited),
+            awaited: BTreeSet::new(),
+            flight: None,
+            reading: None,
+            connected: true,
+            writing: false,
+            written: BTreeSet::new(),
+            claimed: false,
+        };
+        for (index, at) in existing {
+            world.add(*index, name(*at), 1500);
+        }
+        // What came before the subscription is in the dump only.
+        world.messages.clear();
+        world.dump(true);
+        world.machine.record_existing();
+        if cold {
+            let mut actions = Vec::new();
+            world.old = world
+                .machine
+                .retire_existing(&mut actions)
+                .into_iter()
+                .map(|(index, _)| index)
+                .collect();
+            world.settle(actions);
+        }
+        world.init.configured();
+        world
+    }
+
+    // The kernel's side.
+
+    fn add(&mut self, ifindex: u32, name: LinkName, mtu: u32) {
+        let taken = self.kernel.contains_key(&ifindex)
+            || self.kernel.values().any(|link| link.name == name);
+        if !taken {
+            let link = Link {
+                ifindex,
+                name,
+                admin_up: false,
+                oper_up: false,
+                mtu: Some(mtu),
+                has_master: false,
+                is_team: false,
+            };
+            self.kernel.insert(ifindex, link);
+            self.messages.push_back(LinkEvent::New(link));
+        }
+    }
+
+    fn delete(&mut self, index: u32) {
+        if let Some(link) = self.kernel.remove(&index) {
+            self.old.remove(&index);
+            self.messages.push_back(LinkEvent::Del(link));
+        }
+    }
+
+    fn change(&mut self, index: u32, change: impl FnOnce(&mut Link)) {
+        if let Some(link) = self.kernel.get_mut(&index) {
+            change(link);
+            self.messages.push_back(LinkEvent::New(*link));
+        }
+    }
+
+    fn bridge(&mut self, index: u32) {
+        if let Some(link) = self.kernel.get(&index) {
+            let member = Link {
+                has_master: true,
+                mtu: None,
+                ..*link
+            };
+            self.messages.push_back(LinkEvent::New(member));
+            self.messages.push_back(LinkEvent::Del(member));
+        }
+    }
+
+    // Redis' side.
+
+    fn apply(&mut self, batch: &[(RowKey, Write)]) {
+        for (key, write) in batch {
+            self.apply_one(*key, *write);
+        }
+    }
+
+    fn apply_one(&mut self, key: RowKey, write: Write) {
+        let mut stored = self.state.remove(&key.name).unwrap_or_default();
+        if matches!(write, Write::Replace(_) | Write::Remove) {
+            stored = Stored::default();
+        }
+        stored.ours = leaves(write).map(Ours::Row);
+        if leaves(write).is_some() {
+            self.written.insert(key.name);
+        }
+        if stored != Stored::default() {
+            self.state.insert(key.name, stored);
+        }
+    }
+
+    fn outside(&mut self, name: LinkName, how: Hand) {
+        match how {
+            Hand::Delete => drop(self.state.remove(&name)),
+            Hand::Flush => self.state.clear(),
+            Hand::Garble => {
+                self.state.insert(
+                    name,
+                    Stored {
+                        ours: Some(Ours::Garbled),
+                        others: true,
+                    },
+                );
+            }
+            Hand::Claim(mtu) => {
+                self.claimed = true;
+                let row = Row::Port {
+                    admin_up: true,
+                    oper_up: true,
+                    mtu,
+                };
+                self.state.insert(
+                    name,
+                    Stored {
+                        ours: Some(Ours::Row(row)),
+                        others: false,
+                    },
+                );
+            }
+        }
+    }
+
+    // The daemon's side, as its driver does it.
+
+    fn want(&mut self, key: RowKey, row: Row) {
+        if self.pending.set(key, row) == Standing::There {
+            self.init.row_written(key.name.as_bytes());
+        }
+    }
+
+    fn settle(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Write(key, row, _) => self.want(key, row),
+                Action::Remove(key) => self.pending.remove(key),
+                Action::Await(name) => {
+                    self.pending.withdraw(key(name));
+                    self.awaited.insert(name);
+                }
+                Action::Forget(name) => {
+                    self.awaited.remove(&name);
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(event) = self.messages.pop_front() else {
+                return;
+            };
+            let mut actions = Vec::new();
+            self.machine.event(&event, &mut actions);
+            self.settle(actions);
+        }
+    }
+
+    /// An incomplete dump lacks a link that is there.
+    fn dump(&mut self, complete: bool) {
+        let skip = usize::from(!complete);
+        let links: Vec<Link> = self.kernel.values().skip(skip).copied().collect();
+        let mut actions = Vec::new();
+        self.machine.resync(&links, complete, &mut actions);
+        self.settle(actions);
+    }
+
+    fn tell(&mut self, name: LinkName, present: bool) {
+        let mut actions = Vec::new();
+        self.machine.published(name, present, &mut actions);
+        self.settle(actions);
+    }
+
+    fn read(&mut self, complete: bool) {
+        self.dump(complete);
+        if !self.connected || self.reading.is_some() {
+            return;
+        }
+        let number = self.pending.begin_reading();
+        let names: Vec<LinkName> = self.machine.port_names().collect();
+        let wanted = names
+            .iter()
+            .copied()
+            .map(key)
+            .chain(self.machine.desired().map(|(key, ..)| key))
+            .collect();
+        let present = names.iter().map(|name| self.appl.contains(name)).collect();
+        self.reading = Some(Reading {
+            number,
+            names,
+            present,
+            wanted,
+            rows: self.state.clone(),
+        });
+    }
+
+    fn learn(&mut self) {
+        let Some(reading) = self.reading.take() else {
+            return;
+        };
+        for key in &reading.wanted {
+            let found = match reading.rows.get(&key.name).and_then(|stored| stored.ours) {
+                Some(Ours::Row(row)) => Found::Row(row),
+                _ => Found::Other,
+            };
+            self.pending.learn(*key, found, reading.number);
+        }
+        for (name, present) in reading.names.into_iter().zip(reading.present) {
+            self.tell(name, present);
+        }
+        let desired: Vec<_> = self.machine.desired().collect();
+        for (key, row, _) in desired {
+            self.want(key, row);
+        }
+        let held = self.machine.held_names();
+        let unasked = reading
+            .rows
+            .iter()
+            .filter(|(_, stored)| stored.ours.is_some());
+        for (name, _) in unasked.filter(|(name, _)| !reading.wanted.contains(&key(**name))) {
+            if self.machine.names().is_port(name)
+                && !name.is_sub_interface()
+                && !held.contains(name)
+            {
+                self.pending.strip(key(*name));
+            }
+        }
+        self.writing = true;
+    }
+
+    fn check_awaited(&mut self) {
+        for name in self.awaited.clone() {
+            self.tell(name, self.appl.contains(&name));
+        }
+    }
+
+    fn launch(&mut self) {
+        if self.flight.is_none() && self.connected && self.writing {
+            let mut batch = Vec::new();
+            self.pending.take(&mut batch);
+            if !batch.is_empty() {
+                self.flight = Some(Flight {
+                    batch,
+                    applied: false,
+                });
+            }
+        }
+    }
+
+    fn carry_out(&mut self, refused: u8) {
+        let Some(mut flight) = self.flight.take() else {
+            return;
+        };
+        if !flight.applied {
+            for (at, (key, write)) in flight.batch.iter().enumerate() {
+                if refused >> (at % 8) & 1 == 0 {
+                    self.apply_one(*key, *write);
+                }
+            }
+            flight.applied = true;
+        }
+        self.flight = Some(flight);
+    }
+
+    fn answer(&mut self, refused: u8) {
+        // What was carried out already is not refused.
+        let refused = if self.flight.as_ref().is_some_and(|flight| flight.applied) {
+            0
+        } else {
+            refused
+        };
+        self.carry_out(refused);
+        let Some(flight) = self.flight.take() else {
+            return;
+        };
+        for (at, (key, _)) in flight.batch.into_iter().enumerate() {
+            if refused >> (at % 8) & 1 == 1 {
+                self.pending.failed(key);
+            } else if self.pending.acknowledge(key).is_some() {
+                self.init.row_written(key.name.as_bytes());
+            }
+        }
+    }
+
+    fn disconnect(&mut self, fate: Fate) {
+        if let Some(flight) = self.flight.take() {
+            match fate {
+                Fate::Done if !flight.applied => self.apply(&flight.batch),
+                Fate::Late if !flight.applied => self.ghost.extend(&flight.batch),
+                _ => {}
+            }
+            for (key, _) in flight.batch {
+                self.pending.failed(key);
+            }
+        }
+        self.reading = None;
+        self.connected = false;
+        self.writing = false;
+        self.pending.forget_known();
+    }
+
+    fn reconcile(&mut self) {
+        self.connected = true;
+        self.reading = None;
+        self.read(true);
+        self.learn();
+        self.check_awaited();
+        while !self.pending.is_empty() || self.flight.is_some() {
+            self.launch();
+            self.answer(0);
+        }
+    }
+
+    fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Add {
+                index,
+                name: at,
+                mtu,
+            } => self.add(index, name(at), mtu),
+            Step::Delete(index) => self.delete(index),
+            Step::Change {
+                index,
+                admin,
+                oper,
+                mtu,
+            } => self.change(index, |link| {
+                (link.admin_up, link.oper_up, link.mtu) = (admin, oper, Some(mtu));
+            }),
+            Step::Rename { index, name: at } => {
+                if self.kernel.values().all(|link| link.name != name(at)) {
+                    self.change(index, |link| link.name = name(at));
+                }
+            }
+            Step::Bridge(index) => self.bridge(index),
+            Step::Publish(at) => drop(self.appl.insert(name(at))),
+            Step::Unpublish(at) => drop(self.appl.remove(&name(at))),
+            Step::Deliver(count) => self.deliver(count),
+            Step::Overrun { lost, complete } if self.may_lose => {
+                self.messages
+                    .truncate(self.messages.len().saturating_sub(lost));
+                self.deliver(usize::MAX);
+                self.dump(complete);
+            }
+            Step::Overrun { .. } => {}
+            Step::Read { complete } => {
+                self.connected = true;
+                self.read(complete);
+            }
+            Step::Learn => self.learn(),
+            Step::CheckAwaited => self.check_awaited(),
+            Step::Launch => self.launch(),
+            Step::Apply => self.carry_out(0),
+            Step::Answer { refused } => self.answer(refused),
+            Step::Break(fate) => self.disconnect(fate),
+            Step::Ghost => {
+                let ghost = std::mem::take(&mut self.ghost);
+                self.apply(&ghost);
+            }
+            Step::Outside { name: at, how } => self.outside(name(at), how),
+        }
+    }
+
+    fn finish(&mut self) {
+        self.answer(0);
+        let ghost = std::mem::take(&mut self.ghost);
+        self.apply(&ghost);
+        self.deliver(usize::MAX);
+        self.reconcile();
+    }
+
+    fn check(&self) -> Result<(), TestCaseError> {
+        let holder = |name: &LinkName| self.kernel.values().find(|link| link.name == *name);
+        for at in 0..NAMES.len() - 1 {
+            let name = name(at);
+            let ours = self.state.get(&name).and_then(|stored| stored.ours);
+            match holder(&name) {
+                None => prop_assert_eq!(ours, None, "{} is gone, its row is not", name),
+                // Nobody writes for an old link, nor for one that orchagent does not know.
+                Some(link) if self.old.contains(&link.ifindex) || !self.appl.contains(&name) => {}
+                Some(link) => {
+                    prop_assert_eq!(ours, Some(Ours::Row(row_of(link))), "row of {}", name);
+                    prop_assert!(
+                        !self.init.is_awaited(name.as_bytes()),
+                        "{} is awaited",
+                        name
+                    );
+                }
+            }
+        }
+        for port in &NAMES[..3] {
+            let written = self
+                .written
+                .contains(&LinkName::new(port.as_bytes()).unwrap());
+            let claimed = !self.init.is_awaited(port.as_bytes());
+            prop_assert!(
+                written || !claimed || self.claimed,
+                "{} has had no row",
+                port
+            );
+        }
+        let foreign = LinkName::new(b"foreign").unwrap();
+        prop_assert!(!self.written.contains(&foreign));
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        max_shrink_iters: 20_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/model.regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn any_order_of_events_ends_with_redis_equal_to_the_kernel(
+        cold in any::<bool>(),
+        existing in proptest::collection::vec((1..=INDEXES, 0..NAMES.len()), 0..3),
+        steps in proptest::collection::vec(step(), 1..80),
+    ) {
+        let mut world = World::new(cold, &existing);
+        for step in &steps {
+            world.take(step);
+        }
+        world.finish();
+        world.check()?;
+    }
+}

@@ -1,0 +1,590 @@
+//! What an operator sees and sets: supervision, reload, log level, check-config, exit codes, ways to reach Redis, rest.
+#![allow(clippy::unwrap_used, reason = "a test has nobody else to tell")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use common::Rig;
+use nix::sys::signal::Signal;
+use portsyncd::lab::redis_server::{APPL_DB, CONFIG_DB, Options, RedisServer};
+use portsyncd::lab::{ports, wait};
+use redis::Commands;
+use serde_json::json;
+
+/// A supervisor of our own, as systemd is one.
+struct Supervisor {
+    socket: UnixDatagram,
+    heard: Vec<String>,
+}
+
+impl Supervisor {
+    fn listen(rig: &mut Rig) -> Self {
+        let path = rig.dir().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(common::LIMIT)).unwrap();
+        rig.set("NOTIFY_SOCKET", path.to_str().unwrap());
+        Self {
+            socket,
+            heard: Vec::new(),
+        }
+    }
+
+    /// Waits for this line; what came before it is kept.
+    fn expect(&mut self, wanted: &str) {
+        let mut buffer = [0; 4096];
+        loop {
+            let length = self
+                .socket
+                .recv(&mut buffer)
+                .unwrap_or_else(|_| panic!("no {wanted} after {:?}", self.heard));
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let found = text.lines().any(|line| line.starts_with(wanted));
+            self.heard.push(text);
+            if found {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_supervisor_hears_ready_status_and_stopping() {
+    let mut rig = Rig::new(1);
+    let mut supervisor = Supervisor::listen(&mut rig);
+    rig.server.kill();
+    rig.start();
+    supervisor.expect("STATUS=waiting for Redis");
+    assert!(!supervisor.heard.iter().any(|text| text.contains("READY=1")));
+    rig.server.restart().unwrap();
+    supervisor.expect("READY=1");
+    rig.signal(Signal::SIGHUP);
+    supervisor.expect("RELOADING=1");
+    supervisor.expect("READY=1");
+    rig.signal(Signal::SIGTERM);
+    supervisor.expect("STOPPING=1");
+    assert_eq!(rig.exit_status().code(), Some(0));
+}
+
+#[test]
+fn the_watchdog_is_fed_without_traffic() {
+    let mut rig = Rig::new(0);
+    let mut supervisor = Supervisor::listen(&mut rig);
+    rig.set("WATCHDOG_USEC", "100000");
+    rig.start();
+    supervisor.expect("READY=1");
+    for _ in 0..3 {
+        supervisor.expect("WATCHDOG=1");
+    }
+    assert_eq!(rig.term(), Some(0));
+}
+
+#[test]
+fn a_file_that_is_wrong_is_refused_at_reload_and_the_one_before_stays() {
+    let mut rig = Rig::new(0);
+    let file = rig.dir().join("portsyncd.toml");
+    fs::write(&file, "[log]\nlevel = \"info\"\n").unwrap();
+    rig.argument("--config");
+    rig.argument(file.to_str().unwrap());
+    rig.start();
+    rig.expect_log("PortInitDone published");
+    fs::write(&file, "[log]\nlevel = \"loud\"\n").unwrap();
+    rig.signal(Signal::SIGHUP);
+    rig.expect_log("configuration is wrong, keeping the one before");
+    let log = rig.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("configuration is wrong"))
+        .unwrap();
+    assert!(
+        line.contains("ERROR") && line.contains("portsyncd.toml") && line.contains("loud"),
+        "{line}"
+    );
+    fs::write(&file, "[log]\nlevel = \"error\"\n").unwrap();
+    rig.signal(Signal::SIGHUP);
+    // Only errors from here on: a change of a port is none.
+    rig.put_appl_row("Ethernet0");
+    rig.run(rig.links.add_ifb("Ethernet0"));
+    rig.until("the row of Ethernet0", || !rig.row("Ethernet0").is_empty());
+    fs::write(&file, "[log]\nlevel = \"notice\"\n").unwrap();
+    rig.signal(Signal::SIGHUP);
+    rig.expect_log("configuration read again");
+    assert!(rig.is_running());
+    assert_eq!(rig.term(), Some(0));
+}
+
+#[test]
+fn the_log_level_follows_config_db_at_run_time() {
+    let mut rig = Rig::new(1).set_to_work();
+    assert_eq!(rig.log_count("DEBUG"), 0);
+    let set = |rig: &Rig, level: &str| {
+        let () = rig
+            .db(CONFIG_DB)
+            .hset("LOGGER|portsyncd", "LOGLEVEL", level)
+            .unwrap();
+    };
+    set(&rig, "INFO");
+    rig.expect_log("log level follows CONFIG_DB");
+    rig.run(rig.links.add_ifb("Ethernet96"));
+    rig.expect_log("DEBUG");
+    set(&rig, "LOUD");
+    rig.expect_log("LOGLEVEL is no level");
+    set(&rig, "ERROR");
+    // The level is followed before the next row is written, or soon after: until a change is no longer logged.
+    let mut mtu = 1000;
+    rig.until("changes not to be logged", || {
+        mtu += 1;
+        rig.run(rig.links.set_mtu("Ethernet0", mtu));
+        rig.expect_row("Ethernet0", "down", "down", mtu);
+        rig.log_count(&format!("mtu={mtu}")) == 0
+    });
+    assert_eq!(rig.term(), Some(0));
+    rig.run(rig.links.set_mtu("Ethernet0", 900));
+    rig.start();
+    rig.expect_row("Ethernet0", "down", "down", 900);
+    assert_eq!(rig.term(), Some(0));
+    assert_eq!(
+        rig.log_count("INFO start"),
+        0,
+        "the level of the start is CONFIG_DB's too"
+    );
+}
+
+fn check_config(rig: &Rig) -> Output {
+    let mut command = rig.command();
+    command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    command.arg("check-config").output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn check_config_prints_what_holds_and_hides_the_password() {
+    let mut rig = Rig::new(0);
+    let file = rig.dir().join("password");
+    fs::write(&file, "topsecret\n").unwrap();
+    rig.set("PORTSYNCD_REDIS__PASSWORD_FILE", file.to_str().unwrap());
+    rig.set(
+        "PORTSYNCD_REDIS__URL",
+        "redis://user:alsosecret@somewhere:1234",
+    );
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "17s");
+    let output = check_config(&rig);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(
+        shown.contains("audit_interval = \"17s\"") && shown.contains("somewhere:1234"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("CONFIG_DB") && !shown.contains("secret"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_78_and_names_file_key_and_value() {
+    let mut rig = Rig::new(0);
+    // The environment would win over the file.
+    rig.unset("PORTSYNCD_LOG__FORMAT");
+    let file = rig.dir().join("portsyncd.toml");
+    let wrong = [
+        ("[redis]\nport = 1\n", vec!["portsyncd.toml", "port"]),
+        (
+            "[netlink]\naudit_interval = \"soon\"\n",
+            vec!["portsyncd.toml", "netlink.audit_interval", "soon"],
+        ),
+        (
+            "[netlink]\nreceive_buffer = 0\n",
+            vec!["netlink.receive_buffer", "0", "16777216"],
+        ),
+        (
+            "[log]\nformat = \"xml\"\n",
+            vec!["portsyncd.toml", "log.format", "xml"],
+        ),
+        ("[ports]\nprefixes = []\n", vec!["ports.prefixes"]),
+        (
+            "[redis]\npassword_file = \"/nonexistent\"\n",
+            vec!["redis.password_file", "/nonexistent"],
+        ),
+        (
+            "[redis]\nurl = \"http://x\"\n",
+            vec!["redis.url", "http://x", "unix://"],
+        ),
+        ("[redis\n", vec!["portsyncd.toml"]),
+    ];
+    for (content, parts) in wrong {
+        fs::write(&file, content).unwrap();
+        for run in [Some("check-config"), None] {
+            let mut command = rig.command();
+            command.stderr(std::process::Stdio::piped());
+            let output = command
+                .arg("--config")
+                .arg(&file)
+                .args(run)
+                .output()
+                .unwrap();
+            let message = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(78), "{content}: {message}");
+            for part in &parts {
+                assert!(message.contains(part), "{content}: {message} lacks {part}");
+            }
+        }
+    }
+    let missing = rig
+        .command()
+        .args(["--config", "/nonexistent.toml"])
+        .output()
+        .unwrap();
+    assert_eq!(missing.status.code(), Some(78));
+    let broken = rig.dir().join("database_config.json");
+    fs::write(&broken, "{}").unwrap();
+    let mut command = rig.command();
+    command
+        .env("PORTSYNCD_REDIS__DATABASE_CONFIG", &broken)
+        .stderr(std::process::Stdio::piped());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(text(&output.stderr).contains("database_config.json"));
+}
+
+#[test]
+fn wrong_usage_ends_with_64() {
+    let rig = Rig::new(0);
+    for arguments in [vec!["--nonsense"], vec!["fly"], vec!["--log-level", "loud"]] {
+        let output = rig.command().args(&arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(!output.stderr.is_empty());
+    }
+    assert_eq!(
+        rig.command().arg("--help").output().unwrap().status.code(),
+        Some(0)
+    );
+}
+
+/// The daemon reaches its Redis, and does its work.
+fn works(rig: Rig) {
+    let mut rig = rig.set_to_work();
+    rig.up("Ethernet0");
+    rig.expect_row("Ethernet0", "up", "up", 1500);
+    assert_eq!(rig.term(), Some(0));
+}
+
+fn password_file(rig: &mut Rig, password: &str) {
+    let path = rig.dir().join("password");
+    fs::write(&path, format!("{password}\n")).unwrap();
+    rig.set("PORTSYNCD_REDIS__PASSWORD_FILE", path.to_str().unwrap());
+}
+
+#[test]
+fn a_password_is_given() {
+    let options = Options {
+        password: Some("top secret".to_owned()),
+        ..Options::default()
+    };
+    let mut rig = Rig::with_server(1, options);
+    password_file(&mut rig, "top secret");
+    works(rig);
+}
+
+#[test]
+fn a_user_is_given() {
+    let mut rig = Rig::new(1);
+    let acl = [
+        "SETUSER", "sync", "on", ">secret", "~*", "&*", "+@all", "-config",
+    ];
+    redis::cmd("ACL").arg(&acl).exec(&mut rig.db(0)).unwrap();
+    rig.set("PORTSYNCD_REDIS__USERNAME", "sync");
+    password_file(&mut rig, "secret");
+    works(rig);
+}
+
+/// The namespace is the test's own, so every port is free.
+fn with_port(args: &[&str]) -> Rig {
+    let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+    Rig::with_server(
+        1,
+        Options {
+            port: Some(6379),
+            args,
+            ..Options::default()
+        },
+    )
+}
+
+#[test]
+fn redis_is_reached_by_tcp() {
+    let mut rig = with_port(&[]);
+    rig.set("PORTSYNCD_REDIS__URL", "redis://127.0.0.1:6379");
+    works(rig);
+}
+
+#[test]
+fn redis_is_reached_by_tcp_where_the_instance_has_no_socket() {
+    let mut rig = with_port(&[]);
+    let path = rig.dir().join("database_config.json");
+    write_databases(&path, &[("redis", None, 6379)], "redis", "redis");
+    rig.set("PORTSYNCD_REDIS__DATABASE_CONFIG", path.to_str().unwrap());
+    works(rig);
+}
+
+fn openssl(folder: &Path, arguments: &str) {
+    let output = Command::new("openssl")
+        .args(arguments.split(' '))
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "openssl {arguments}: {}",
+        text(&output.stderr)
+    );
+}
+
+/// An authority, and a certificate of it for 127.0.0.1.
+fn certificates(folder: &Path) {
+    openssl(
+        folder,
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=test-authority",
+    );
+    openssl(
+        folder,
+        "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout redis.key -out redis.csr -subj /CN=redis",
+    );
+    let extensions = "subjectAltName=IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n";
+    fs::write(folder.join("extensions"), extensions).unwrap();
+    openssl(
+        folder,
+        "x509 -req -in redis.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out redis.crt -days 2 -extfile extensions",
+    );
+}
+
+fn with_tls(folder: &Path) -> Rig {
+    certificates(folder);
+    let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (ca, crt, key) = (file("ca.crt"), file("redis.crt"), file("redis.key"));
+    let tls = ["--tls-port", "6380", "--tls-auth-clients", "no"];
+    let files = [
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-cert-file",
+        &crt,
+        "--tls-key-file",
+        &key,
+    ];
+    let mut rig = with_port(&[tls.as_slice(), files.as_slice()].concat());
+    rig.set("PORTSYNCD_REDIS__URL", "rediss://127.0.0.1:6380");
+    rig
+}
+
+#[test]
+fn redis_is_reached_by_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rig = with_tls(folder.path());
+    rig.set(
+        "SSL_CERT_FILE",
+        folder.path().join("ca.crt").to_str().unwrap(),
+    );
+    works(rig);
+}
+
+#[test]
+fn a_certificate_of_an_unknown_authority_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rig = with_tls(folder.path());
+    rig.start();
+    rig.expect_log("Redis is not reachable");
+    assert!(
+        rig.log().to_lowercase().contains("certificate"),
+        "{}",
+        rig.log()
+    );
+}
+
+/// Instances by name, socket and port; `APPL_DB` on one, the other databases on another.
+fn write_databases(
+    path: &Path,
+    instances: &[(&str, Option<PathBuf>, u16)],
+    appl: &str,
+    others: &str,
+) {
+    let instances: serde_json::Map<_, _> = instances
+        .iter()
+        .map(|(name, socket, port)| {
+            let socket = socket.clone().unwrap_or_default();
+            (
+                (*name).to_owned(),
+                json!({"hostname": "127.0.0.1", "port": port, "unix_socket_path": socket}),
+            )
+        })
+        .collect();
+    let config = json!({
+        "INSTANCES": instances,
+        "DATABASES": {
+            "APPL_DB": {"id": 0, "separator": ":", "instance": appl},
+            "CONFIG_DB": {"id": 4, "separator": "|", "instance": others},
+            "STATE_DB": {"id": 6, "separator": "|", "instance": others},
+        },
+        "VERSION": "1.0",
+    });
+    fs::write(path, config.to_string()).unwrap();
+}
+
+#[test]
+fn appl_db_may_be_on_another_server() {
+    let mut rig = Rig::new(1);
+    let mut second = RedisServer::start().unwrap();
+    let path = rig.dir().join("database_config.json");
+    let instances = [
+        ("redis", Some(rig.server.socket()), 0),
+        ("redis1", Some(second.socket()), 0),
+    ];
+    write_databases(&path, &instances, "redis1", "redis");
+    rig.set("PORTSYNCD_REDIS__DATABASE_CONFIG", path.to_str().unwrap());
+    rig.start();
+    let appl = |second: &RedisServer, key: &str| {
+        second
+            .client(APPL_DB)
+            .is_ok_and(|mut db| db.exists(key).unwrap_or(false))
+    };
+    rig.until("PortConfigDone there", || {
+        appl(&second, "_PORT_TABLE:PortConfigDone")
+    });
+    let keys: Vec<String> = rig.db(APPL_DB).keys("*").unwrap();
+    assert!(keys.is_empty(), "{keys:?}");
+    let put = |second: &RedisServer| {
+        let () = second
+            .client(APPL_DB)
+            .unwrap()
+            .hset("PORT_TABLE:Ethernet0", "mtu", "9100")
+            .unwrap();
+    };
+    put(&second);
+    rig.add_ports();
+    rig.expect_row("Ethernet0", "down", "down", 1500);
+    rig.until("PortInitDone there", || {
+        appl(&second, "_PORT_TABLE:PortInitDone")
+    });
+    // Only one of the two servers goes.
+    second.restart().unwrap();
+    rig.until("everything again", || {
+        appl(&second, "_PORT_TABLE:PortConfigDone")
+    });
+    put(&second);
+    rig.up("Ethernet0");
+    rig.expect_row("Ethernet0", "up", "up", 1500);
+    rig.until("PortInitDone again", || {
+        appl(&second, "_PORT_TABLE:PortInitDone")
+    });
+}
+
+#[test]
+fn a_namespace_of_a_switch_with_several_asics_has_its_own_databases() {
+    let mut rig = Rig::new(1);
+    let second = RedisServer::start().unwrap();
+    ports::seed(
+        &mut second.client(CONFIG_DB).unwrap(),
+        "|",
+        &ports::rows(3),
+        true,
+    )
+    .unwrap();
+    let folder = rig.dir();
+    for (name, server) in [
+        ("database_config.json", &rig.server),
+        ("asic1.json", &second),
+    ] {
+        write_databases(
+            &folder.join(name),
+            &[("redis", Some(server.socket()), 0)],
+            "redis",
+            "redis",
+        );
+    }
+    let global = json!({"INCLUDES": [
+        {"include": "database_config.json"},
+        {"namespace": "asic1", "include": "asic1.json"},
+    ], "VERSION": "1.0"});
+    fs::write(folder.join("database_global.json"), global.to_string()).unwrap();
+    rig.set(
+        "PORTSYNCD_REDIS__DATABASE_CONFIG",
+        folder.join("database_config.json").to_str().unwrap(),
+    );
+    rig.set("PORTSYNCD_REDIS__NAMESPACE", "asic1");
+    rig.start();
+    rig.until("PortConfigDone in the namespace's database", || {
+        let count = second
+            .client(APPL_DB)
+            .and_then(|mut db| Ok(db.hget("_PORT_TABLE:PortConfigDone", "count")?));
+        count.is_ok_and(|count: Option<String>| count.as_deref() == Some("3"))
+    });
+    assert!(rig.mark("PortConfigDone").is_empty());
+    rig.set("PORTSYNCD_REDIS__NAMESPACE", "asic9");
+    let output = check_config(&rig);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(
+        text(&output.stderr).contains("asic9"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn an_idle_daemon_makes_no_system_calls() {
+    let rig = Rig::new(32).set_to_work();
+    rig.run(rig.links.set_admin_many(&rig.ports, true));
+    rig.expect_in_step(32);
+    let switches = |rig: &Rig| {
+        let status = fs::read_to_string(format!("/proc/{}/status", rig.pid())).unwrap();
+        let counts = status.lines().filter(|line| line.contains("ctxt_switches"));
+        counts
+            .map(|line| {
+                line.split_whitespace()
+                    .last()
+                    .unwrap()
+                    .parse::<u64>()
+                    .unwrap()
+            })
+            .sum::<u64>()
+    };
+    // Two seconds without one switch, somewhen within the limit: whatever the start left to do comes to an end.
+    let (mut since, mut count) = (std::time::Instant::now(), switches(&rig));
+    wait::until("two quiet seconds", common::LIMIT, || {
+        let now = switches(&rig);
+        if now != count {
+            (since, count) = (std::time::Instant::now(), now);
+        }
+        since.elapsed() > Duration::from_secs(2)
+    })
+    .unwrap();
+}
+
+#[test]
+fn supervisords_heartbeat_is_written_if_wanted() {
+    let mut rig = Rig::new(0);
+    rig.set("PORTSYNCD_LOG__HEARTBEAT", "50ms");
+    let path = rig.dir().join("output");
+    let mut daemon = rig
+        .command()
+        .stdout(fs::File::create(&path).unwrap())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let line = "<!--XSUPERVISOR:BEGIN-->heartbeat<!--XSUPERVISOR:END-->\n";
+    let waited = wait::until("two heartbeats", common::LIMIT, || {
+        fs::read_to_string(&path)
+            .unwrap()
+            .starts_with(&line.repeat(2))
+    });
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    waited.unwrap();
+}

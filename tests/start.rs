@@ -1,0 +1,438 @@
+//! How the daemon starts: cold, warm, on a DPU, alone on a live switch, without ports, before Redis.
+#![allow(clippy::unwrap_used, reason = "a test has nobody else to tell")]
+
+mod common;
+
+use common::Rig;
+use common::watcher::{Watcher, is_write};
+use nix::sys::signal::Signal;
+use portsyncd::lab::redis_server::{APPL_DB, CONFIG_DB, STATE_DB};
+use redis::Commands;
+
+fn set_warm(rig: &Rig, whose: &str) {
+    let key = format!("WARM_RESTART_ENABLE_TABLE|{whose}");
+    let () = rig.db(STATE_DB).hset(key, "enable", "true").unwrap();
+}
+
+fn set_restore_count(rig: &Rig, count: &str) {
+    let key = "WARM_RESTART_TABLE|portsyncd";
+    let () = rig.db(STATE_DB).hset(key, "restore_count", count).unwrap();
+}
+
+fn expect_restore_count(rig: &Rig, count: &str) {
+    rig.until(&format!("restore_count {count}"), || {
+        rig.hash(STATE_DB, "WARM_RESTART_TABLE|portsyncd")
+            .get("restore_count")
+            .is_some_and(|found| found == count)
+    });
+}
+
+fn position(lines: &[String], parts: &[&str]) -> usize {
+    let found = lines
+        .iter()
+        .position(|line| parts.iter().all(|part| line.contains(part)));
+    found.unwrap_or_else(|| panic!("no line with {parts:?} in {lines:#?}"))
+}
+
+fn count(lines: &[String], parts: &[&str]) -> usize {
+    lines
+        .iter()
+        .filter(|line| parts.iter().all(|part| line.contains(part)))
+        .count()
+}
+
+#[test]
+fn a_cold_start_publishes_ports_then_config_done_then_rows_then_init_done_once() {
+    let mut rig = Rig::new(4);
+    let watcher = Watcher::start(&rig.server);
+    rig.start();
+    assert_eq!(rig.expect_config_done(), "4");
+    rig.run_orchagent();
+    rig.add_ports();
+    rig.expect_init_done();
+    rig.expect_in_step(4);
+
+    let lines = watcher.all(&rig.server, "the end");
+    let config_done = position(
+        &lines,
+        &["EVALSHA", "\"PortConfigDone\"", "\"count\" \"4\""],
+    );
+    let init_done = position(&lines, &["EVALSHA", "\"PortInitDone\"", "\"lanes\" \"0\""]);
+    for port in &rig.ports {
+        let name = format!("\"{port}\"");
+        assert!(position(&lines, &["EVALSHA", &name]) < config_done);
+        assert!(position(&lines, &["\"HSET\"", &format!("PORT_TABLE|{port}\"")]) < init_done);
+        assert_eq!(
+            count(&lines, &["EVALSHA", &name]),
+            1,
+            "{port} published once"
+        );
+    }
+    assert_eq!(count(&lines, &["EVALSHA", "\"PortConfigDone\""]), 1);
+    assert_eq!(count(&lines, &["EVALSHA", "\"PortInitDone\""]), 1);
+    assert!(config_done < init_done);
+
+    let logger = rig.hash(CONFIG_DB, "LOGGER|portsyncd");
+    assert_eq!(
+        (logger["LOGLEVEL"].as_str(), logger["LOGOUTPUT"].as_str()),
+        ("NOTICE", "SYSLOG")
+    );
+    let warm = rig.hash(STATE_DB, "WARM_RESTART_TABLE|portsyncd");
+    assert_eq!(
+        warm,
+        common::Fields::from([("restore_count".to_owned(), "0".to_owned())])
+    );
+    assert_eq!(rig.term(), Some(0));
+}
+
+#[test]
+fn a_row_is_one_hset_with_the_fields_in_upstreams_order() {
+    let mut rig = Rig::new(1);
+    rig.start();
+    rig.expect_config_done();
+    rig.put_appl_row("Ethernet0");
+    let watcher = Watcher::start(&rig.server);
+    rig.add_ports();
+    rig.expect_row("Ethernet0", "down", "down", 1500);
+    let lines = watcher.all(&rig.server, "the end");
+    let wanted = "\"HSET\" \"PORT_TABLE|Ethernet0\" \"state\" \"ok\" \"netdev_oper_status\" \"down\" \"admin_status\" \"down\" \"mtu\" \"1500\"";
+    assert_eq!(count(&lines, &[wanted]), 1, "{lines:#?}");
+}
+
+#[test]
+fn ports_are_published_verbatim_but_for_the_mark_of_a_list() {
+    let mut rig = Rig::new(0);
+    let value: &[u8] = b"a\r\n\0\xff|:@ \"'";
+    let mut config = rig.db(CONFIG_DB);
+    let () = config.hset("PORT|Ethernet0", "description", value).unwrap();
+    let () = config.hset("PORT|Ethernet0", b"odd\xfe", "").unwrap();
+    let () = config.hset("PORT|Ethernet0", "lanes@", "1,2,3").unwrap();
+    let () = config.hset("PORT|Ethernet4", "NULL", "NULL").unwrap();
+    rig.start();
+    assert_eq!(rig.expect_config_done(), "2");
+    let temporary: std::collections::BTreeMap<Vec<u8>, Vec<u8>> =
+        rig.db(APPL_DB).hgetall("_PORT_TABLE:Ethernet0").unwrap();
+    assert_eq!(temporary.len(), 3);
+    assert_eq!(temporary[b"description".as_slice()], value);
+    assert_eq!(temporary[b"odd\xfe".as_slice()], b"");
+    assert_eq!(temporary[b"lanes".as_slice()], b"1,2,3");
+    assert_eq!(rig.mark("Ethernet4")["NULL"], "NULL");
+}
+
+#[test]
+fn keys_that_are_no_ports_are_left_out_of_publishing_and_count() {
+    let mut rig = Rig::new(2);
+    let mut config = rig.db(CONFIG_DB);
+    for key in [
+        b"PORT|".as_slice(),
+        b"PORT|Ethernet0|1",
+        b"PORT|Ether\0net",
+        b"PORTCHANNEL|PortChannel1",
+    ] {
+        let () = config.hset(key, "mtu", "1").unwrap();
+    }
+    let () = config.set("PORT|Ethernet99", "text").unwrap();
+    rig.start();
+    assert_eq!(rig.expect_config_done(), "2");
+    let mut waiting: Vec<String> = rig.db(APPL_DB).smembers("PORT_TABLE_KEY_SET").unwrap();
+    waiting.sort();
+    assert_eq!(waiting, ["Ethernet0", "Ethernet4", "PortConfigDone"]);
+    assert_eq!(rig.log_count("that are no ports"), 1);
+}
+
+#[test]
+fn links_from_before_a_cold_start_are_set_down_and_ignored_until_deleted() {
+    let mut rig = Rig::new(2);
+    rig.add_ports();
+    rig.run(rig.links.set_admin_many(&rig.ports, true));
+    rig.run(rig.links.add_ifb("PortChannel1"));
+    rig.up("PortChannel1");
+    for name in ["Ethernet0", "Ethernet4", "PortChannel1"] {
+        rig.put_appl_row(name);
+    }
+    rig.start();
+    rig.expect_config_done();
+    rig.until("the old links to be down", || {
+        rig.ports.iter().all(|port| !rig.link(port).admin_up)
+    });
+    rig.expect_row("PortChannel1", "up", "up", 1500);
+    rig.run(rig.links.set_mtu("Ethernet0", 1400));
+    rig.up("Ethernet4");
+    // What came later is there, so the earlier messages were read too.
+    rig.run(rig.links.set_mtu("PortChannel1", 1300));
+    rig.expect_row("PortChannel1", "up", "up", 1300);
+    assert!(rig.row("Ethernet0").is_empty() && rig.row("Ethernet4").is_empty());
+    assert!(rig.mark("PortInitDone").is_empty());
+
+    rig.run(rig.links.delete("Ethernet0"));
+    rig.run(rig.links.add_veth("Ethernet0", "cable0"));
+    rig.expect_row("Ethernet0", "down", "down", 1500);
+    assert!(rig.row("Ethernet4").is_empty());
+    assert_eq!(rig.term(), Some(0));
+    assert!(
+        rig.link("Ethernet4").admin_up,
+        "only the start sets links down"
+    );
+}
+
+#[test]
+fn ports_known_to_orchagent_before_the_start_are_not_waited_for() {
+    let mut rig = Rig::new(2);
+    let () = rig
+        .db(APPL_DB)
+        .hset("PORT_TABLE:Ethernet0", "admin_status", "up")
+        .unwrap();
+    rig.start();
+    rig.expect_config_done();
+    rig.put_appl_row("Ethernet4");
+    rig.run(rig.links.add_veth("Ethernet4", "cable4"));
+    rig.expect_init_done();
+    assert!(rig.row("Ethernet0").is_empty());
+}
+
+#[test]
+fn a_dpu_keeps_its_links() {
+    let mut rig = Rig::new(2);
+    let () = rig
+        .db(CONFIG_DB)
+        .hset("DEVICE_METADATA|localhost", "switch_type", "dpu")
+        .unwrap();
+    rig.add_ports();
+    rig.run(rig.links.set_admin_many(&rig.ports, true));
+    rig.start();
+    assert_eq!(rig.expect_config_done(), "2");
+    rig.run_orchagent();
+    rig.expect_init_done();
+    rig.expect_row("Ethernet0", "up", "up", 1500);
+    rig.expect_in_step(2);
+    expect_restore_count(&rig, "0");
+}
+
+fn warm_start(whose: &str) {
+    let mut rig = Rig::new(2);
+    rig.add_ports();
+    rig.run(rig.links.set_admin_many(&rig.ports, true));
+    set_warm(&rig, whose);
+    set_restore_count(&rig, "3");
+    rig.put_appl_row("Ethernet0");
+    let watcher = Watcher::start(&rig.server);
+    rig.start();
+    expect_restore_count(&rig, "4");
+    rig.expect_row("Ethernet0", "up", "up", 1500);
+    assert!(rig.mark("PortInitDone").is_empty());
+    rig.put_appl_row("Ethernet4");
+    rig.expect_init_done();
+    rig.expect_in_step(2);
+    let lines = watcher.all(&rig.server, "the end");
+    assert_eq!(
+        count(&lines, &["EVALSHA", "\"G\""]),
+        1,
+        "only PortInitDone is published: {lines:#?}"
+    );
+    assert!(rig.ports.iter().all(|port| rig.link(port).admin_up));
+    assert!(
+        !rig.hash(STATE_DB, "WARM_RESTART_TABLE|portsyncd")
+            .contains_key("state")
+    );
+    assert_eq!(rig.term(), Some(0));
+}
+
+#[test]
+fn a_warm_start_by_the_flag_of_swss_publishes_nothing_and_counts() {
+    warm_start("swss");
+}
+
+#[test]
+fn a_warm_start_by_the_flag_of_the_system_publishes_nothing_and_counts() {
+    warm_start("system");
+}
+
+#[test]
+fn a_warm_flag_without_restore_count_is_a_cold_start() {
+    let mut rig = Rig::new(1);
+    rig.add_ports();
+    rig.up("Ethernet0");
+    set_warm(&rig, "swss");
+    rig.start();
+    assert_eq!(rig.expect_config_done(), "1");
+    expect_restore_count(&rig, "0");
+    rig.until("the old link to be down", || {
+        !rig.link("Ethernet0").admin_up
+    });
+}
+
+#[test]
+fn a_warm_flag_with_a_restore_count_that_is_no_number_is_a_cold_start() {
+    let mut rig = Rig::new(1);
+    set_warm(&rig, "system");
+    set_restore_count(&rig, "many");
+    rig.start();
+    assert_eq!(rig.expect_config_done(), "1");
+    expect_restore_count(&rig, "0");
+    rig.expect_log("restore_count");
+    assert!(rig.log().contains("WARN"));
+}
+
+#[test]
+fn a_restore_count_without_a_flag_is_a_cold_start() {
+    let mut rig = Rig::new(1);
+    set_restore_count(&rig, "7");
+    let () = rig
+        .db(STATE_DB)
+        .hset("WARM_RESTART_ENABLE_TABLE|swss", "enable", "false")
+        .unwrap();
+    rig.start();
+    assert_eq!(rig.expect_config_done(), "1");
+    expect_restore_count(&rig, "0");
+}
+
+#[test]
+fn a_live_restart_touches_no_link_and_publishes_nothing() {
+    let mut rig = Rig::at_work(3);
+    rig.run(rig.links.set_admin_many(&rig.ports, true));
+    rig.expect_in_step(3);
+    for end in [Signal::SIGTERM, Signal::SIGKILL] {
+        rig.signal(end);
+        rig.exit_status();
+        // What changed meanwhile is found.
+        rig.run(rig.links.set_mtu(
+            "Ethernet4",
+            if end == Signal::SIGTERM { 1400 } else { 1300 },
+        ));
+        let watcher = Watcher::start(&rig.server);
+        let mut ip = std::process::Command::new("ip")
+            .args(["-o", "monitor", "link"])
+            .stdout(std::fs::File::create(rig.dir().join("links")).unwrap())
+            .spawn()
+            .unwrap();
+        rig.start();
+        rig.expect_in_step(3);
+        rig.expect_log("start kind=Live");
+        // Later than anything the start could have done to links.
+        rig.run(rig.links.set_mtu(
+            "Ethernet0",
+            if end == Signal::SIGTERM { 1200 } else { 1100 },
+        ));
+        rig.expect_in_step(3);
+        let lines = watcher.all(&rig.server, "the end");
+        assert_eq!(count(&lines, &["EVALSHA", "\"G\""]), 0, "{lines:#?}");
+        rig.until("ip to tell of the change", || {
+            !std::fs::read_to_string(rig.dir().join("links"))
+                .unwrap()
+                .is_empty()
+        });
+        ip.kill().unwrap();
+        ip.wait().unwrap();
+        let told = std::fs::read_to_string(rig.dir().join("links")).unwrap();
+        assert!(
+            told.lines().all(|line| line.contains("Ethernet0@")),
+            "{told}"
+        );
+        let rows = lines.iter().filter(|line| is_write(line)).count();
+        assert_eq!(rows, 2, "only what differed is written: {lines:#?}");
+        assert!(rig.ports.iter().all(|port| rig.link(port).admin_up));
+    }
+    assert_eq!(rig.orchagent().count("PortInitDone"), 1);
+    assert_eq!(rig.orchagent().count("PortConfigDone"), 1);
+}
+
+#[test]
+fn an_empty_config_db_is_no_obstacle() {
+    let mut rig = Rig::new(0);
+    rig.start();
+    assert_eq!(rig.expect_config_done(), "0");
+    rig.expect_init_done();
+    rig.put_appl_row("Ethernet0");
+    rig.run(rig.links.add_veth("Ethernet0", "cable0"));
+    rig.expect_row("Ethernet0", "down", "down", 1500);
+    assert_eq!(rig.term(), Some(0));
+}
+
+#[test]
+fn ports_of_config_db_at_run_time_are_followed_only_if_wanted() {
+    let mut rig = Rig::new(1);
+    rig.set("PORTSYNCD_PORTS__FOLLOW_CONFIG_DB", "true");
+    rig.start();
+    rig.expect_config_done();
+    rig.run_orchagent();
+    rig.add_ports();
+    rig.expect_init_done();
+    let () = rig
+        .db(CONFIG_DB)
+        .hset("PORT|Ethernet4", "mtu", "4321")
+        .unwrap();
+    rig.until("the new port in APPL_DB", || {
+        rig.hash(APPL_DB, "PORT_TABLE:Ethernet4")
+            .contains_key("mtu")
+    });
+    assert_eq!(rig.hash(APPL_DB, "PORT_TABLE:Ethernet4")["mtu"], "4321");
+}
+
+#[test]
+fn management_ports_have_rows_only_if_wanted() {
+    let mut rig = Rig::new(0);
+    rig.set("PORTSYNCD_PORTS__MANAGEMENT", "true");
+    rig.run(rig.links.add_ifb("eth7"));
+    rig.up("eth7");
+    rig.start();
+    rig.until("the row of eth7", || {
+        rig.hash(STATE_DB, "MGMT_PORT_TABLE|eth7")
+            .get("oper_status")
+            .is_some_and(|status| status == "up")
+    });
+    assert!(rig.link("eth7").admin_up);
+}
+
+#[test]
+fn redis_may_come_later_than_the_daemon() {
+    let mut rig = Rig::new(2);
+    rig.server.kill();
+    rig.start();
+    rig.expect_log("Redis is not reachable");
+    // Links that came while it waited are no old links.
+    rig.add_ports();
+    rig.up("Ethernet0");
+    rig.server.restart().unwrap();
+    rig.seed(2);
+    // The daemon may have come between the server and its contents.
+    rig.run_orchagent();
+    for port in &rig.ports {
+        rig.put_appl_row(port);
+    }
+    rig.expect_in_step(2);
+    rig.expect_row("Ethernet0", "up", "up", 1500);
+    assert_eq!(rig.log_count("Redis is not reachable"), 1);
+    assert!(rig.link("Ethernet0").admin_up);
+    assert_eq!(rig.term(), Some(0));
+}
+
+#[test]
+fn links_from_before_redis_are_old_on_a_cold_start() {
+    let mut rig = Rig::new(1);
+    rig.add_ports();
+    rig.up("Ethernet0");
+    rig.server.kill();
+    rig.start();
+    rig.expect_log("Redis is not reachable");
+    assert!(rig.link("Ethernet0").admin_up, "nothing is known yet");
+    rig.run(rig.links.add_ifb("Ethernet4"));
+    rig.up("Ethernet4");
+    rig.server.restart().unwrap();
+    rig.until("the old link to be down", || {
+        !rig.link("Ethernet0").admin_up
+    });
+    assert!(rig.link("Ethernet4").admin_up, "it came after the daemon");
+}
+
+#[test]
+fn init_done_is_not_said_while_a_port_is_missing() {
+    let mut rig = Rig::new(2);
+    rig.start();
+    rig.expect_config_done();
+    rig.run_orchagent();
+    rig.run(rig.links.add_veth("Ethernet0", "cable0"));
+    rig.expect_row("Ethernet0", "down", "down", 1500);
+    assert!(rig.mark("PortInitDone").is_empty());
+    assert_eq!(rig.term(), Some(0));
+    assert!(rig.mark("PortInitDone").is_empty());
+}
