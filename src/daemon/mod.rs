@@ -145,7 +145,7 @@ impl Daemon {
                     info!(pending = self.core.pending.len(), "told to end, writing what is pending");
                     self.supervisor.stopping();
                     self.ending = Some(Instant::now() + self.config.shutdown.grace);
-                    self.read_links()?;
+                    self.drain_links()?;
                 }
                 Stop::Signal | Stop::Drained => break,
                 Stop::Fatal(error) => return Err(error),

@@ -3,6 +3,7 @@
 //! Start, overrun, interrupted dump, reconnect and audit are this one path.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -20,12 +21,18 @@ impl Daemon {
     pub(super) async fn reconcile(&mut self, cause: &'static str) -> Result<(), Stop> {
         let began = Instant::now();
         let session = self.session_handle()?;
-        // What the kernel sends meanwhile waits in the socket, and is newer than the dump.
+        let drained = self.drain_links().map_err(Stop::Fatal)?;
+        // What the kernel sends from now on waits in the socket, and is newer than the dump or repeats it.
         match dump().await {
-            Ok(links) => self.core.resync(&links),
+            Ok(links) => {
+                self.core.resync(&links);
+                if !drained {
+                    self.core.resync_in(Duration::from_secs(1), cause);
+                }
+            }
             Err(problem) => {
                 warn!(problem = %problem, "cannot list the kernel's links, trying again");
-                self.core.resync_in(std::time::Duration::from_secs(1), cause);
+                self.core.resync_in(Duration::from_secs(1), cause);
             }
         }
         if cause == "overrun" {
@@ -123,7 +130,7 @@ impl Daemon {
                 self.listen(&new, true).await?;
             } else {
                 let awaited = self.core.init.awaited().len() > 0;
-                let most = if awaited { std::time::Duration::from_secs(1) } else { self.config.netlink.audit_interval };
+                let most = if awaited { Duration::from_secs(1) } else { self.config.netlink.audit_interval };
                 self.core.watch.poll(Instant::now(), most);
                 break;
             }

@@ -125,7 +125,9 @@ impl Daemon {
         match event {
             Event::End => return Err(Stop::Signal),
             Event::Reload => self.reload(),
-            Event::Links => self.read_links().map_err(Stop::Fatal)?,
+            Event::Links => {
+                self.read_links().map_err(Stop::Fatal)?;
+            }
             Event::Written(answers) => self.written(answers)?,
             Event::Heard(Heard::Gone) => return Err(Stop::Gone),
             Event::Heard(Heard::Channel(channel)) => self.heard(&channel),
@@ -135,16 +137,28 @@ impl Daemon {
         Ok(())
     }
 
-    /// Reads what the kernel has to say.
-    pub(super) fn read_links(&mut self) -> anyhow::Result<()> {
+    /// Reads what the kernel has to say until nothing is left. Messages that were queued before others were lost are older
+    /// than a dump, so that none of them may be read after it. False if the kernel sends faster than they are read.
+    pub(super) fn drain_links(&mut self) -> anyhow::Result<bool> {
+        /// Far more than fit into the largest receive buffer.
+        const BATCHES: usize = 10_000;
+        for _ in 0..BATCHES {
+            if !self.read_links()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads a batch of what the kernel has to say. True if there may be more.
+    pub(super) fn read_links(&mut self) -> anyhow::Result<bool> {
         let core = &mut self.core;
         let batch = self.monitor.read(|event| core.event(&event)).context("cannot watch the kernel's links")?;
         if batch.lost {
             warn!("the kernel had to drop link messages, asking it for all links");
-            // What was sent before the loss is still to be read, and older than the dump that follows.
             self.core.resync_in(std::time::Duration::ZERO, "overrun");
         }
-        Ok(())
+        Ok(batch.more)
     }
 
     /// Sends what is pending, unless a batch is under way or Redis is not to be bothered.
