@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{Difference, Seen, check};
 use super::observe::{SENTINEL, Snapshot, effective, sort};
 use super::scenario::{Action, Flood, Rows, Scenario, Step};
-use super::world::{World, links};
+use super::world::{World, at_rest, links};
 use super::{forge, rewrite, stage};
 
 const LOOK: Duration = Duration::from_millis(10);
@@ -24,6 +24,8 @@ const ALONE: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_millis(60);
 const QUIET_LIMIT: Duration = Duration::from_secs(3);
 const SENTINEL_LIMIT: Duration = Duration::from_secs(3);
+/// How long the kernel may take to tell of carriers, see [`at_rest`].
+const REST_LIMIT: Duration = Duration::from_secs(40);
 const SENTINEL_TRIES: u32 = 5;
 
 /// What came of a scenario.
@@ -65,6 +67,7 @@ fn play(scenario: &Scenario, program: &Path, rewriting: bool, outcome: &mut Outc
     for words in &scenario.setup.ip {
         stage::ip(None, words)?;
     }
+    rest()?;
     if scenario.redis.started {
         run.world.start_redis(&scenario.setup.rows)?;
     }
@@ -127,6 +130,7 @@ impl Run<'_> {
         for action in &step.actions {
             self.act(action, setup)?;
         }
+        rest()?;
         let deadline = Instant::now() + within;
         loop {
             let seen = self.look(&before, started)?;
@@ -323,6 +327,10 @@ impl Run<'_> {
         stage::ip(None, "netns add elsewhere")?;
         stage::ip(None, &format!("netns attach switch {}", std::process::id()))
     }
+}
+
+fn rest() -> Result<(), String> {
+    wait::until("the kernel to tell of every change of carrier", REST_LIMIT, at_rest).map_err(|e| e.to_string())
 }
 
 /// Ports as orchagent makes them: down, the far end of the cable up.

@@ -300,6 +300,21 @@ pub fn links() -> BTreeMap<String, Link> {
     names.filter_map(link).collect()
 }
 
+/// Whether the kernel has told of every change of carrier. It does so from a work queue, on a busy machine seconds later:
+/// until then a port with a plugged cable is not running, and no daemon is to blame.
+pub fn at_rest() -> bool {
+    let names = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    names.map(|entry| entry.path()).all(|link| {
+        let content = |file| fs::read_to_string(link.join(file)).unwrap_or_default();
+        // The carrier of a link that is down cannot be read.
+        match (content("carrier").trim(), content("operstate").trim()) {
+            ("1", state) => !matches!(state, "down" | "lowerlayerdown"),
+            ("0", state) => state != "up",
+            _ => true,
+        }
+    })
+}
+
 fn connect(id: u8) -> Result<Connection, String> {
     let client = redis::Client::open(format!("redis://127.0.0.1:{PORT}/{id}")).map_err(|e| e.to_string())?;
     let connection = client.get_connection_with_timeout(END_LIMIT).map_err(|e| format!("cannot reach Redis: {e}"))?;
