@@ -436,3 +436,23 @@ fn init_done_is_not_said_while_a_port_is_missing() {
     assert_eq!(rig.term(), Some(0));
     assert!(rig.mark("PortInitDone").is_empty());
 }
+
+#[test]
+fn a_live_restart_finds_what_came_and_went_meanwhile() {
+    let mut rig = Rig::at_work(3);
+    rig.expect_in_step(3);
+    let () = rig
+        .db(STATE_DB)
+        .hset("PORT_TABLE|Ethernet8", "fec", "rs")
+        .unwrap();
+    rig.crash();
+    rig.run(rig.links.delete("Ethernet4"));
+    rig.run(rig.links.delete("Ethernet8"));
+    rig.run(rig.links.add_ifb("Ethernet4"));
+    rig.up("Ethernet4");
+    rig.start();
+    rig.expect_in_step(2);
+    rig.expect_row("Ethernet4", "up", "up", 1500);
+    assert_eq!(rig.row("Ethernet8").len(), 1, "others' fields stay");
+    assert!(rig.link("Ethernet4").admin_up);
+}
