@@ -331,6 +331,13 @@ fn a_live_restart_touches_no_link_and_publishes_nothing() {
         ));
         let watcher = Watcher::start(&rig.server);
         let ip = Listener::start(&rig.dir().join("links"));
+        let told = || std::fs::read_to_string(rig.dir().join("links")).unwrap();
+        let mut mtu = 1000;
+        rig.until("ip to listen", || {
+            mtu += 1;
+            rig.run(rig.links.set_mtu("cable8", mtu));
+            !told().is_empty()
+        });
         rig.start();
         rig.expect_in_step(3);
         rig.expect_log("start kind=Live");
@@ -342,13 +349,12 @@ fn a_live_restart_touches_no_link_and_publishes_nothing() {
         rig.expect_in_step(3);
         let lines = watcher.all(&rig.server, "the end");
         assert_eq!(count(&lines, &["EVALSHA", "\"G\""]), 0, "{lines:#?}");
+        let told = || std::fs::read_to_string(rig.dir().join("links")).unwrap();
         rig.until("ip to tell of the change", || {
-            !std::fs::read_to_string(rig.dir().join("links"))
-                .unwrap()
-                .is_empty()
+            told().contains(": Ethernet0@")
         });
         drop(ip);
-        let told = std::fs::read_to_string(rig.dir().join("links")).unwrap();
+        let told = told();
         assert!(told.lines().all(|line| line.contains(",UP")), "{told}");
         let rows = lines.iter().filter(|line| is_write(line)).count();
         assert_eq!(rows, 2, "only what differed is written: {lines:#?}");
