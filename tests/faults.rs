@@ -1,59 +1,20 @@
-//! What goes wrong: messages lost, Redis lost, refusing or slow, the end in the middle of work, others' hands in the rows.
+//! What goes wrong: messages lost, the end in the middle of work, rows of another type, others' hands in the rows.
 //! Whatever happened, in the end Redis equals the kernel.
 #![allow(clippy::unwrap_used, reason = "a test has nobody else to tell")]
 
 mod common;
 
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use common::Rig;
 use common::watcher::Watcher;
+use common::wreck::{all_links, at_work_with_audit, at_work_without_audit, toggle};
 use nix::sys::signal::Signal;
 use portsyncd::lab::links::Links;
-use portsyncd::lab::redis_server::{APPL_DB, STATE_DB};
+use portsyncd::lab::redis_server::{APPL_DB, CONFIG_DB, STATE_DB};
 use redis::Commands;
-
-/// Changes every link of the namespace by one request: the kernel tells of all of them without a pause.
-fn all_links(change: &str) {
-    let arguments = format!("link set group default {change}");
-    let status = Command::new("ip")
-        .args(arguments.split(' '))
-        .status()
-        .unwrap();
-    assert!(status.success(), "ip {arguments}");
-}
-
-/// As fast as the kernel allows: down, another MTU, up. The last MTU is 1500 less `times`.
-fn toggle(times: usize) {
-    for n in 1..=times {
-        all_links("down");
-        all_links(&format!("mtu {}", 1500 - n));
-        all_links("up");
-    }
-}
-
-/// At work with an audit so seldom that nothing but what is tested can mend a row.
-fn at_work_without_audit(ports: usize) -> Rig {
-    let mut rig = Rig::new(ports);
-    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "0s");
-    rig.set_to_work()
-}
-
-fn at_work_with_audit(ports: usize) -> Rig {
-    let mut rig = Rig::new(ports);
-    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "100ms");
-    rig.set_to_work()
-}
-
-fn redis(rig: &Rig, command: &str) {
-    let mut words = command.split(' ');
-    let mut call = redis::cmd(words.next().unwrap());
-    call.arg(words.collect::<Vec<_>>());
-    call.exec(&mut rig.db(0)).unwrap();
-}
 
 #[test]
 fn an_overrun_is_followed_by_a_comparison() {
@@ -98,20 +59,6 @@ fn ports_that_flap_as_fast_as_the_kernel_allows_are_followed() {
 }
 
 #[test]
-fn two_thousand_ports_toggled_at_once_while_redis_is_killed() {
-    let mut rig = Rig::new(2000).set_to_work();
-    toggle(1);
-    rig.expect_in_step(2000);
-    all_links("down");
-    rig.server.kill();
-    all_links("mtu 1400");
-    all_links("up");
-    rig.server.restart().unwrap();
-    rig.expect_in_step(2000);
-    rig.expect_row("Ethernet0", "up", "up", 1400);
-}
-
-#[test]
 fn an_interrupted_dump_is_repeated() {
     let mut rig = Rig::new(128);
     rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "0s");
@@ -152,187 +99,6 @@ fn an_interrupted_dump_is_repeated() {
     assert!(interrupted > 0, "no dump was ever interrupted");
     rig.expect_in_step(127);
     rig.expect_row("Ethernet0", "down", "down", 1300);
-}
-
-#[test]
-fn a_redis_that_comes_back_empty_is_filled_anew() {
-    let mut rig = Rig::new(3);
-    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "0s");
-    rig.start();
-    rig.expect_config_done();
-    rig.add_ports();
-    let ports = rig.ports.clone();
-    for port in &ports {
-        rig.put_appl_row(port);
-    }
-    rig.expect_init_done();
-    rig.server.kill();
-    rig.expect_log("Redis is not reachable");
-    rig.up("Ethernet4");
-    rig.server.restart().unwrap();
-    // CONFIG_DB is as empty as the rest, so this is from the daemon's memory.
-    assert_eq!(rig.expect_config_done(), "3");
-    assert_eq!(rig.mark("Ethernet8")["lanes"], "9,10,11,12");
-    for port in &ports {
-        assert!(
-            rig.mark("PortInitDone").is_empty(),
-            "not before every row is there"
-        );
-        rig.put_appl_row(port);
-        rig.until("the row", || !rig.row(port).is_empty());
-    }
-    rig.expect_init_done();
-    rig.expect_in_step(3);
-    assert!(rig.link("Ethernet4").admin_up, "links are left alone");
-    rig.expect_row("Ethernet4", "up", "up", 1500);
-    rig.expect_log("Redis is back");
-    assert_eq!(rig.log_count("Redis is not reachable"), 1);
-    assert_eq!(rig.term(), Some(0));
-}
-
-#[test]
-fn a_redis_that_comes_back_as_it_was_gets_only_what_differs() {
-    let mut rig = at_work_without_audit(3);
-    rig.run(rig.links.set_admin_many(&rig.ports, true));
-    rig.expect_in_step(3);
-    rig.server.save_and_restart().unwrap();
-    rig.run(rig.links.set_mtu("Ethernet0", 1400));
-    rig.run(rig.links.delete("Ethernet8"));
-    rig.expect_in_step(2);
-    rig.expect_log("Redis is back");
-    assert_eq!(rig.orchagent().count("PortInitDone"), 1);
-    assert_eq!(rig.orchagent().count("PortConfigDone"), 1);
-}
-
-#[test]
-fn flushall_is_noticed_by_the_audit_and_everything_published_again() {
-    let mut rig = Rig::new(4);
-    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "1s");
-    let rig = rig.set_to_work();
-    rig.run(rig.links.set_admin_many(&rig.ports, true));
-    rig.expect_in_step(4);
-    let watcher = Watcher::start(&rig.server);
-    redis(&rig, "FLUSHALL");
-    rig.until("PortInitDone again", || {
-        rig.orchagent().count("PortInitDone") == 2
-    });
-    rig.expect_in_step(4);
-    assert_eq!(rig.orchagent().count("PortConfigDone"), 2);
-    assert!(rig.ports.iter().all(|port| rig.link(port).admin_up));
-    let lines = watcher.all(&rig.server, "the end");
-    let at = |parts: &[&str]| {
-        lines
-            .iter()
-            .position(|line| parts.iter().all(|part| line.contains(part)))
-            .unwrap()
-    };
-    let init_done = at(&["EVALSHA", "\"PortInitDone\""]);
-    for port in &rig.ports {
-        assert!(at(&["EVALSHA", &format!("\"{port}\"")]) < at(&["EVALSHA", "\"PortConfigDone\""]));
-        assert!(at(&["\"HSET\"", &format!("PORT_TABLE|{port}\"")]) < init_done);
-    }
-}
-
-#[test]
-fn a_paused_redis_costs_nothing_but_time() {
-    let mut rig = Rig::new(8);
-    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "0s");
-    rig.set("PORTSYNCD_REDIS__RESPONSE_TIMEOUT", "200ms");
-    rig.set("PORTSYNCD_REDIS__CONNECT_TIMEOUT", "200ms");
-    let rig = rig.set_to_work();
-    rig.expect_in_step(8);
-    rig.server.pause().unwrap();
-    toggle(3);
-    rig.expect_log("Redis is not reachable");
-    toggle(4);
-    rig.server.resume().unwrap();
-    rig.expect_in_step(8);
-    rig.expect_row("Ethernet0", "up", "up", 1496);
-    assert_eq!(rig.orchagent().count("PortInitDone"), 1);
-}
-
-#[test]
-fn a_short_pause_of_redis_needs_no_new_connection() {
-    let rig = at_work_without_audit(8);
-    rig.expect_in_step(8);
-    rig.server.pause().unwrap();
-    toggle(3);
-    rig.server.resume().unwrap();
-    rig.expect_in_step(8);
-    assert_eq!(rig.log_count("Redis is not reachable"), 0);
-}
-
-fn refusing(begin: &str, end: &str) {
-    let mut rig = at_work_without_audit(8);
-    rig.expect_in_step(8);
-    redis(&rig, begin);
-    toggle(3);
-    rig.expect_log("Redis refuses rows");
-    assert_eq!(rig.row("Ethernet0")["admin_status"], "down");
-    redis(&rig, end);
-    rig.expect_in_step(8);
-    rig.expect_row("Ethernet0", "up", "up", 1497);
-    rig.expect_log("Redis takes rows again");
-    assert_eq!(rig.log_count("Redis refuses rows"), 1, "said once");
-    assert_eq!(rig.term(), Some(0));
-}
-
-#[test]
-fn rows_wait_while_redis_is_out_of_memory() {
-    refusing("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0");
-}
-
-#[test]
-fn rows_wait_while_redis_is_a_replica() {
-    refusing("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE");
-}
-
-#[test]
-fn rows_wait_while_a_script_keeps_redis_busy() {
-    let rig = at_work_without_audit(2);
-    rig.expect_in_step(2);
-    redis(&rig, "CONFIG SET busy-reply-threshold 20");
-    let mut busy = rig.db(0);
-    let script = thread::spawn(move || {
-        redis::cmd("EVAL")
-            .arg("while true do end")
-            .arg(0)
-            .exec(&mut busy)
-    });
-    rig.until("Redis to be busy", || {
-        redis::cmd("PING").exec(&mut rig.db(0)).is_err()
-    });
-    rig.up("Ethernet0");
-    rig.expect_log("Redis refuses rows");
-    redis(&rig, "SCRIPT KILL");
-    script.join().unwrap().unwrap_err();
-    rig.expect_row("Ethernet0", "up", "up", 1500);
-    assert_eq!(rig.log_count("Redis is not reachable"), 0);
-}
-
-#[test]
-fn a_start_without_memory_goes_on_when_there_is_some() {
-    let mut rig = Rig::new(3);
-    redis(&rig, "CONFIG SET maxmemory 1");
-    rig.start();
-    rig.expect_log("OOM");
-    redis(&rig, "CONFIG SET maxmemory 0");
-    rig.run_orchagent();
-    assert_eq!(rig.expect_config_done(), "3");
-    rig.add_ports();
-    rig.expect_init_done();
-    rig.expect_in_step(3);
-}
-
-#[test]
-fn a_forgotten_script_is_loaded_again() {
-    let mut rig = Rig::new(1);
-    rig.start();
-    rig.expect_config_done();
-    redis(&rig, "SCRIPT FLUSH");
-    rig.run_orchagent();
-    rig.add_ports();
-    rig.expect_init_done();
 }
 
 #[test]
@@ -484,4 +250,53 @@ fn a_lost_init_done_is_said_again() {
     rig.until("PortInitDone again", || {
         rig.orchagent().count("PortInitDone") == 2
     });
+}
+
+#[test]
+fn a_port_that_cannot_be_published_stops_no_other() {
+    let mut rig = Rig::new(3);
+    let () = rig
+        .db(APPL_DB)
+        .set("_PORT_TABLE:Ethernet4", "text")
+        .unwrap();
+    rig.start();
+    rig.expect_config_done();
+    assert!(!rig.mark("Ethernet8").is_empty());
+    let log = rig.log();
+    let errors = log
+        .lines()
+        .filter(|line| line.contains("ERROR") && line.contains("Ethernet4"));
+    assert_eq!(errors.count(), 1, "{log}");
+}
+
+#[test]
+fn rows_of_another_type_that_are_read_at_the_start_stop_nothing() {
+    for (db, key) in [
+        (CONFIG_DB, "LOGGER|portsyncd"),
+        (CONFIG_DB, "DEVICE_METADATA|localhost"),
+        (STATE_DB, "WARM_RESTART_ENABLE_TABLE|system"),
+        (STATE_DB, "WARM_RESTART_TABLE|portsyncd"),
+    ] {
+        let mut rig = Rig::new(1);
+        let () = rig.db(db).set(key, "text").unwrap();
+        rig.start();
+        rig.until(&format!("PortConfigDone in spite of {key}"), || {
+            !rig.mark("PortConfigDone").is_empty()
+        });
+    }
+}
+
+#[test]
+fn sigterm_writes_what_the_kernel_had_said_though_much_of_it_was_not_read() {
+    let mut rig = at_work_without_audit(500);
+    rig.expect_in_step(500);
+    rig.signal(Signal::SIGSTOP);
+    all_links("mtu 1444");
+    all_links("mtu 1333");
+    rig.signal(Signal::SIGTERM);
+    rig.signal(Signal::SIGCONT);
+    assert_eq!(rig.exit_status().code(), Some(0));
+    let rows = rig.state_rows().unwrap();
+    let late = rows.iter().filter(|(_, row)| row["mtu"] != "1333").count();
+    assert_eq!((rows.len(), late), (500, 0));
 }

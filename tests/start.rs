@@ -286,10 +286,40 @@ fn a_restore_count_without_a_flag_is_a_cold_start() {
     expect_restore_count(&rig, "0");
 }
 
+/// `ip monitor`, until dropped.
+struct Listener(std::process::Child);
+
+impl Listener {
+    fn start(output: &std::path::Path) -> Self {
+        let mut ip = std::process::Command::new("ip");
+        ip.args(["-o", "monitor", "link"]);
+        Self(
+            ip.stdout(std::fs::File::create(output).unwrap())
+                .spawn()
+                .unwrap(),
+        )
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_live_restart_touches_no_link_and_publishes_nothing() {
     let mut rig = Rig::at_work(3);
     rig.run(rig.links.set_admin_many(&rig.ports, true));
+    // The kernel tells of carriers when it likes.
+    rig.until("all carriers", || {
+        rig.run(rig.links.list())
+            .iter()
+            .filter(|link| link.kind.as_deref() == Some("veth"))
+            .all(|link| link.running)
+    });
     rig.expect_in_step(3);
     for end in [Signal::SIGTERM, Signal::SIGKILL] {
         rig.signal(end);
@@ -300,11 +330,14 @@ fn a_live_restart_touches_no_link_and_publishes_nothing() {
             if end == Signal::SIGTERM { 1400 } else { 1300 },
         ));
         let watcher = Watcher::start(&rig.server);
-        let mut ip = std::process::Command::new("ip")
-            .args(["-o", "monitor", "link"])
-            .stdout(std::fs::File::create(rig.dir().join("links")).unwrap())
-            .spawn()
-            .unwrap();
+        let ip = Listener::start(&rig.dir().join("links"));
+        let told = || std::fs::read_to_string(rig.dir().join("links")).unwrap();
+        let mut mtu = 1000;
+        rig.until("ip to listen", || {
+            mtu += 1;
+            rig.run(rig.links.set_mtu("cable8", mtu));
+            !told().is_empty()
+        });
         rig.start();
         rig.expect_in_step(3);
         rig.expect_log("start kind=Live");
@@ -316,18 +349,13 @@ fn a_live_restart_touches_no_link_and_publishes_nothing() {
         rig.expect_in_step(3);
         let lines = watcher.all(&rig.server, "the end");
         assert_eq!(count(&lines, &["EVALSHA", "\"G\""]), 0, "{lines:#?}");
+        let told = || std::fs::read_to_string(rig.dir().join("links")).unwrap();
         rig.until("ip to tell of the change", || {
-            !std::fs::read_to_string(rig.dir().join("links"))
-                .unwrap()
-                .is_empty()
+            told().contains(": Ethernet0@")
         });
-        ip.kill().unwrap();
-        ip.wait().unwrap();
-        let told = std::fs::read_to_string(rig.dir().join("links")).unwrap();
-        assert!(
-            told.lines().all(|line| line.contains("Ethernet0@")),
-            "{told}"
-        );
+        drop(ip);
+        let told = told();
+        assert!(told.lines().all(|line| line.contains(",UP")), "{told}");
         let rows = lines.iter().filter(|line| is_write(line)).count();
         assert_eq!(rows, 2, "only what differed is written: {lines:#?}");
         assert!(rig.ports.iter().all(|port| rig.link(port).admin_up));
@@ -435,4 +463,24 @@ fn init_done_is_not_said_while_a_port_is_missing() {
     assert!(rig.mark("PortInitDone").is_empty());
     assert_eq!(rig.term(), Some(0));
     assert!(rig.mark("PortInitDone").is_empty());
+}
+
+#[test]
+fn a_live_restart_finds_what_came_and_went_meanwhile() {
+    let mut rig = Rig::at_work(3);
+    rig.expect_in_step(3);
+    let () = rig
+        .db(STATE_DB)
+        .hset("PORT_TABLE|Ethernet8", "fec", "rs")
+        .unwrap();
+    rig.crash();
+    rig.run(rig.links.delete("Ethernet4"));
+    rig.run(rig.links.delete("Ethernet8"));
+    rig.run(rig.links.add_ifb("Ethernet4"));
+    rig.up("Ethernet4");
+    rig.start();
+    rig.expect_in_step(2);
+    rig.expect_row("Ethernet4", "up", "up", 1500);
+    assert_eq!(rig.row("Ethernet8").len(), 1, "others' fields stay");
+    assert!(rig.link("Ethernet4").admin_up);
 }

@@ -5,6 +5,7 @@
 
 pub mod orchagent;
 pub mod watcher;
+pub mod wreck;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

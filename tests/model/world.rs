@@ -1,7 +1,4 @@
-//! The machine, the pending rows and the start's end against a simple model of the world: a kernel, the databases and the
-//! messages between them, all in memory. Whatever happens in whatever order, once everything is delivered and compared,
-//! every published port's row says what the kernel says, and nothing is left of links that are gone.
-#![allow(clippy::unwrap_used, reason = "a test has nobody else to tell")]
+//! A kernel, the databases, the messages between them, and the daemon's side as its driver does it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
@@ -10,127 +7,23 @@ use portsyncd::link::{Link, LinkEvent, LinkName};
 use portsyncd::sync::init::Init;
 use portsyncd::sync::port_sync::{Action, Names, PortSync, Row, RowKey, Table};
 use proptest::prelude::*;
-use proptest::test_runner::FileFailurePersistence;
 
-const NAMES: [&str; 5] = [
-    "Ethernet0",
-    "Ethernet4",
-    "Ethernet8",
-    "PortChannel1",
-    "foreign",
-];
-const INDEXES: u32 = 5;
-
-/// What may happen. Indexes and names are few, so that they collide.
-#[derive(Clone, Debug)]
-enum Step {
-    Add {
-        index: u32,
-        name: usize,
-        mtu: u32,
-    },
-    Delete(u32),
-    Change {
-        index: u32,
-        admin: bool,
-        oper: bool,
-        mtu: u32,
-    },
-    Rename {
-        index: u32,
-        name: usize,
-    },
-    /// In and out of a bridge: messages of family `AF_BRIDGE`, without an MTU.
-    Bridge(u32),
-    Publish(usize),
-    Unpublish(usize),
-    Deliver(usize),
-    /// The newest messages are dropped, and the daemon reads what is left and compares.
-    Overrun {
-        lost: usize,
-        complete: bool,
-    },
-    /// A comparison begins: dump and reading, at once.
-    Read {
-        complete: bool,
-    },
-    /// What was read is taken.
-    Learn,
-    CheckAwaited,
-    Launch,
-    /// Redis carries out what is under way.
-    Apply,
-    /// Redis answers; rows by this mask are refused (and were not carried out).
-    Answer {
-        refused: u8,
-    },
-    /// The connection breaks; what was under way was carried out, will be, or never is.
-    Break(Fate),
-    Ghost,
-    Outside {
-        name: usize,
-        how: Hand,
-    },
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Fate {
-    Done,
-    Late,
-    Lost,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Hand {
-    Delete,
-    Garble,
-    Claim(u32),
-    Flush,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let index = 1..=INDEXES;
-    let name = 0..NAMES.len();
-    let mtu = 1500..1503u32;
-    prop_oneof![
-        6 => (index.clone(), name.clone(), mtu.clone()).prop_map(|(index, name, mtu)| Step::Add { index, name, mtu }),
-        3 => index.clone().prop_map(Step::Delete),
-        4 => (index.clone(), any::<bool>(), any::<bool>(), mtu.clone())
-            .prop_map(|(index, admin, oper, mtu)| Step::Change { index, admin, oper, mtu }),
-        2 => (index.clone(), name.clone()).prop_map(|(index, name)| Step::Rename { index, name }),
-        1 => index.prop_map(Step::Bridge),
-        4 => name.clone().prop_map(Step::Publish),
-        1 => name.clone().prop_map(Step::Unpublish),
-        8 => (1..6usize).prop_map(Step::Deliver),
-        2 => (1..4usize, any::<bool>()).prop_map(|(lost, complete)| Step::Overrun { lost, complete }),
-        2 => any::<bool>().prop_map(|complete| Step::Read { complete }),
-        3 => Just(Step::Learn),
-        4 => Just(Step::CheckAwaited),
-        6 => Just(Step::Launch),
-        4 => Just(Step::Apply),
-        4 => prop_oneof![3 => Just(0), 1 => any::<u8>()].prop_map(|refused| Step::Answer { refused }),
-        1 => prop_oneof![Just(Fate::Done), Just(Fate::Late), Just(Fate::Lost)].prop_map(Step::Break),
-        1 => Just(Step::Ghost),
-        2 => (name, prop_oneof![
-            Just(Hand::Delete), Just(Hand::Garble), mtu.prop_map(Hand::Claim), Just(Hand::Flush)
-        ]).prop_map(|(name, how)| Step::Outside { name, how }),
-    ]
-}
+use super::step::{Fate, Hand, NAMES, Step};
 
 /// A row as Redis holds it: our fields, if any, and whether another daemon's are beside them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Stored {
+pub struct Stored {
     ours: Option<Ours>,
     others: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ours {
+pub enum Ours {
     Row(Row),
     Garbled,
 }
 
-struct Reading {
+pub struct Reading {
     number: u64,
     names: Vec<LinkName>,
     present: Vec<bool>,
@@ -138,12 +31,12 @@ struct Reading {
     rows: BTreeMap<LinkName, Stored>,
 }
 
-struct Flight {
+pub struct Flight {
     batch: Vec<(RowKey, Write)>,
     applied: bool,
 }
 
-struct World {
+pub struct World {
     kernel: BTreeMap<u32, Link>,
     /// Links from before a cold start.
     old: BTreeSet<u32>,
@@ -167,18 +60,18 @@ struct World {
     claimed: bool,
 }
 
-fn name(at: usize) -> LinkName {
+pub fn name(at: usize) -> LinkName {
     LinkName::new(NAMES[at].as_bytes()).unwrap()
 }
 
-fn key(name: LinkName) -> RowKey {
+pub fn key(name: LinkName) -> RowKey {
     RowKey {
         table: Table::Port,
         name,
     }
 }
 
-fn row_of(link: &Link) -> Row {
+pub fn row_of(link: &Link) -> Row {
     Row::Port {
         admin_up: link.admin_up,
         oper_up: link.oper_up,
@@ -186,7 +79,7 @@ fn row_of(link: &Link) -> Row {
     }
 }
 
-fn leaves(write: Write) -> Option<Row> {
+pub fn leaves(write: Write) -> Option<Row> {
     match write {
         Write::Set(row) | Write::Replace(row) => Some(row),
         Write::Remove | Write::Strip => None,
@@ -194,7 +87,7 @@ fn leaves(write: Write) -> Option<Row> {
 }
 
 impl World {
-    fn new(cold: bool, existing: &[(u32, usize)]) -> Self {
+    pub fn new(cold: bool, existing: &[(u32, usize)]) -> Self {
         let names = Names {
             ports: vec!["Ethernet".to_owned()],
             lags: vec!["PortChannel".to_owned()],
@@ -531,7 +424,7 @@ impl World {
         }
     }
 
-    fn take(&mut self, step: &Step) {
+    pub fn take(&mut self, step: &Step) {
         match *step {
             Step::Add {
                 index,
@@ -581,7 +474,7 @@ impl World {
         }
     }
 
-    fn finish(&mut self) {
+    pub fn finish(&mut self) {
         self.answer(0);
         let ghost = std::mem::take(&mut self.ghost);
         self.apply(&ghost);
@@ -589,7 +482,7 @@ impl World {
         self.reconcile();
     }
 
-    fn check(&self) -> Result<(), TestCaseError> {
+    pub fn check(&self) -> Result<(), TestCaseError> {
         let holder = |name: &LinkName| self.kernel.values().find(|link| link.name == *name);
         for at in 0..NAMES.len() - 1 {
             let name = name(at);
@@ -622,27 +515,5 @@ impl World {
         let foreign = LinkName::new(b"foreign").unwrap();
         prop_assert!(!self.written.contains(&foreign));
         Ok(())
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig {
-        max_shrink_iters: 20_000,
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/model.regressions"))),
-        ..ProptestConfig::default()
-    })]
-
-    #[test]
-    fn any_order_of_events_ends_with_redis_equal_to_the_kernel(
-        cold in any::<bool>(),
-        existing in proptest::collection::vec((1..=INDEXES, 0..NAMES.len()), 0..3),
-        steps in proptest::collection::vec(step(), 1..80),
-    ) {
-        let mut world = World::new(cold, &existing);
-        for step in &steps {
-            world.take(step);
-        }
-        world.finish();
-        world.check()?;
     }
 }
