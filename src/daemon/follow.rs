@@ -3,8 +3,10 @@
 use std::future::Future;
 use std::rc::Rc;
 
+use tracing::error;
+
 use super::{Daemon, Stop};
-use crate::db::StoreError;
+use crate::db::{StoreError, Trouble};
 use crate::db::read::{Logger, PortConfig};
 use crate::db::store::{Connection, Session, subscribe, subscribe_pattern};
 use crate::db::table::{self, CONFIG_PORT, DAEMON, PORT_TABLE};
@@ -40,6 +42,20 @@ impl Daemon {
         self.during(question(Rc::clone(session))).await?.map_err(Stop::Failed)
     }
 
+    /// As [`ask`](Self::ask) for a write that the daemon can do without: a key of another type is reported and left.
+    pub(super) async fn tell<F>(&mut self, session: &Rc<Session>, write: impl FnOnce(Rc<Session>) -> F) -> Result<(), Stop>
+    where
+        F: Future<Output = Result<(), StoreError>>,
+    {
+        match self.ask(session, write).await {
+            Err(Stop::Failed(problem)) if problem.trouble() == Trouble::WrongType => {
+                error!(problem = %problem, reason = %problem.source, "going on without; delete the key and restart to mend it");
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
     /// Listens to what the daemon follows in CONFIG_DB.
     pub(super) async fn subscribe_config(&mut self) -> Result<(), Stop> {
         let Some(live) = &self.live else { return Err(Stop::Gone) };
@@ -60,7 +76,7 @@ impl Daemon {
         let logger = match found {
             Some(logger) => logger,
             None => {
-                self.ask(session, |session| async move { session.create_logger().await }).await?;
+                self.tell(session, |session| async move { session.create_logger().await }).await?;
                 Logger { level: "NOTICE".to_owned(), output: "SYSLOG".to_owned() }
             }
         };

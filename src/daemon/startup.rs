@@ -108,7 +108,7 @@ impl Daemon {
 
     async fn carry_out(&mut self, session: &Rc<Session>, plan: &mut Plan) -> Result<(), Stop> {
         let count = plan.restore_count;
-        self.ask(session, |session| async move { session.write_restore_count(count).await }).await?;
+        self.tell(session, |session| async move { session.write_restore_count(count).await }).await?;
         if matches!(plan.kind, Kind::Cold | Kind::Dpu) {
             if !plan.retired.is_empty() {
                 let links = std::mem::take(&mut plan.retired);

@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use redis::{FromRedisValue, Pipeline, RedisError, RedisResult, Value, from_redis_value, pipe};
 
+use tracing::warn;
+
 use super::error::{StoreError, Trouble};
 use super::pending::Found;
 use super::store::{Connection, Session};
@@ -218,14 +220,20 @@ pub async fn state_rows(state: &Connection, wanted: &HashSet<RowKey>) -> Result<
     Ok(result)
 }
 
-/// Converts a known number of answers.
+/// Converts a known number of answers. A key of another type is as good as absent, which is said.
 fn take<T: FromRedisValue, const N: usize>(
     answers: Vec<RedisResult<Value>>,
     operation: &'static str,
 ) -> Result<[T; N], StoreError> {
     let values: Vec<T> = answers
         .into_iter()
-        .map(|answer| answer.and_then(|value| Ok(from_redis_value(value)?)))
+        .map(|answer| match answer {
+            Err(error) if Trouble::of(&error) == Trouble::WrongType => {
+                warn!(operation, "a key of another type than a hash is taken for absent; delete it to mend it");
+                Ok(from_redis_value(Value::Nil)?)
+            }
+            answer => answer.and_then(|value| Ok(from_redis_value(value)?)),
+        })
         .collect::<Result<_, RedisError>>()
         .map_err(StoreError::doing(operation))?;
     let count = values.len();

@@ -82,6 +82,9 @@ pub fn seed(
     rows: &[Row],
     overwrite: bool,
 ) -> Result<usize, Error> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
     let key = |row: &Row| format!("PORT{separator}{}", row.name);
     let mut look = redis::pipe();
     for row in rows {
