@@ -90,7 +90,8 @@ fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
     // One provider of cryptography is compiled in; a second call would find it there.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let logging = Logging::start(&config.log).context("cannot start the log")?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
         let daemon = Daemon::new(config, Box::new(move || config::load(&flags)), logging).await?;
         daemon.run().await
@@ -105,7 +106,10 @@ fn check_config(config: &Config) -> anyhow::Result<bool> {
     let password = if store.password.is_some() { "<hidden>" } else { "none" };
     println!("# effective: user {:?}, password {password}", store.username);
     for database in [&store.topology.appl, &store.topology.config, &store.topology.state] {
-        println!("# effective: {} is database {} with separator {:?} at {}", database.name, database.id, database.separator, database.address);
+        println!(
+            "# effective: {} is database {} with separator {:?} at {}",
+            database.name, database.id, database.separator, database.address
+        );
     }
     Ok(true)
 }

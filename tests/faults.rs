@@ -69,10 +69,7 @@ fn an_interrupted_dump_is_repeated() {
     let end = Arc::clone(&ended);
     // A thread is born into the namespace of its parent.
     let churn = thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let links = Links::open().unwrap();
             while !end.load(Ordering::Relaxed) {
@@ -105,10 +102,7 @@ fn an_interrupted_dump_is_repeated() {
 fn a_row_of_another_type_is_reported_once_and_stops_no_other_port() {
     let rig = at_work_with_audit(3);
     rig.expect_in_step(3);
-    let () = rig
-        .db(STATE_DB)
-        .set("PORT_TABLE|Ethernet0", "text")
-        .unwrap();
+    let () = rig.db(STATE_DB).set("PORT_TABLE|Ethernet0", "text").unwrap();
     for mtu in [1400, 1300, 1200] {
         rig.run(rig.links.set_mtu("Ethernet0", mtu));
         rig.run(rig.links.set_mtu("Ethernet4", mtu));
@@ -116,9 +110,7 @@ fn a_row_of_another_type_is_reported_once_and_stops_no_other_port() {
     }
     let error = |rig: &Rig| {
         let log = rig.log();
-        log.lines()
-            .filter(|line| line.contains("ERROR") && line.contains("PORT_TABLE|Ethernet0"))
-            .count()
+        log.lines().filter(|line| line.contains("ERROR") && line.contains("PORT_TABLE|Ethernet0")).count()
     };
     rig.until("the error", || error(&rig) > 0);
     assert_eq!(error(&rig), 1);
@@ -189,27 +181,16 @@ fn the_audit_mends_what_others_did_to_our_fields_and_leaves_theirs() {
     let () = state.hset("PORT_TABLE|Ethernet0", "fec", "rs").unwrap();
     let () = state.del("PORT_TABLE|Ethernet4").unwrap();
     let () = state.hdel("PORT_TABLE|Ethernet8", "state").unwrap();
-    let stale = [
-        ("state", "ok"),
-        ("netdev_oper_status", "up"),
-        ("admin_status", "up"),
-        ("mtu", "9100"),
-        ("speed", "1"),
-    ];
-    let () = state
-        .hset_multiple("PORT_TABLE|Ethernet96", &stale)
-        .unwrap();
-    let () = state
-        .hset_multiple("PORT_TABLE|Ethernet96.5", &stale)
-        .unwrap();
+    let stale =
+        [("state", "ok"), ("netdev_oper_status", "up"), ("admin_status", "up"), ("mtu", "9100"), ("speed", "1")];
+    let () = state.hset_multiple("PORT_TABLE|Ethernet96", &stale).unwrap();
+    let () = state.hset_multiple("PORT_TABLE|Ethernet96.5", &stale).unwrap();
     let () = state.hset_multiple("PORT_TABLE|foreign", &stale).unwrap();
     let () = state.hset("PORT_TABLE|Ethernet92", "fec", "rs").unwrap();
     rig.expect_row("Ethernet0", "down", "down", 1500);
     rig.expect_row("Ethernet4", "down", "down", 1500);
     rig.expect_row("Ethernet8", "down", "down", 1500);
-    rig.until("the stale fields to go", || {
-        rig.row("Ethernet96").len() == 1
-    });
+    rig.until("the stale fields to go", || rig.row("Ethernet96").len() == 1);
     assert_eq!(rig.row("Ethernet96")["speed"], "1");
     assert_eq!(rig.row("Ethernet96.5").len(), 5);
     assert_eq!(rig.row("foreign").len(), 5);
@@ -223,19 +204,11 @@ fn an_audit_that_finds_nothing_writes_nothing() {
     let rig = at_work_with_audit(2);
     rig.expect_in_step(2);
     let watcher = Watcher::start(&rig.server);
-    let audits = || {
-        watcher
-            .commands()
-            .iter()
-            .filter(|line| line.contains("\"SCAN\""))
-            .count()
-    };
+    let audits = || watcher.commands().iter().filter(|line| line.contains("\"SCAN\"")).count();
     rig.until("three audits", || audits() >= 3);
     let lines = watcher.all(&rig.server, "the end");
     let verbs = ["\"HSET\"", "\"DEL\"", "\"HDEL\"", "EVALSHA", "\"SET\""];
-    let writes = lines
-        .iter()
-        .filter(|line| line.contains("[6 ") && verbs.iter().any(|verb| line.contains(verb)));
+    let writes = lines.iter().filter(|line| line.contains("[6 ") && verbs.iter().any(|verb| line.contains(verb)));
     assert_eq!(writes.count(), 0, "{lines:#?}");
 }
 
@@ -243,29 +216,20 @@ fn an_audit_that_finds_nothing_writes_nothing() {
 fn a_lost_init_done_is_said_again() {
     let rig = at_work_with_audit(2);
     rig.expect_in_step(2);
-    rig.until("orchagent to take it", || {
-        rig.exists(APPL_DB, "PORT_TABLE:PortInitDone")
-    });
+    rig.until("orchagent to take it", || rig.exists(APPL_DB, "PORT_TABLE:PortInitDone"));
     let () = rig.db(APPL_DB).del("PORT_TABLE:PortInitDone").unwrap();
-    rig.until("PortInitDone again", || {
-        rig.orchagent().count("PortInitDone") == 2
-    });
+    rig.until("PortInitDone again", || rig.orchagent().count("PortInitDone") == 2);
 }
 
 #[test]
 fn a_port_that_cannot_be_published_stops_no_other() {
     let mut rig = Rig::new(3);
-    let () = rig
-        .db(APPL_DB)
-        .set("_PORT_TABLE:Ethernet4", "text")
-        .unwrap();
+    let () = rig.db(APPL_DB).set("_PORT_TABLE:Ethernet4", "text").unwrap();
     rig.start();
     rig.expect_config_done();
     assert!(!rig.mark("Ethernet8").is_empty());
     let log = rig.log();
-    let errors = log
-        .lines()
-        .filter(|line| line.contains("ERROR") && line.contains("Ethernet4"));
+    let errors = log.lines().filter(|line| line.contains("ERROR") && line.contains("Ethernet4"));
     assert_eq!(errors.count(), 1, "{log}");
 }
 
@@ -280,9 +244,7 @@ fn rows_of_another_type_that_are_read_at_the_start_stop_nothing() {
         let mut rig = Rig::new(1);
         let () = rig.db(db).set(key, "text").unwrap();
         rig.start();
-        rig.until(&format!("PortConfigDone in spite of {key}"), || {
-            !rig.mark("PortConfigDone").is_empty()
-        });
+        rig.until(&format!("PortConfigDone in spite of {key}"), || !rig.mark("PortConfigDone").is_empty());
     }
 }
 

@@ -20,10 +20,7 @@ fn started(ports: usize) -> Rig {
 }
 
 fn ip(arguments: &str) {
-    let status = Command::new("ip")
-        .args(arguments.split(' '))
-        .status()
-        .unwrap();
+    let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
     assert!(status.success(), "ip {arguments}");
 }
 
@@ -70,12 +67,7 @@ fn old_interfaces_are_cached_and_their_messages_ignored() {
     rig.run(rig.links.add_ifb("Ethernet4"));
     rig.expect_row("Ethernet4", "down", "down", 1500);
     let writes = watcher.all(&rig.server, "the end");
-    assert!(
-        writes
-            .iter()
-            .all(|line| !is_write(line) || !line.contains("Ethernet0")),
-        "{writes:#?}"
-    );
+    assert!(writes.iter().all(|line| !is_write(line) || !line.contains("Ethernet0")), "{writes:#?}");
     rig.run(rig.links.delete("Ethernet0"));
     rig.run(rig.links.add_ifb("Ethernet0"));
     rig.expect_row("Ethernet0", "down", "down", 1500);
@@ -84,13 +76,7 @@ fn old_interfaces_are_cached_and_their_messages_ignored() {
 fn late_row(notifications: &str) {
     let mut rig = Rig::with_server(
         1,
-        Options {
-            args: vec![
-                "--notify-keyspace-events".to_owned(),
-                notifications.to_owned(),
-            ],
-            ..Options::default()
-        },
+        Options { args: vec!["--notify-keyspace-events".to_owned(), notifications.to_owned()], ..Options::default() },
     );
     rig.start();
     rig.expect_config_done();
@@ -193,10 +179,7 @@ fn a_member_of_a_bridge_keeps_its_row() {
     rig.run(rig.links.set_mtu("Ethernet0", 1300));
     rig.expect_row("Ethernet0", "up", "up", 1300);
     let lines = watcher.all(&rig.server, "the end");
-    assert!(
-        lines.iter().all(|line| !line.contains("\"DEL\"")),
-        "{lines:#?}"
-    );
+    assert!(lines.iter().all(|line| !line.contains("\"DEL\"")), "{lines:#?}");
     rig.run(rig.links.set_master("Ethernet0", "Bridge"));
     rig.run(rig.links.delete("Bridge"));
     rig.run(rig.links.set_mtu("Ethernet0", 1200));
@@ -235,12 +218,8 @@ fn a_sub_interface_gets_no_row_and_keeps_intfmgrds() {
     rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "100ms");
     let rig = rig.set_to_work();
     let mut state = rig.db(STATE_DB);
-    let () = state
-        .hset("PORT_TABLE|Ethernet0.10", "state", "ok")
-        .unwrap();
-    let () = state
-        .hset("PORT_TABLE|Ethernet4.20", "state", "ok")
-        .unwrap();
+    let () = state.hset("PORT_TABLE|Ethernet0.10", "state", "ok").unwrap();
+    let () = state.hset("PORT_TABLE|Ethernet4.20", "state", "ok").unwrap();
     let () = state.hset("PORT_TABLE|Ethernet8", "state", "ok").unwrap();
     ip("link add link Ethernet0 name Ethernet0.10 type macvlan");
     rig.run(rig.links.set_mtu("Ethernet0", 1400));
@@ -258,12 +237,7 @@ fn a_link_that_moves_to_another_namespace_loses_its_row() {
     let holder = Holder::start().unwrap();
     rig.run(rig.links.move_to_netns_of("Ethernet0", holder.pid()));
     rig.expect_no_row("Ethernet0");
-    assert!(
-        holder
-            .link_names()
-            .unwrap()
-            .contains(&"Ethernet0".to_owned())
-    );
+    assert!(holder.link_names().unwrap().contains(&"Ethernet0".to_owned()));
     rig.expect_in_step(1);
     rig.run(rig.links.add_ifb("Ethernet0"));
     rig.expect_in_step(2);
@@ -300,10 +274,7 @@ fn the_index_of_an_old_interface_is_free_after_its_deletion() {
 #[test]
 fn a_link_made_anew_starts_with_a_fresh_row() {
     let rig = Rig::at_work(1);
-    let () = rig
-        .db(STATE_DB)
-        .hset("PORT_TABLE|Ethernet0", "host_tx_ready", "true")
-        .unwrap();
+    let () = rig.db(STATE_DB).hset("PORT_TABLE|Ethernet0", "host_tx_ready", "true").unwrap();
     rig.run(rig.links.delete("Ethernet0"));
     rig.run(rig.links.add_veth("Ethernet0", "cable0"));
     rig.up("Ethernet0");
@@ -315,10 +286,7 @@ fn a_link_made_anew_starts_with_a_fresh_row() {
 fn others_fields_stay_and_nothing_is_written_twice() {
     let rig = Rig::at_work(1);
     rig.expect_in_step(1);
-    let () = rig
-        .db(STATE_DB)
-        .hset("PORT_TABLE|Ethernet0", "host_tx_ready", "true")
-        .unwrap();
+    let () = rig.db(STATE_DB).hset("PORT_TABLE|Ethernet0", "host_tx_ready", "true").unwrap();
     let watcher = Watcher::start(&rig.server);
     // Changes of the link that are none of the row.
     ip("link set Ethernet0 txqueuelen 77");
@@ -338,12 +306,8 @@ fn a_port_whose_appl_db_row_is_removed_waits_until_it_is_back() {
     let mut rig = Rig::new(2);
     rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "100ms");
     let rig = rig.set_to_work();
-    rig.producer()
-        .del(&mut rig.db(APPL_DB), "Ethernet0")
-        .unwrap();
-    rig.until("orchagent to remove the row", || {
-        !rig.exists(APPL_DB, "PORT_TABLE:Ethernet0")
-    });
+    rig.producer().del(&mut rig.db(APPL_DB), "Ethernet0").unwrap();
+    rig.until("orchagent to remove the row", || !rig.exists(APPL_DB, "PORT_TABLE:Ethernet0"));
     // Two audits have begun since: the later one knows of the removal.
     let audits = |rig: &Rig| {
         let mut state = rig.db(STATE_DB);
@@ -383,10 +347,7 @@ fn messages_that_do_not_come_from_the_kernel_are_refused() {
 /// Port ids of the route sockets of this namespace that are subscribed to links.
 fn subscribers() -> Vec<u32> {
     let table = std::fs::read_to_string("/proc/thread-self/net/netlink").unwrap();
-    let rows = table
-        .lines()
-        .skip(1)
-        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
     rows.filter(|row| row[1] == "0" && u32::from_str_radix(row[3], 16).unwrap_or(0) & 1 == 1)
         .map(|row| row[2].parse().unwrap())
         .collect()
@@ -394,9 +355,7 @@ fn subscribers() -> Vec<u32> {
 
 /// Sends a message as the kernel would: this link is gone.
 fn forge(to: u32, ifindex: u32) {
-    use nix::sys::socket::{
-        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, sendto, socket,
-    };
+    use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, sendto, socket};
     use rtnetlink::packet_core::NetlinkMessage;
     use rtnetlink::packet_route::RouteNetlinkMessage;
     use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
@@ -404,19 +363,13 @@ fn forge(to: u32, ifindex: u32) {
 
     let mut link = LinkMessage::default();
     link.header.index = ifindex;
-    link.attributes
-        .push(LinkAttribute::IfName("Ethernet0".to_owned()));
+    link.attributes.push(LinkAttribute::IfName("Ethernet0".to_owned()));
     let mut message = NetlinkMessage::from(RouteNetlinkMessage::DelLink(link));
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
-    let socket = socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkRoute,
-    )
-    .unwrap();
+    let socket =
+        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute).unwrap();
     let address = NetlinkAddr::new(to, 0);
     sendto(socket.as_raw_fd(), &bytes, &address, MsgFlags::empty()).unwrap();
 }

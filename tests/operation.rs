@@ -26,20 +26,14 @@ impl Supervisor {
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(common::LIMIT)).unwrap();
         rig.set("NOTIFY_SOCKET", path.to_str().unwrap());
-        Self {
-            socket,
-            heard: Vec::new(),
-        }
+        Self { socket, heard: Vec::new() }
     }
 
     /// Waits for this line; what came before it is kept.
     fn expect(&mut self, wanted: &str) {
         let mut buffer = [0; 4096];
         loop {
-            let length = self
-                .socket
-                .recv(&mut buffer)
-                .unwrap_or_else(|_| panic!("no {wanted} after {:?}", self.heard));
+            let length = self.socket.recv(&mut buffer).unwrap_or_else(|_| panic!("no {wanted} after {:?}", self.heard));
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
             let found = text.lines().any(|line| line.starts_with(wanted));
             self.heard.push(text);
@@ -94,14 +88,8 @@ fn a_file_that_is_wrong_is_refused_at_reload_and_the_one_before_stays() {
     rig.signal(Signal::SIGHUP);
     rig.expect_log("configuration is wrong, keeping the one before");
     let log = rig.log();
-    let line = log
-        .lines()
-        .find(|line| line.contains("configuration is wrong"))
-        .unwrap();
-    assert!(
-        line.contains("ERROR") && line.contains("portsyncd.toml") && line.contains("loud"),
-        "{line}"
-    );
+    let line = log.lines().find(|line| line.contains("configuration is wrong")).unwrap();
+    assert!(line.contains("ERROR") && line.contains("portsyncd.toml") && line.contains("loud"), "{line}");
     fs::write(&file, "[log]\nlevel = \"error\"\n").unwrap();
     rig.signal(Signal::SIGHUP);
     // Only errors from here on: a change of a port is none.
@@ -120,10 +108,7 @@ fn the_log_level_follows_config_db_at_run_time() {
     let mut rig = Rig::new(1).set_to_work();
     assert_eq!(rig.log_count("DEBUG"), 0);
     let set = |rig: &Rig, level: &str| {
-        let () = rig
-            .db(CONFIG_DB)
-            .hset("LOGGER|portsyncd", "LOGLEVEL", level)
-            .unwrap();
+        let () = rig.db(CONFIG_DB).hset("LOGGER|portsyncd", "LOGLEVEL", level).unwrap();
     };
     set(&rig, "INFO");
     rig.expect_log("log level follows CONFIG_DB");
@@ -145,18 +130,12 @@ fn the_log_level_follows_config_db_at_run_time() {
     rig.start();
     rig.expect_row("Ethernet0", "down", "down", 900);
     assert_eq!(rig.term(), Some(0));
-    assert_eq!(
-        rig.log_count("INFO start"),
-        0,
-        "the level of the start is CONFIG_DB's too"
-    );
+    assert_eq!(rig.log_count("INFO start"), 0, "the level of the start is CONFIG_DB's too");
 }
 
 fn check_config(rig: &Rig) -> Output {
     let mut command = rig.command();
-    command
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     command.arg("check-config").output().unwrap()
 }
 
@@ -170,22 +149,13 @@ fn check_config_prints_what_holds_and_hides_the_password() {
     let file = rig.dir().join("password");
     fs::write(&file, "topsecret\n").unwrap();
     rig.set("PORTSYNCD_REDIS__PASSWORD_FILE", file.to_str().unwrap());
-    rig.set(
-        "PORTSYNCD_REDIS__URL",
-        "redis://user:alsosecret@somewhere:1234",
-    );
+    rig.set("PORTSYNCD_REDIS__URL", "redis://user:alsosecret@somewhere:1234");
     rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "17s");
     let output = check_config(&rig);
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert!(
-        shown.contains("audit_interval = \"17s\"") && shown.contains("somewhere:1234"),
-        "{shown}"
-    );
-    assert!(
-        shown.contains("CONFIG_DB") && !shown.contains("secret"),
-        "{shown}"
-    );
+    assert!(shown.contains("audit_interval = \"17s\"") && shown.contains("somewhere:1234"), "{shown}");
+    assert!(shown.contains("CONFIG_DB") && !shown.contains("secret"), "{shown}");
 }
 
 #[test]
@@ -196,27 +166,12 @@ fn a_wrong_configuration_ends_with_78_and_names_file_key_and_value() {
     let file = rig.dir().join("portsyncd.toml");
     let wrong = [
         ("[redis]\nport = 1\n", vec!["portsyncd.toml", "port"]),
-        (
-            "[netlink]\naudit_interval = \"soon\"\n",
-            vec!["portsyncd.toml", "netlink.audit_interval", "soon"],
-        ),
-        (
-            "[netlink]\nreceive_buffer = 0\n",
-            vec!["netlink.receive_buffer", "0", "16777216"],
-        ),
-        (
-            "[log]\nformat = \"xml\"\n",
-            vec!["portsyncd.toml", "log.format", "xml"],
-        ),
+        ("[netlink]\naudit_interval = \"soon\"\n", vec!["portsyncd.toml", "netlink.audit_interval", "soon"]),
+        ("[netlink]\nreceive_buffer = 0\n", vec!["netlink.receive_buffer", "0", "16777216"]),
+        ("[log]\nformat = \"xml\"\n", vec!["portsyncd.toml", "log.format", "xml"]),
         ("[ports]\nprefixes = []\n", vec!["ports.prefixes"]),
-        (
-            "[redis]\npassword_file = \"/nonexistent\"\n",
-            vec!["redis.password_file", "/nonexistent"],
-        ),
-        (
-            "[redis]\nurl = \"http://x\"\n",
-            vec!["redis.url", "http://x", "unix://"],
-        ),
+        ("[redis]\npassword_file = \"/nonexistent\"\n", vec!["redis.password_file", "/nonexistent"]),
+        ("[redis]\nurl = \"http://x\"\n", vec!["redis.url", "http://x", "unix://"]),
         ("[redis\n", vec!["portsyncd.toml"]),
     ];
     for (content, parts) in wrong {
@@ -224,12 +179,7 @@ fn a_wrong_configuration_ends_with_78_and_names_file_key_and_value() {
         for run in [Some("check-config"), None] {
             let mut command = rig.command();
             command.stderr(std::process::Stdio::piped());
-            let output = command
-                .arg("--config")
-                .arg(&file)
-                .args(run)
-                .output()
-                .unwrap();
+            let output = command.arg("--config").arg(&file).args(run).output().unwrap();
             let message = text(&output.stderr);
             assert_eq!(output.status.code(), Some(78), "{content}: {message}");
             for part in &parts {
@@ -237,18 +187,12 @@ fn a_wrong_configuration_ends_with_78_and_names_file_key_and_value() {
             }
         }
     }
-    let missing = rig
-        .command()
-        .args(["--config", "/nonexistent.toml"])
-        .output()
-        .unwrap();
+    let missing = rig.command().args(["--config", "/nonexistent.toml"]).output().unwrap();
     assert_eq!(missing.status.code(), Some(78));
     let broken = rig.dir().join("database_config.json");
     fs::write(&broken, "{}").unwrap();
     let mut command = rig.command();
-    command
-        .env("PORTSYNCD_REDIS__DATABASE_CONFIG", &broken)
-        .stderr(std::process::Stdio::piped());
+    command.env("PORTSYNCD_REDIS__DATABASE_CONFIG", &broken).stderr(std::process::Stdio::piped());
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(78));
     assert!(text(&output.stderr).contains("database_config.json"));
@@ -262,10 +206,7 @@ fn wrong_usage_ends_with_64() {
         assert_eq!(output.status.code(), Some(64), "{arguments:?}");
         assert!(!output.stderr.is_empty());
     }
-    assert_eq!(
-        rig.command().arg("--help").output().unwrap().status.code(),
-        Some(0)
-    );
+    assert_eq!(rig.command().arg("--help").output().unwrap().status.code(), Some(0));
 }
 
 #[test]
@@ -276,15 +217,7 @@ fn an_idle_daemon_makes_no_system_calls() {
     let switches = |rig: &Rig| {
         let status = fs::read_to_string(format!("/proc/{}/status", rig.pid())).unwrap();
         let counts = status.lines().filter(|line| line.contains("ctxt_switches"));
-        counts
-            .map(|line| {
-                line.split_whitespace()
-                    .last()
-                    .unwrap()
-                    .parse::<u64>()
-                    .unwrap()
-            })
-            .sum::<u64>()
+        counts.map(|line| line.split_whitespace().last().unwrap().parse::<u64>().unwrap()).sum::<u64>()
     };
     // Two seconds without one switch, somewhen within the limit: whatever the start left to do comes to an end.
     let (mut since, mut count) = (std::time::Instant::now(), switches(&rig));
@@ -303,17 +236,11 @@ fn supervisords_heartbeat_is_written_if_wanted() {
     let mut rig = Rig::new(0);
     rig.set("PORTSYNCD_LOG__HEARTBEAT", "50ms");
     let path = rig.dir().join("output");
-    let mut daemon = rig
-        .command()
-        .stdout(fs::File::create(&path).unwrap())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut daemon =
+        rig.command().stdout(fs::File::create(&path).unwrap()).stderr(std::process::Stdio::null()).spawn().unwrap();
     let line = "<!--XSUPERVISOR:BEGIN-->heartbeat<!--XSUPERVISOR:END-->\n";
     let waited = wait::until("two heartbeats", common::LIMIT, || {
-        fs::read_to_string(&path)
-            .unwrap()
-            .starts_with(&line.repeat(2))
+        fs::read_to_string(&path).unwrap().starts_with(&line.repeat(2))
     });
     daemon.kill().unwrap();
     daemon.wait().unwrap();

@@ -44,10 +44,7 @@ fn a_redis_that_comes_back_empty_is_filled_anew() {
     assert_eq!(rig.expect_config_done(), "3");
     assert_eq!(rig.mark("Ethernet8")["lanes"], "9,10,11,12");
     for port in &ports {
-        assert!(
-            rig.mark("PortInitDone").is_empty(),
-            "not before every row is there"
-        );
+        assert!(rig.mark("PortInitDone").is_empty(), "not before every row is there");
         rig.put_appl_row(port);
         rig.until("the row", || !rig.row(port).is_empty());
     }
@@ -83,19 +80,12 @@ fn flushall_is_noticed_by_the_audit_and_everything_published_again() {
     rig.expect_in_step(4);
     let watcher = Watcher::start(&rig.server);
     redis(&rig, "FLUSHALL");
-    rig.until("PortInitDone again", || {
-        rig.orchagent().count("PortInitDone") == 2
-    });
+    rig.until("PortInitDone again", || rig.orchagent().count("PortInitDone") == 2);
     rig.expect_in_step(4);
     assert_eq!(rig.orchagent().count("PortConfigDone"), 2);
     assert!(rig.ports.iter().all(|port| rig.link(port).admin_up));
     let lines = watcher.all(&rig.server, "the end");
-    let at = |parts: &[&str]| {
-        lines
-            .iter()
-            .position(|line| parts.iter().all(|part| line.contains(part)))
-            .unwrap()
-    };
+    let at = |parts: &[&str]| lines.iter().position(|line| parts.iter().all(|part| line.contains(part))).unwrap();
     let init_done = at(&["EVALSHA", "\"PortInitDone\""]);
     for port in &rig.ports {
         assert!(at(&["EVALSHA", &format!("\"{port}\"")]) < at(&["EVALSHA", "\"PortConfigDone\""]));
@@ -176,15 +166,8 @@ fn rows_wait_while_a_script_keeps_redis_busy() {
     rig.expect_in_step(2);
     redis(&rig, "CONFIG SET busy-reply-threshold 20");
     let mut busy = rig.db(0);
-    let script = thread::spawn(move || {
-        redis::cmd("EVAL")
-            .arg("while true do end")
-            .arg(0)
-            .exec(&mut busy)
-    });
-    rig.until("Redis to be busy", || {
-        redis::cmd("PING").exec(&mut rig.db(0)).is_err()
-    });
+    let script = thread::spawn(move || redis::cmd("EVAL").arg("while true do end").arg(0).exec(&mut busy));
+    rig.until("Redis to be busy", || redis::cmd("PING").exec(&mut rig.db(0)).is_err());
     rig.up("Ethernet0");
     rig.expect_log("Redis refuses rows");
     redis(&rig, "SCRIPT KILL");

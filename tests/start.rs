@@ -21,24 +21,17 @@ fn set_restore_count(rig: &Rig, count: &str) {
 
 fn expect_restore_count(rig: &Rig, count: &str) {
     rig.until(&format!("restore_count {count}"), || {
-        rig.hash(STATE_DB, "WARM_RESTART_TABLE|portsyncd")
-            .get("restore_count")
-            .is_some_and(|found| found == count)
+        rig.hash(STATE_DB, "WARM_RESTART_TABLE|portsyncd").get("restore_count").is_some_and(|found| found == count)
     });
 }
 
 fn position(lines: &[String], parts: &[&str]) -> usize {
-    let found = lines
-        .iter()
-        .position(|line| parts.iter().all(|part| line.contains(part)));
+    let found = lines.iter().position(|line| parts.iter().all(|part| line.contains(part)));
     found.unwrap_or_else(|| panic!("no line with {parts:?} in {lines:#?}"))
 }
 
 fn count(lines: &[String], parts: &[&str]) -> usize {
-    lines
-        .iter()
-        .filter(|line| parts.iter().all(|part| line.contains(part)))
-        .count()
+    lines.iter().filter(|line| parts.iter().all(|part| line.contains(part))).count()
 }
 
 #[test]
@@ -53,35 +46,22 @@ fn a_cold_start_publishes_ports_then_config_done_then_rows_then_init_done_once()
     rig.expect_in_step(4);
 
     let lines = watcher.all(&rig.server, "the end");
-    let config_done = position(
-        &lines,
-        &["EVALSHA", "\"PortConfigDone\"", "\"count\" \"4\""],
-    );
+    let config_done = position(&lines, &["EVALSHA", "\"PortConfigDone\"", "\"count\" \"4\""]);
     let init_done = position(&lines, &["EVALSHA", "\"PortInitDone\"", "\"lanes\" \"0\""]);
     for port in &rig.ports {
         let name = format!("\"{port}\"");
         assert!(position(&lines, &["EVALSHA", &name]) < config_done);
         assert!(position(&lines, &["\"HSET\"", &format!("PORT_TABLE|{port}\"")]) < init_done);
-        assert_eq!(
-            count(&lines, &["EVALSHA", &name]),
-            1,
-            "{port} published once"
-        );
+        assert_eq!(count(&lines, &["EVALSHA", &name]), 1, "{port} published once");
     }
     assert_eq!(count(&lines, &["EVALSHA", "\"PortConfigDone\""]), 1);
     assert_eq!(count(&lines, &["EVALSHA", "\"PortInitDone\""]), 1);
     assert!(config_done < init_done);
 
     let logger = rig.hash(CONFIG_DB, "LOGGER|portsyncd");
-    assert_eq!(
-        (logger["LOGLEVEL"].as_str(), logger["LOGOUTPUT"].as_str()),
-        ("NOTICE", "SYSLOG")
-    );
+    assert_eq!((logger["LOGLEVEL"].as_str(), logger["LOGOUTPUT"].as_str()), ("NOTICE", "SYSLOG"));
     let warm = rig.hash(STATE_DB, "WARM_RESTART_TABLE|portsyncd");
-    assert_eq!(
-        warm,
-        common::Fields::from([("restore_count".to_owned(), "0".to_owned())])
-    );
+    assert_eq!(warm, common::Fields::from([("restore_count".to_owned(), "0".to_owned())]));
     assert_eq!(rig.term(), Some(0));
 }
 
@@ -123,12 +103,7 @@ fn ports_are_published_verbatim_but_for_the_mark_of_a_list() {
 fn keys_that_are_no_ports_are_left_out_of_publishing_and_count() {
     let mut rig = Rig::new(2);
     let mut config = rig.db(CONFIG_DB);
-    for key in [
-        b"PORT|".as_slice(),
-        b"PORT|Ethernet0|1",
-        b"PORT|Ether\0net",
-        b"PORTCHANNEL|PortChannel1",
-    ] {
+    for key in [b"PORT|".as_slice(), b"PORT|Ethernet0|1", b"PORT|Ether\0net", b"PORTCHANNEL|PortChannel1"] {
         let () = config.hset(key, "mtu", "1").unwrap();
     }
     let () = config.set("PORT|Ethernet99", "text").unwrap();
@@ -152,9 +127,7 @@ fn links_from_before_a_cold_start_are_set_down_and_ignored_until_deleted() {
     }
     rig.start();
     rig.expect_config_done();
-    rig.until("the old links to be down", || {
-        rig.ports.iter().all(|port| !rig.link(port).admin_up)
-    });
+    rig.until("the old links to be down", || rig.ports.iter().all(|port| !rig.link(port).admin_up));
     rig.expect_row("PortChannel1", "up", "up", 1500);
     rig.run(rig.links.set_mtu("Ethernet0", 1400));
     rig.up("Ethernet4");
@@ -169,19 +142,13 @@ fn links_from_before_a_cold_start_are_set_down_and_ignored_until_deleted() {
     rig.expect_row("Ethernet0", "down", "down", 1500);
     assert!(rig.row("Ethernet4").is_empty());
     assert_eq!(rig.term(), Some(0));
-    assert!(
-        rig.link("Ethernet4").admin_up,
-        "only the start sets links down"
-    );
+    assert!(rig.link("Ethernet4").admin_up, "only the start sets links down");
 }
 
 #[test]
 fn ports_known_to_orchagent_before_the_start_are_not_waited_for() {
     let mut rig = Rig::new(2);
-    let () = rig
-        .db(APPL_DB)
-        .hset("PORT_TABLE:Ethernet0", "admin_status", "up")
-        .unwrap();
+    let () = rig.db(APPL_DB).hset("PORT_TABLE:Ethernet0", "admin_status", "up").unwrap();
     rig.start();
     rig.expect_config_done();
     rig.put_appl_row("Ethernet4");
@@ -193,10 +160,7 @@ fn ports_known_to_orchagent_before_the_start_are_not_waited_for() {
 #[test]
 fn a_dpu_keeps_its_links() {
     let mut rig = Rig::new(2);
-    let () = rig
-        .db(CONFIG_DB)
-        .hset("DEVICE_METADATA|localhost", "switch_type", "dpu")
-        .unwrap();
+    let () = rig.db(CONFIG_DB).hset("DEVICE_METADATA|localhost", "switch_type", "dpu").unwrap();
     rig.add_ports();
     rig.run(rig.links.set_admin_many(&rig.ports, true));
     rig.start();
@@ -224,16 +188,9 @@ fn warm_start(whose: &str) {
     rig.expect_init_done();
     rig.expect_in_step(2);
     let lines = watcher.all(&rig.server, "the end");
-    assert_eq!(
-        count(&lines, &["EVALSHA", "\"G\""]),
-        1,
-        "only PortInitDone is published: {lines:#?}"
-    );
+    assert_eq!(count(&lines, &["EVALSHA", "\"G\""]), 1, "only PortInitDone is published: {lines:#?}");
     assert!(rig.ports.iter().all(|port| rig.link(port).admin_up));
-    assert!(
-        !rig.hash(STATE_DB, "WARM_RESTART_TABLE|portsyncd")
-            .contains_key("state")
-    );
+    assert!(!rig.hash(STATE_DB, "WARM_RESTART_TABLE|portsyncd").contains_key("state"));
     assert_eq!(rig.term(), Some(0));
 }
 
@@ -256,9 +213,7 @@ fn a_warm_flag_without_restore_count_is_a_cold_start() {
     rig.start();
     assert_eq!(rig.expect_config_done(), "1");
     expect_restore_count(&rig, "0");
-    rig.until("the old link to be down", || {
-        !rig.link("Ethernet0").admin_up
-    });
+    rig.until("the old link to be down", || !rig.link("Ethernet0").admin_up);
 }
 
 #[test]
@@ -277,10 +232,7 @@ fn a_warm_flag_with_a_restore_count_that_is_no_number_is_a_cold_start() {
 fn a_restore_count_without_a_flag_is_a_cold_start() {
     let mut rig = Rig::new(1);
     set_restore_count(&rig, "7");
-    let () = rig
-        .db(STATE_DB)
-        .hset("WARM_RESTART_ENABLE_TABLE|swss", "enable", "false")
-        .unwrap();
+    let () = rig.db(STATE_DB).hset("WARM_RESTART_ENABLE_TABLE|swss", "enable", "false").unwrap();
     rig.start();
     assert_eq!(rig.expect_config_done(), "1");
     expect_restore_count(&rig, "0");
@@ -293,11 +245,7 @@ impl Listener {
     fn start(output: &std::path::Path) -> Self {
         let mut ip = std::process::Command::new("ip");
         ip.args(["-o", "monitor", "link"]);
-        Self(
-            ip.stdout(std::fs::File::create(output).unwrap())
-                .spawn()
-                .unwrap(),
-        )
+        Self(ip.stdout(std::fs::File::create(output).unwrap()).spawn().unwrap())
     }
 }
 
@@ -315,20 +263,14 @@ fn a_live_restart_touches_no_link_and_publishes_nothing() {
     rig.run(rig.links.set_admin_many(&rig.ports, true));
     // The kernel tells of carriers when it likes.
     rig.until("all carriers", || {
-        rig.run(rig.links.list())
-            .iter()
-            .filter(|link| link.kind.as_deref() == Some("veth"))
-            .all(|link| link.running)
+        rig.run(rig.links.list()).iter().filter(|link| link.kind.as_deref() == Some("veth")).all(|link| link.running)
     });
     rig.expect_in_step(3);
     for end in [Signal::SIGTERM, Signal::SIGKILL] {
         rig.signal(end);
         rig.exit_status();
         // What changed meanwhile is found.
-        rig.run(rig.links.set_mtu(
-            "Ethernet4",
-            if end == Signal::SIGTERM { 1400 } else { 1300 },
-        ));
+        rig.run(rig.links.set_mtu("Ethernet4", if end == Signal::SIGTERM { 1400 } else { 1300 }));
         let watcher = Watcher::start(&rig.server);
         let ip = Listener::start(&rig.dir().join("links"));
         let told = || std::fs::read_to_string(rig.dir().join("links")).unwrap();
@@ -342,17 +284,12 @@ fn a_live_restart_touches_no_link_and_publishes_nothing() {
         rig.expect_in_step(3);
         rig.expect_log("start kind=Live");
         // Later than anything the start could have done to links.
-        rig.run(rig.links.set_mtu(
-            "Ethernet0",
-            if end == Signal::SIGTERM { 1200 } else { 1100 },
-        ));
+        rig.run(rig.links.set_mtu("Ethernet0", if end == Signal::SIGTERM { 1200 } else { 1100 }));
         rig.expect_in_step(3);
         let lines = watcher.all(&rig.server, "the end");
         assert_eq!(count(&lines, &["EVALSHA", "\"G\""]), 0, "{lines:#?}");
         let told = || std::fs::read_to_string(rig.dir().join("links")).unwrap();
-        rig.until("ip to tell of the change", || {
-            told().contains(": Ethernet0@")
-        });
+        rig.until("ip to tell of the change", || told().contains(": Ethernet0@"));
         drop(ip);
         let told = told();
         assert!(told.lines().all(|line| line.contains(",UP")), "{told}");
@@ -385,14 +322,8 @@ fn ports_of_config_db_at_run_time_are_followed_only_if_wanted() {
     rig.run_orchagent();
     rig.add_ports();
     rig.expect_init_done();
-    let () = rig
-        .db(CONFIG_DB)
-        .hset("PORT|Ethernet4", "mtu", "4321")
-        .unwrap();
-    rig.until("the new port in APPL_DB", || {
-        rig.hash(APPL_DB, "PORT_TABLE:Ethernet4")
-            .contains_key("mtu")
-    });
+    let () = rig.db(CONFIG_DB).hset("PORT|Ethernet4", "mtu", "4321").unwrap();
+    rig.until("the new port in APPL_DB", || rig.hash(APPL_DB, "PORT_TABLE:Ethernet4").contains_key("mtu"));
     assert_eq!(rig.hash(APPL_DB, "PORT_TABLE:Ethernet4")["mtu"], "4321");
 }
 
@@ -404,9 +335,7 @@ fn management_ports_have_rows_only_if_wanted() {
     rig.up("eth7");
     rig.start();
     rig.until("the row of eth7", || {
-        rig.hash(STATE_DB, "MGMT_PORT_TABLE|eth7")
-            .get("oper_status")
-            .is_some_and(|status| status == "up")
+        rig.hash(STATE_DB, "MGMT_PORT_TABLE|eth7").get("oper_status").is_some_and(|status| status == "up")
     });
     assert!(rig.link("eth7").admin_up);
 }
@@ -446,9 +375,7 @@ fn links_from_before_redis_are_old_on_a_cold_start() {
     rig.run(rig.links.add_ifb("Ethernet4"));
     rig.up("Ethernet4");
     rig.server.restart().unwrap();
-    rig.until("the old link to be down", || {
-        !rig.link("Ethernet0").admin_up
-    });
+    rig.until("the old link to be down", || !rig.link("Ethernet0").admin_up);
     assert!(rig.link("Ethernet4").admin_up, "it came after the daemon");
 }
 
@@ -469,10 +396,7 @@ fn init_done_is_not_said_while_a_port_is_missing() {
 fn a_live_restart_finds_what_came_and_went_meanwhile() {
     let mut rig = Rig::at_work(3);
     rig.expect_in_step(3);
-    let () = rig
-        .db(STATE_DB)
-        .hset("PORT_TABLE|Ethernet8", "fec", "rs")
-        .unwrap();
+    let () = rig.db(STATE_DB).hset("PORT_TABLE|Ethernet8", "fec", "rs").unwrap();
     rig.crash();
     rig.run(rig.links.delete("Ethernet4"));
     rig.run(rig.links.delete("Ethernet8"));

@@ -78,9 +78,10 @@ pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
 
 fn describe(errors: figment::Error) -> String {
     let one = |error: figment::Error| {
-        let source = error.metadata.as_ref().map_or_else(|| "configuration".to_owned(), |metadata| {
-            metadata.source.as_ref().map_or_else(|| metadata.name.to_string(), |source| format!("{source}"))
-        });
+        let source = error.metadata.as_ref().map_or_else(
+            || "configuration".to_owned(),
+            |metadata| metadata.source.as_ref().map_or_else(|| metadata.name.to_string(), |source| format!("{source}")),
+        );
         let key = error.path.join(".");
         let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
         format!("{source}: {key}{}", error.kind)
@@ -100,7 +101,11 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     }
     let audit = config.netlink.audit_interval;
     if !audit.is_zero() && audit < Duration::from_millis(100) {
-        return wrong("netlink.audit_interval", format!("{audit:?}"), "at least \"100ms\", or \"0s\" to turn the audit off");
+        return wrong(
+            "netlink.audit_interval",
+            format!("{audit:?}"),
+            "at least \"100ms\", or \"0s\" to turn the audit off",
+        );
     }
     if config.netlink.receive_buffer == 0 || i32::try_from(config.netlink.receive_buffer).is_err() {
         let value = config.netlink.receive_buffer.to_string();
@@ -109,7 +114,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.ports.prefixes.is_empty() {
         return wrong("ports.prefixes", "[]".to_owned(), "at least one, for example [\"Ethernet\"]");
     }
-    for (key, prefixes) in [("ports.prefixes", &config.ports.prefixes), ("ports.lag_prefixes", &config.ports.lag_prefixes)] {
+    for (key, prefixes) in
+        [("ports.prefixes", &config.ports.prefixes), ("ports.lag_prefixes", &config.ports.lag_prefixes)]
+    {
         if let Some(prefix) = prefixes.iter().find(|prefix| prefix.is_empty() || prefix.len() > 15) {
             return wrong(key, format!("{prefix:?}"), "a prefix has 1 to 15 bytes, as the names of links have");
         }
@@ -166,7 +173,8 @@ impl RedisConfig {
     fn parse_url(&self) -> Result<(Address, String, Option<String>), ConfigError> {
         let wrong = |problem: String| ConfigError::Value { key: "redis.url", value: self.shown_url(), problem };
         let right = "unix:///path, redis://host:port or rediss://host:port";
-        let info = self.url.as_str().into_connection_info().map_err(|error| wrong(format!("{error}; right is {right}")))?;
+        let info =
+            self.url.as_str().into_connection_info().map_err(|error| wrong(format!("{error}; right is {right}")))?;
         if info.redis_settings().db() != 0 {
             return Err(wrong("names a database; their numbers come from redis.database_config".to_owned()));
         }

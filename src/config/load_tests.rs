@@ -74,15 +74,24 @@ fn a_file_that_was_named_has_to_be_there() {
 
 #[test]
 fn urls_are_taken_apart_and_their_secrets_hidden() {
-    let redis = |url: &str| RedisConfig { url: url.to_owned(), database_config: "/nonexistent".into(), ..RedisConfig::default() };
-    let address = |url: &str| redis(url).store().map(|store| store.topology.state.address.to_string()).map_err(|e| e.to_string());
+    let redis = |url: &str| RedisConfig {
+        url: url.to_owned(),
+        database_config: "/nonexistent".into(),
+        ..RedisConfig::default()
+    };
+    let address =
+        |url: &str| redis(url).store().map(|store| store.topology.state.address.to_string()).map_err(|e| e.to_string());
     assert_eq!(address("unix:///run/r.sock").unwrap(), "unix:///run/r.sock");
     assert_eq!(address("redis://h:7").unwrap(), "redis://h:7");
     assert_eq!(address("rediss://h:7").unwrap(), "rediss://h:7");
     let store = redis("redis://u:secret@h:7").store().unwrap();
     assert_eq!((store.username.as_str(), store.password.as_deref()), ("u", Some("secret")));
     assert_eq!(redis("redis://u:secret@h:7").shown_url(), "redis://<hidden>@h:7");
-    for (url, part) in [("redis://h:7/3", "names a database"), ("http://h", "unix:///path"), ("rediss://h:1#insecure", "not supported")] {
+    for (url, part) in [
+        ("redis://h:7/3", "names a database"),
+        ("http://h", "unix:///path"),
+        ("rediss://h:1#insecure", "not supported"),
+    ] {
         let message = address(url).unwrap_err();
         assert!(message.contains("redis.url") && message.contains(part), "{message}");
     }
@@ -115,6 +124,9 @@ fn the_documentation_lists_every_key_with_its_default() {
     }
     // The one key without a default.
     there.push(("log.level".to_owned(), "unset".to_owned()));
-    let sorted = |mut list: Vec<(String, String)>| { list.sort(); list };
+    let sorted = |mut list: Vec<(String, String)>| {
+        list.sort();
+        list
+    };
     assert_eq!(sorted(documented), sorted(there));
 }

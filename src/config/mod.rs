@@ -100,7 +100,15 @@ pub enum LogFormat {
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// What needs somebody.
-    #[serde(alias = "emerg", alias = "alert", alias = "crit", alias = "EMERG", alias = "ALERT", alias = "CRIT", alias = "ERROR")]
+    #[serde(
+        alias = "emerg",
+        alias = "alert",
+        alias = "crit",
+        alias = "EMERG",
+        alias = "ALERT",
+        alias = "CRIT",
+        alias = "ERROR"
+    )]
     Error,
     /// What may need somebody.
     #[serde(alias = "warning", alias = "WARN")]

@@ -81,7 +81,9 @@ impl Core {
                 Row::Port { admin_up, oper_up, mtu } => info!(
                     port = %key.name, admin = up_down(admin_up), oper = up_down(oper_up), mtu, ifindex, "port changed"
                 ),
-                Row::Management { oper_up } => info!(port = %key.name, oper = up_down(oper_up), ifindex, "management port changed"),
+                Row::Management { oper_up } => {
+                    info!(port = %key.name, oper = up_down(oper_up), ifindex, "management port changed");
+                }
             },
         }
         standing

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use tracing::error;
 
 use super::{Daemon, Stop};
-use crate::db::{StoreError, Trouble};
 use crate::db::read::{Logger, PortConfig};
 use crate::db::store::{Connection, Session, subscribe, subscribe_pattern};
 use crate::db::table::{self, CONFIG_PORT, DAEMON, PORT_TABLE};
+use crate::db::{StoreError, Trouble};
 use crate::link::LinkName;
 
 /// Where the server tells of a port's row in APPL_DB.
@@ -35,7 +35,11 @@ pub(super) fn config_port(config: &Connection, channel: &[u8]) -> Option<Vec<u8>
 
 impl Daemon {
     /// Runs a question to the databases beside the turning loop.
-    pub(super) async fn ask<T, F>(&mut self, session: &Rc<Session>, question: impl FnOnce(Rc<Session>) -> F) -> Result<T, Stop>
+    pub(super) async fn ask<T, F>(
+        &mut self,
+        session: &Rc<Session>,
+        question: impl FnOnce(Rc<Session>) -> F,
+    ) -> Result<T, Stop>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
@@ -43,7 +47,11 @@ impl Daemon {
     }
 
     /// As [`ask`](Self::ask) for a write that the daemon can do without: a key of another type is reported and left.
-    pub(super) async fn tell<F>(&mut self, session: &Rc<Session>, write: impl FnOnce(Rc<Session>) -> F) -> Result<(), Stop>
+    pub(super) async fn tell<F>(
+        &mut self,
+        session: &Rc<Session>,
+        write: impl FnOnce(Rc<Session>) -> F,
+    ) -> Result<(), Stop>
     where
         F: Future<Output = Result<(), StoreError>>,
     {
@@ -61,7 +69,8 @@ impl Daemon {
         let Some(live) = &self.live else { return Err(Stop::Gone) };
         let config = &live.session.config;
         let channel = logger_channel(config);
-        let pattern = [config.keyspace_channel(&table::join(CONFIG_PORT, &config.separator, b"")), b"*".to_vec()].concat();
+        let pattern =
+            [config.keyspace_channel(&table::join(CONFIG_PORT, &config.separator, b"")), b"*".to_vec()].concat();
         let sink = live.listeners.config.clone();
         self.during(subscribe(sink.clone(), vec![channel])).await?.map_err(Stop::Failed)?;
         if self.config.ports.follow_config_db {

@@ -3,7 +3,7 @@
 //! One task owns all state. It waits for one thing at a time in `turn` (a link message, an answer, a signal, a timer), and
 //! everything longer (connecting, publishing, comparing) is written as a plain sequence that runs `during` further turns, so
 //! that the kernel's messages are read and rows are written whatever else goes on. What ends such a sequence early is a
-//! [`Stop`], handed up by `?`.
+//! `Stop`, handed up by `?`.
 
 mod core;
 mod follow;
@@ -22,6 +22,7 @@ use anyhow::Context;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use self::core::Core;
 use crate::config::{Config, ConfigError};
 use crate::db::StoreError;
 use crate::db::store::{Listeners, Session, Store};
@@ -30,7 +31,6 @@ use crate::link::dump::dump;
 use crate::link::monitor::Monitor;
 use crate::logging::Logging;
 use crate::sync::port_sync::Names;
-use self::core::Core;
 use outage::Outage;
 use startup::Plan;
 use timers::Timers;
@@ -100,12 +100,15 @@ impl Daemon {
         read_config: Box<dyn Fn() -> Result<Config, ConfigError>>,
         logging: Logging,
     ) -> anyhow::Result<Self> {
+        // First of all: a signal that comes during the start ends the daemon as one that comes later does.
+        let signals = Signals::new().context("cannot listen to signals")?;
         let store = config.redis.store()?;
         let wanted = config.netlink.receive_buffer;
         let monitor = Monitor::open(wanted).context("cannot watch the kernel's links")?;
         if monitor.granted() < wanted {
             warn!(
-                wanted, granted = monitor.granted(),
+                wanted,
+                granted = monitor.granted(),
                 "netlink receive buffer is smaller than wanted, bursts may cost a resync; raise net.core.rmem_max or give CAP_NET_ADMIN"
             );
         } else {
@@ -122,12 +125,26 @@ impl Daemon {
         core.machine.record_existing();
         Ok(Self {
             timers: Timers::new(watchdog_interval(), config.log.heartbeat),
-            signals: Signals::new().context("cannot listen to signals")?,
+            signals,
             supervisor: Supervisor::default(),
             outage: Outage::default(),
-            config, read_config, logging, monitor, store, core,
-            live: None, flight: None, plan: None, planned: false, configured: Vec::new(),
-            published: false, refusals: 0, refusing: false, logger_changed: false, config_changed: BTreeSet::new(), ending: None,
+            config,
+            read_config,
+            logging,
+            monitor,
+            store,
+            core,
+            live: None,
+            flight: None,
+            plan: None,
+            planned: false,
+            configured: Vec::new(),
+            published: false,
+            refusals: 0,
+            refusing: false,
+            logger_changed: false,
+            config_changed: BTreeSet::new(),
+            ending: None,
         })
     }
 

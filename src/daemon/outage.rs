@@ -30,7 +30,8 @@ impl Outage {
     /// daemons of a switch do not all come at once.
     pub fn attempt_failed(&mut self, error: Option<&StoreError>) -> Duration {
         let now = Instant::now();
-        let problem = error.map_or_else(|| "the connection ended".to_owned(), |error| format!("{error}: {}", error.source));
+        let problem =
+            error.map_or_else(|| "the connection ended".to_owned(), |error| format!("{error}: {}", error.source));
         let current = self.current.get_or_insert_with(|| {
             warn!(problem, "Redis is not reachable, trying again until it is; nothing is forgotten meanwhile");
             Current { since: now, pause: FIRST_PAUSE, report_at: now + FIRST_REPORT, report_pause: FIRST_REPORT * 2 }

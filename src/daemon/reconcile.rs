@@ -88,7 +88,10 @@ impl Daemon {
     /// `broken` are keys of another type, known not to take a row.
     fn write_differing(&mut self, broken: &[RowKey]) -> usize {
         let desired: Vec<_> = self.core.machine.desired().filter(|(key, ..)| !broken.contains(key)).collect();
-        desired.into_iter().filter(|(key, row, ifindex)| self.core.want(*key, *row, *ifindex) == Standing::Changed).count()
+        desired
+            .into_iter()
+            .filter(|(key, row, ifindex)| self.core.want(*key, *row, *ifindex) == Standing::Changed)
+            .count()
     }
 
     /// Rows that claim to be ours though no link has their name. Those of sub-interfaces are intfmgrd's.

@@ -126,7 +126,8 @@ impl Daemon {
     }
 
     async fn config_ports(&mut self, session: &Rc<Session>) -> Result<Vec<PortConfig>, Stop> {
-        let ConfigPorts { ports, refused } = self.ask(session, |session| async move { session.config_ports().await }).await?;
+        let ConfigPorts { ports, refused } =
+            self.ask(session, |session| async move { session.config_ports().await }).await?;
         if !refused.is_empty() {
             let keys = refused.iter().map(|(name, reason)| format!("PORT|{} ({reason})", name.escape_ascii()));
             warn!(keys = %named(keys), "keys of CONFIG_DB that are no ports are left out");

@@ -281,7 +281,9 @@ impl Daemon {
                     || config.ports != self.config.ports
                     || config.netlink.receive_buffer != self.config.netlink.receive_buffer
                 {
-                    warn!("[redis], [ports] and netlink.receive_buffer hold from the next start on; restart the daemon for them");
+                    warn!(
+                        "[redis], [ports] and netlink.receive_buffer hold from the next start on; restart the daemon for them"
+                    );
                 }
                 self.config.log = config.log;
                 self.config.shutdown = config.shutdown;

@@ -66,8 +66,11 @@ impl Watch {
 
     /// Of these, what is still awaited and not listened to. The caller listens, then looks again.
     pub fn listen(&mut self, missing: &[LinkName]) -> Vec<LinkName> {
-        let new: Vec<_> =
-            missing.iter().filter(|name| self.awaited.contains(name) && !self.subscribed.contains(name)).copied().collect();
+        let new: Vec<_> = missing
+            .iter()
+            .filter(|name| self.awaited.contains(name) && !self.subscribed.contains(name))
+            .copied()
+            .collect();
         self.subscribed.extend(&new);
         self.unchecked.extend(&new);
         new

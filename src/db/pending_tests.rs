@@ -19,7 +19,13 @@ fn take(pending: &mut Pending) -> Vec<(RowKey, Write)> {
 }
 
 fn write_all(pending: &mut Pending) -> Vec<Write> {
-    take(pending).into_iter().map(|(key, write)| { pending.acknowledge(key); write }).collect()
+    take(pending)
+        .into_iter()
+        .map(|(key, write)| {
+            pending.acknowledge(key);
+            write
+        })
+        .collect()
 }
 
 #[test]

@@ -54,7 +54,9 @@ impl Session {
             let Err(error) = answer else { continue };
             match Trouble::of(&error) {
                 Trouble::WrongType => published.broken.push(at),
-                Trouble::Lost => return Err(StoreError { operation: "cannot publish ports to APPL_DB", source: error }),
+                Trouble::Lost => {
+                    return Err(StoreError { operation: "cannot publish ports to APPL_DB", source: error });
+                }
                 Trouble::NoScript | Trouble::Refused => {
                     published.refused.push(at);
                     published.reason.get_or_insert(error);
@@ -109,7 +111,10 @@ fn add_set(pipeline: &mut Pipeline, appl: &Connection, script: &str, port: &Port
 }
 
 /// Writes a batch of rows to STATE_DB in one pipeline; one outcome for each, in their order.
-pub async fn write_rows(state: &Connection, batch: &[(RowKey, Write)]) -> Result<Vec<Result<(), RedisError>>, StoreError> {
+pub async fn write_rows(
+    state: &Connection,
+    batch: &[(RowKey, Write)],
+) -> Result<Vec<Result<(), RedisError>>, StoreError> {
     let mut pipeline = Pipeline::with_capacity(batch.len());
     for (key, write) in batch {
         let name = table::redis_key(*key, &state.separator);

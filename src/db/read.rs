@@ -87,7 +87,8 @@ impl Session {
         let mut pipeline = pipe();
         let metadata = table::join("DEVICE_METADATA", &self.config.separator, b"localhost");
         pipeline.cmd("HGET").arg(metadata).arg("switch_type");
-        let [switch_type]: [Option<Vec<u8>>; 1] = take(self.config.pipeline(&mut pipeline, operation).await?, operation)?;
+        let [switch_type]: [Option<Vec<u8>>; 1] =
+            take(self.config.pipeline(&mut pipeline, operation).await?, operation)?;
 
         let is = |value: &Option<Vec<u8>>, want: &[u8]| value.as_deref() == Some(want);
         let warm_flag = is(&system, b"true") || is(&swss, b"true");
@@ -113,7 +114,8 @@ impl Session {
         let mut pipeline = pipe();
         let key = table::join("LOGGER", &self.config.separator, DAEMON.as_bytes());
         pipeline.cmd("HMGET").arg(key).arg("LOGLEVEL").arg("LOGOUTPUT");
-        let [fields]: [Vec<Option<Vec<u8>>>; 1] = take(self.config.pipeline(&mut pipeline, operation).await?, operation)?;
+        let [fields]: [Vec<Option<Vec<u8>>>; 1] =
+            take(self.config.pipeline(&mut pipeline, operation).await?, operation)?;
         let text = |at: usize| {
             fields.get(at).and_then(Option::as_deref).map(|value| String::from_utf8_lossy(value).into_owned())
         };
@@ -162,7 +164,9 @@ impl Session {
                     let fields = fields.into_iter().map(|(field, value)| (cut(field), value)).collect();
                     result.ports.push(PortConfig { name, fields });
                 }
-                Err(error) if Trouble::of(&error) == Trouble::WrongType => result.refused.push((name, "the key is no hash")),
+                Err(error) if Trouble::of(&error) == Trouble::WrongType => {
+                    result.refused.push((name, "the key is no hash"));
+                }
                 Err(source) => return Err(StoreError { operation, source }),
             }
         }

@@ -81,7 +81,14 @@ impl Store {
         if topology.state.address != topology.appl.address && topology.state.address != topology.config.address {
             let (state_listener, state_heard) = self.listen(&topology.state).await?;
             // Its subscriptions are none, but its end tells of the server's.
-            heard.push(state_heard.map(move |heard| { let _ = &state_listener; heard }).boxed());
+            heard.push(
+                state_heard
+                    .map(move |heard| {
+                        let _ = &state_listener;
+                        heard
+                    })
+                    .boxed(),
+            );
         }
         let session = Session {
             appl: self.open(&topology.appl).await?,
@@ -137,7 +144,11 @@ impl Store {
 
 impl Connection {
     /// Sends all commands in one write; gives each one's answer.
-    pub async fn pipeline(&self, pipeline: &mut Pipeline, operation: &'static str) -> Result<Vec<RedisResult<Value>>, StoreError> {
+    pub async fn pipeline(
+        &self,
+        pipeline: &mut Pipeline,
+        operation: &'static str,
+    ) -> Result<Vec<RedisResult<Value>>, StoreError> {
         if pipeline.is_empty() {
             return Ok(Vec::new());
         }

@@ -113,7 +113,9 @@ mod tests {
     fn whatever_we_would_not_write_differs() {
         let fields = |values: [&str; 4]| values.map(|value| Some(value.as_bytes().to_vec())).to_vec();
         assert!(parse(Table::Port, &fields(["ok", "up", "up", "9100"])).is_some());
-        for values in [["ok", "up", "up", "09100"], ["no", "up", "up", "1"], ["ok", "", "up", "1"], ["ok", "up", "UP", "1"]] {
+        for values in
+            [["ok", "up", "up", "09100"], ["no", "up", "up", "1"], ["ok", "", "up", "1"], ["ok", "up", "UP", "1"]]
+        {
             assert_eq!(parse(Table::Port, &fields(values)), None);
         }
         assert_eq!(parse(Table::Port, &[None, None, None, None]), None);

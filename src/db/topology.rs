@@ -194,10 +194,16 @@ impl Topology {
             })?;
             let instance = file.instances.get(&entry.instance).ok_or_else(|| {
                 let known: Vec<_> = file.instances.keys().collect();
-                wrong(format!("DATABASES.{name}.instance"), format!("no instance {:?}; there are {known:?}", entry.instance))
+                wrong(
+                    format!("DATABASES.{name}.instance"),
+                    format!("no instance {:?}; there are {known:?}", entry.instance),
+                )
             })?;
             if entry.id < 0 {
-                return Err(wrong(format!("DATABASES.{name}.id"), format!("{} is no database, 0 or more is", entry.id)));
+                return Err(wrong(
+                    format!("DATABASES.{name}.id"),
+                    format!("{} is no database, 0 or more is", entry.id),
+                ));
             }
             let address = if !instance.unix_socket_path.is_empty() {
                 Address::Unix(PathBuf::from(&instance.unix_socket_path))
@@ -276,7 +282,10 @@ mod tests {
     fn errors_name_file_and_key() {
         assert!(error("{").contains("no database configuration"));
         assert!(error(r#"{"INSTANCES": {}, "DATABASES": {}}"#).contains("APPL_DB is missing"));
-        assert!(error(&MULTI.replace("\"instance\": \"redis1\"", "\"instance\": \"x\"")).contains("DATABASES.APPL_DB.instance"));
+        assert!(
+            error(&MULTI.replace("\"instance\": \"redis1\"", "\"instance\": \"x\""))
+                .contains("DATABASES.APPL_DB.instance")
+        );
         assert!(error(&MULTI.replace("6380", "0")).contains("INSTANCES.redis1"));
         assert!(error(&MULTI.replace("16", "-1")).contains("DATABASES.STATE_DB.id"));
     }

@@ -70,35 +70,21 @@ fn entries(popped: Popped) -> Vec<Entry> {
         .map(|(key, flat)| Entry {
             key: text(&key),
             op: if flat.is_empty() { Op::Del } else { Op::Set },
-            fields: flat
-                .chunks_exact(2)
-                .map(|pair| (text(&pair[0]), text(&pair[1])))
-                .collect(),
+            fields: flat.chunks_exact(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect(),
         })
         .collect()
 }
 
 /// Pops what is there, at most `batch` keys, over a blocking connection.
-pub fn pop_now(
-    appl_db: &mut impl ConnectionLike,
-    separator: &str,
-    batch: usize,
-) -> Result<Vec<Entry>, Error> {
+pub fn pop_now(appl_db: &mut impl ConnectionLike, separator: &str, batch: usize) -> Result<Vec<Entry>, Error> {
     let script = Script::new(POPS);
     let popped: Popped = invocation(&script, separator, batch).invoke(appl_db)?;
     Ok(entries(popped))
 }
 
-fn invocation<'a>(
-    script: &'a Script,
-    separator: &str,
-    batch: usize,
-) -> redis::ScriptInvocation<'a> {
+fn invocation<'a>(script: &'a Script, separator: &str, batch: usize) -> redis::ScriptInvocation<'a> {
     let mut call = script.key("PORT_TABLE_KEY_SET");
-    call.key(format!("PORT_TABLE{separator}"))
-        .key("PORT_TABLE_DEL_SET")
-        .arg(batch)
-        .arg("_");
+    call.key(format!("PORT_TABLE{separator}")).key("PORT_TABLE_DEL_SET").arg(batch).arg("_");
     call
 }
 
@@ -126,9 +112,8 @@ impl Consumer {
 
     /// Pops what is there, at most [`BATCH`] keys.
     pub async fn pop(&mut self) -> Result<Vec<Entry>, Error> {
-        let popped: Popped = invocation(&self.script, &self.separator, BATCH)
-            .invoke_async(&mut self.connection)
-            .await?;
+        let popped: Popped =
+            invocation(&self.script, &self.separator, BATCH).invoke_async(&mut self.connection).await?;
         Ok(entries(popped))
     }
 
@@ -154,11 +139,7 @@ impl Consumer {
 }
 
 fn closed() -> redis::RedisError {
-    std::io::Error::new(
-        std::io::ErrorKind::BrokenPipe,
-        "the server closed the subscription",
-    )
-    .into()
+    std::io::Error::new(std::io::ErrorKind::BrokenPipe, "the server closed the subscription").into()
 }
 
 #[cfg(test)]
@@ -177,18 +158,11 @@ mod tests {
         let server = RedisServer::start().unwrap();
         let mut db = server.client(APPL_DB).unwrap();
         let producer = Producer::new(APPL_DB, ":");
-        let () = db
-            .hset("PORT_TABLE:Ethernet0", "oper_status", "up")
-            .unwrap();
-        producer
-            .set(&mut db, "Ethernet0", &[("mtu", "9100"), ("lanes", "1,2")])
-            .unwrap();
+        let () = db.hset("PORT_TABLE:Ethernet0", "oper_status", "up").unwrap();
+        producer.set(&mut db, "Ethernet0", &[("mtu", "9100"), ("lanes", "1,2")]).unwrap();
         let popped = pop_now(&mut db, ":", BATCH).unwrap();
         assert_eq!(popped.len(), 1);
-        assert_eq!(
-            (popped[0].op, popped[0].get("lanes")),
-            (Op::Set, Some("1,2"))
-        );
+        assert_eq!((popped[0].op, popped[0].get("lanes")), (Op::Set, Some("1,2")));
         let row: BTreeMap<String, String> = db.hgetall("PORT_TABLE:Ethernet0").unwrap();
         assert_eq!(row.len(), 3);
         let keys: Vec<String> = db.keys("*").unwrap();
@@ -203,14 +177,8 @@ mod tests {
         let producer = Producer::new(APPL_DB, ":");
         let () = db.hset("PORT_TABLE:Ethernet0", "old", "1").unwrap();
         producer.del(&mut db, "Ethernet0").unwrap();
-        producer
-            .set(&mut db, "Ethernet0", &[("mtu", "1500")])
-            .unwrap();
-        let ops: Vec<Op> = pop_now(&mut db, ":", BATCH)
-            .unwrap()
-            .iter()
-            .map(|e| e.op)
-            .collect();
+        producer.set(&mut db, "Ethernet0", &[("mtu", "1500")]).unwrap();
+        let ops: Vec<Op> = pop_now(&mut db, ":", BATCH).unwrap().iter().map(|e| e.op).collect();
         assert_eq!(ops, [Op::Del, Op::Set]);
         let row: BTreeMap<String, String> = db.hgetall("PORT_TABLE:Ethernet0").unwrap();
         assert_eq!(row, BTreeMap::from([("mtu".to_owned(), "1500".to_owned())]));
@@ -222,9 +190,7 @@ mod tests {
         let mut db = server.client(APPL_DB).unwrap();
         let producer = Producer::new(APPL_DB, "|");
         for n in 0..5 {
-            producer
-                .set(&mut db, &format!("Ethernet{n}"), &[("mtu", "1")])
-                .unwrap();
+            producer.set(&mut db, &format!("Ethernet{n}"), &[("mtu", "1")]).unwrap();
         }
         assert_eq!(pop_now(&mut db, "|", 3).unwrap().len(), 3);
         assert_eq!(pop_now(&mut db, "|", 3).unwrap().len(), 2);

@@ -5,9 +5,7 @@
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode};
-use rtnetlink::{
-    Handle, LinkBridge, LinkIfb, LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVeth,
-};
+use rtnetlink::{Handle, LinkBridge, LinkIfb, LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use tokio::task::JoinHandle;
 
 use super::Error;
@@ -53,54 +51,43 @@ impl Drop for Links {
 impl Links {
     /// Connects; must be called within a tokio runtime, which drives the connection.
     pub fn open() -> Result<Self, Error> {
-        let (connection, handle, _) =
-            rtnetlink::new_connection().map_err(Error::io("open a netlink socket"))?;
+        let (connection, handle, _) = rtnetlink::new_connection().map_err(Error::io("open a netlink socket"))?;
         let driver = tokio::spawn(connection);
         Ok(Self { handle, driver })
     }
 
     /// Adds a pair of veth links; both ends are down.
     pub async fn add_veth(&self, name: &str, peer: &str) -> Result<(), Error> {
-        self.add(LinkVeth::new(name, peer), || {
-            format!("add veth {name} with {peer}")
-        })
-        .await
+        self.add(LinkVeth::new(name, peer), || format!("add veth {name} with {peer}")).await
     }
 
     /// Adds a veth pair for each port, with the cable's name as [`cable`] gives it.
     pub async fn add_veths<S: AsRef<str>>(&self, ports: &[S]) -> Result<(), Error> {
-        self.each(ports, async |port| self.add_veth(port, &cable(port)).await)
-            .await
+        self.each(ports, async |port| self.add_veth(port, &cable(port)).await).await
     }
 
     /// Adds a bridge; it is down.
     pub async fn add_bridge(&self, name: &str) -> Result<(), Error> {
-        self.add(LinkBridge::new(name), || format!("add bridge {name}"))
-            .await
+        self.add(LinkBridge::new(name), || format!("add bridge {name}")).await
     }
 
     /// Adds an intermediate functional block, a plain link that is always running when up.
     pub async fn add_ifb(&self, name: &str) -> Result<(), Error> {
-        self.add(LinkIfb::new(name), || format!("add ifb {name}"))
-            .await
+        self.add(LinkIfb::new(name), || format!("add ifb {name}")).await
     }
 
     /// Adds a macvlan on top of `lower`.
     pub async fn add_macvlan(&self, name: &str, lower: &str) -> Result<(), Error> {
         let index = self.index_of(lower).await?;
         let link = LinkMacVlan::new(name, index, MacVlanMode::Bridge);
-        self.add(link, || format!("add macvlan {name} on {lower}"))
-            .await
+        self.add(link, || format!("add macvlan {name} on {lower}")).await
     }
 
     /// Deletes a link; a veth takes its peer along.
     pub async fn delete(&self, name: &str) -> Result<(), Error> {
         let link = LinkUnspec::new_with_name(name).build();
         let request = self.handle.link().del_with_message(link);
-        request
-            .execute()
-            .await
-            .map_err(|source| refused(format!("delete {name}"), source))
+        request.execute().await.map_err(|source| refused(format!("delete {name}"), source))
     }
 
     /// Sets a link up.
@@ -117,29 +104,23 @@ impl Links {
     pub async fn set_admin(&self, name: &str, up: bool) -> Result<(), Error> {
         let link = LinkUnspec::new_with_name(name);
         let link = if up { link.up() } else { link.down() };
-        self.change(link, || {
-            format!("set {name} {}", if up { "up" } else { "down" })
-        })
-        .await
+        self.change(link, || format!("set {name} {}", if up { "up" } else { "down" })).await
     }
 
     /// Sets many links up or down.
     pub async fn set_admin_many<S: AsRef<str>>(&self, names: &[S], up: bool) -> Result<(), Error> {
-        self.each(names, async |name| self.set_admin(name, up).await)
-            .await
+        self.each(names, async |name| self.set_admin(name, up).await).await
     }
 
     /// Sets the MTU of a link.
     pub async fn set_mtu(&self, name: &str, mtu: u32) -> Result<(), Error> {
         let link = LinkUnspec::new_with_name(name).mtu(mtu);
-        self.change(link, || format!("set the MTU of {name} to {mtu}"))
-            .await
+        self.change(link, || format!("set the MTU of {name} to {mtu}")).await
     }
 
     /// Sets the MTU of many links.
     pub async fn set_mtu_many<S: AsRef<str>>(&self, names: &[S], mtu: u32) -> Result<(), Error> {
-        self.each(names, async |name| self.set_mtu(name, mtu).await)
-            .await
+        self.each(names, async |name| self.set_mtu(name, mtu).await).await
     }
 
     /// Plugs (true) or pulls (false) the cable of a port made by [`Self::add_veths`].
@@ -148,13 +129,8 @@ impl Links {
     }
 
     /// Plugs or pulls the cables of many ports.
-    pub async fn set_carrier_many<S: AsRef<str>>(
-        &self,
-        ports: &[S],
-        plugged: bool,
-    ) -> Result<(), Error> {
-        self.each(ports, async |port| self.set_carrier(port, plugged).await)
-            .await
+    pub async fn set_carrier_many<S: AsRef<str>>(&self, ports: &[S], plugged: bool) -> Result<(), Error> {
+        self.each(ports, async |port| self.set_carrier(port, plugged).await).await
     }
 
     /// Renames a link; older kernels want it down for this.
@@ -168,22 +144,19 @@ impl Links {
     pub async fn set_master(&self, name: &str, master: &str) -> Result<(), Error> {
         let index = self.index_of(master).await?;
         let link = LinkUnspec::new_with_name(name).controller(index);
-        self.change(link, || format!("put {name} into {master}"))
-            .await
+        self.change(link, || format!("put {name} into {master}")).await
     }
 
     /// Takes a link out of its bridge.
     pub async fn no_master(&self, name: &str) -> Result<(), Error> {
         let link = LinkUnspec::new_with_name(name).nocontroller();
-        self.change(link, || format!("take {name} out of its master"))
-            .await
+        self.change(link, || format!("take {name} out of its master")).await
     }
 
     /// Moves a link into the network namespace of a process.
     pub async fn move_to_netns_of(&self, name: &str, pid: u32) -> Result<(), Error> {
         let link = LinkUnspec::new_with_name(name).setns_by_pid(pid);
-        self.change(link, || format!("move {name} to the namespace of {pid}"))
-            .await
+        self.change(link, || format!("move {name} to the namespace of {pid}")).await
     }
 
     /// Every link of the namespace, in the kernel's order.
@@ -200,9 +173,7 @@ impl Links {
         let request = self.handle.link().get().match_name(name.to_owned());
         match request.execute().try_next().await {
             Ok(message) => Ok(message.as_ref().map(state_of)),
-            Err(rtnetlink::Error::NetlinkError(answer))
-                if answer.raw_code() == -(nix::errno::Errno::ENODEV as i32) =>
-            {
+            Err(rtnetlink::Error::NetlinkError(answer)) if answer.raw_code() == -(nix::errno::Errno::ENODEV as i32) => {
                 Ok(None)
             }
             Err(source) => Err(refused(format!("look at {name}"), source)),
@@ -212,18 +183,11 @@ impl Links {
     async fn index_of(&self, name: &str) -> Result<u32, Error> {
         match self.find(name).await? {
             Some(link) => Ok(link.ifindex),
-            None => Err(refused(
-                format!("find {name}"),
-                rtnetlink::Error::RequestFailed,
-            )),
+            None => Err(refused(format!("find {name}"), rtnetlink::Error::RequestFailed)),
         }
     }
 
-    async fn add<T>(
-        &self,
-        link: LinkMessageBuilder<T>,
-        operation: impl FnOnce() -> String,
-    ) -> Result<(), Error> {
+    async fn add<T>(&self, link: LinkMessageBuilder<T>, operation: impl FnOnce() -> String) -> Result<(), Error> {
         let request = self.handle.link().add(link.build());
         let result = request.execute().await;
         result.map_err(|source| refused(operation(), source))
@@ -331,10 +295,7 @@ mod tests {
         links.set_admin_many(&names, true).await.unwrap();
         links.set_carrier_many(&names, true).await.unwrap();
         let all = links.list().await.unwrap();
-        let ports: Vec<_> = all
-            .iter()
-            .filter(|l| l.name.starts_with("Ethernet"))
-            .collect();
+        let ports: Vec<_> = all.iter().filter(|l| l.name.starts_with("Ethernet")).collect();
         assert_eq!(ports.len(), 256);
         assert!(ports.iter().all(|l| l.mtu == 9100 && l.admin_up));
     }
@@ -356,13 +317,7 @@ mod tests {
         links.rename("cable0", "Ethernet99").await.unwrap();
         let renamed = links.find("Ethernet99").await.unwrap().unwrap();
         assert_eq!(renamed.ifindex, cable.ifindex);
-        let kinds: Vec<_> = links
-            .list()
-            .await
-            .unwrap()
-            .into_iter()
-            .filter_map(|l| l.kind)
-            .collect();
+        let kinds: Vec<_> = links.list().await.unwrap().into_iter().filter_map(|l| l.kind).collect();
         for kind in ["veth", "bridge", "ifb", "macvlan"] {
             assert!(kinds.iter().any(|k| k == kind), "{kind} in {kinds:?}");
         }
@@ -375,16 +330,8 @@ mod tests {
         let links = Links::open().unwrap();
         let holder = Holder::start().unwrap();
         links.add_veths(&["Ethernet0"]).await.unwrap();
-        links
-            .move_to_netns_of("Ethernet0", holder.pid())
-            .await
-            .unwrap();
+        links.move_to_netns_of("Ethernet0", holder.pid()).await.unwrap();
         assert_eq!(links.find("Ethernet0").await.unwrap(), None);
-        assert!(
-            holder
-                .link_names()
-                .unwrap()
-                .contains(&"Ethernet0".to_owned())
-        );
+        assert!(holder.link_names().unwrap().contains(&"Ethernet0".to_owned()));
     }
 }

@@ -59,10 +59,7 @@ fn enter_user_namespace() -> Result<(), Error> {
 }
 
 fn refused(errno: Errno, hint: &'static str) -> Error {
-    Error::Namespace {
-        reason: format!("{errno:?} ({})", errno.desc()),
-        hint,
-    }
+    Error::Namespace { reason: format!("{errno:?} ({})", errno.desc()), hint }
 }
 
 /// Brings `lo` up in the calling thread's network namespace, by one blocking netlink request.
@@ -91,10 +88,7 @@ pub fn loopback_up() -> Result<(), Error> {
     if code == 0 {
         Ok(())
     } else {
-        Err(Error::Io {
-            operation: "set lo up".to_owned(),
-            source: std::io::Error::from_raw_os_error(-code),
-        })
+        Err(Error::Io { operation: "set lo up".to_owned(), source: std::io::Error::from_raw_os_error(-code) })
     }
 }
 
@@ -112,15 +106,11 @@ impl Holder {
         let spawned = thread::spawn(|| -> Result<Child, Error> {
             unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| refused(errno, HINT_USER))?;
             loopback_up()?;
-            Command::new("cat")
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .spawn()
-                .map_err(|source| Error::Spawn {
-                    program: "cat".to_owned(),
-                    source,
-                    hint: " (package coreutils)",
-                })
+            Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().map_err(|source| Error::Spawn {
+                program: "cat".to_owned(),
+                source,
+                hint: " (package coreutils)",
+            })
         });
         let child = spawned.join().map_err(|_| Error::Io {
             operation: "start the holder of a namespace".to_owned(),
@@ -141,11 +131,7 @@ impl Holder {
         fs::File::open(&path)
             .and_then(|mut file| file.read_to_string(&mut text))
             .map_err(Error::io(format!("read {path}")))?;
-        Ok(text
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, _)| name.trim().to_owned())
-            .collect())
+        Ok(text.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned()).collect())
     }
 }
 
@@ -163,10 +149,7 @@ mod tests {
 
     fn own_links() -> Vec<String> {
         let text = fs::read_to_string("/proc/thread-self/net/dev").unwrap();
-        text.lines()
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, _)| name.trim().to_owned())
-            .collect()
+        text.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned()).collect()
     }
 
     #[test]

@@ -42,16 +42,11 @@ pub fn rows(count: usize) -> Vec<Row> {
 
 fn row(n: usize, width: usize, speed: u32) -> Row {
     let first = n * width;
-    let lanes: Vec<String> = (first + 1..=first + width)
-        .map(|lane| lane.to_string())
-        .collect();
+    let lanes: Vec<String> = (first + 1..=first + width).map(|lane| lane.to_string()).collect();
     let fields = [
         ("admin_status", "up".to_owned()),
         ("alias", format!("etp{}", n + 1)),
-        (
-            "description",
-            format!("rack{}:server{}", n / 16 + 1, n % 16 + 1),
-        ),
+        ("description", format!("rack{}:server{}", n / 16 + 1, n % 16 + 1)),
         ("fec", "rs".to_owned()),
         ("index", (n + 1).to_string()),
         ("lanes", lanes.join(",")),
@@ -60,10 +55,7 @@ fn row(n: usize, width: usize, speed: u32) -> Row {
     ];
     Row {
         name: format!("Ethernet{first}"),
-        fields: fields
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
+        fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
     }
 }
 
@@ -76,12 +68,7 @@ pub fn cable(port: &str) -> String {
 
 /// Writes `rows` to `CONFIG_DB` (`PORT|<name>` with this separator); returns how many were written. Rows that are there stay
 /// as they are unless `overwrite`, which replaces them. All appear at once: no reader sees a part of them.
-pub fn seed(
-    config_db: &mut redis::Connection,
-    separator: &str,
-    rows: &[Row],
-    overwrite: bool,
-) -> Result<usize, Error> {
+pub fn seed(config_db: &mut redis::Connection, separator: &str, rows: &[Row], overwrite: bool) -> Result<usize, Error> {
     if rows.is_empty() {
         return Ok(0);
     }
@@ -94,11 +81,7 @@ pub fn seed(
     let mut write = redis::pipe();
     write.atomic();
     let mut written = 0;
-    for (row, _) in rows
-        .iter()
-        .zip(there)
-        .filter(|(_, there)| overwrite || !there)
-    {
+    for (row, _) in rows.iter().zip(there).filter(|(_, there)| overwrite || !there) {
         write.del(key(row)).hset_multiple(key(row), &row.fields);
         written += 1;
     }
@@ -134,16 +117,10 @@ mod tests {
             let all = rows(count);
             let names: HashSet<_> = all.iter().map(|row| &row.name).collect();
             let cables: HashSet<_> = all.iter().map(|row| cable(&row.name)).collect();
-            let lanes: Vec<_> = all
-                .iter()
-                .flat_map(|row| row.get("lanes").unwrap().split(','))
-                .collect();
+            let lanes: Vec<_> = all.iter().flat_map(|row| row.get("lanes").unwrap().split(',')).collect();
             assert_eq!((names.len(), cables.len()), (count, count));
             assert_eq!(lanes.iter().collect::<HashSet<_>>().len(), lanes.len());
-            assert!(
-                all.iter()
-                    .all(|row| row.name.len() <= 15 && cable(&row.name).len() <= 15)
-            );
+            assert!(all.iter().all(|row| row.name.len() <= 15 && cable(&row.name).len() <= 15));
         }
         assert_eq!(cable("PortChannel0001").len(), 15);
     }

@@ -28,10 +28,7 @@ pub struct Producer {
 impl Producer {
     /// For database number `db` with this separator (0 and `:` on most switches).
     pub fn new(db: i64, separator: &str) -> Self {
-        Self {
-            channel: format!("PORT_TABLE_CHANNEL@{db}"),
-            separator: separator.to_owned(),
-        }
+        Self { channel: format!("PORT_TABLE_CHANNEL@{db}"), separator: separator.to_owned() }
     }
 
     /// Publishes fields of `key`; there must be one at least.

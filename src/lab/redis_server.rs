@@ -70,11 +70,7 @@ impl RedisServer {
             .prefix("portsyncd-lab-")
             .tempdir()
             .map_err(Error::io("create a temporary folder"))?;
-        let mut server = Self {
-            child: None,
-            options,
-            dir,
-        };
+        let mut server = Self { child: None, options, dir };
         server.launch()?;
         Ok(server)
     }
@@ -110,9 +106,7 @@ impl RedisServer {
         if let Some(password) = &self.options.password {
             settings = settings.set_password(password);
         }
-        Ok(ConnectionAddr::Unix(self.socket())
-            .into_connection_info()?
-            .set_redis_settings(settings))
+        Ok(ConnectionAddr::Unix(self.socket()).into_connection_info()?.set_redis_settings(settings))
     }
 
     /// A blocking connection to database `db`.
@@ -126,8 +120,7 @@ impl RedisServer {
         let databases: serde_json::Map<String, serde_json::Value> = DATABASES
             .iter()
             .map(|(name, id, separator)| {
-                let entry =
-                    serde_json::json!({"id": id, "separator": separator, "instance": "redis"});
+                let entry = serde_json::json!({"id": id, "separator": separator, "instance": "redis"});
                 ((*name).to_owned(), entry)
             })
             .collect();
@@ -144,8 +137,7 @@ impl RedisServer {
         let folder = self.dir().join("sonic-db");
         fs::create_dir_all(&folder).map_err(Error::io(format!("create {}", folder.display())))?;
         let path = folder.join("database_config.json");
-        fs::write(&path, format!("{config:#}"))
-            .map_err(Error::io(format!("write {}", path.display())))?;
+        fs::write(&path, format!("{config:#}")).map_err(Error::io(format!("write {}", path.display())))?;
         Ok(path)
     }
 
@@ -185,9 +177,7 @@ impl RedisServer {
     fn signal(&self, signal: Signal) -> Result<(), Error> {
         let operation = format!("send {signal} to redis-server");
         let Some(pid) = self.pid().and_then(|pid| i32::try_from(pid).ok()) else {
-            return Err(Error::io(operation)(std::io::Error::other(
-                "it does not run",
-            )));
+            return Err(Error::io(operation)(std::io::Error::other("it does not run")));
         };
         kill(Pid::from_raw(pid), signal).map_err(|errno| Error::io(operation)(errno.into()))
     }
@@ -195,11 +185,7 @@ impl RedisServer {
     fn launch(&mut self) -> Result<(), Error> {
         // A socket left by a killed server would be found before the new one has made its own.
         let _ = fs::remove_file(self.socket());
-        let program = self
-            .options
-            .program
-            .clone()
-            .unwrap_or_else(|| PathBuf::from("redis-server"));
+        let program = self.options.program.clone().unwrap_or_else(|| PathBuf::from("redis-server"));
         let mut command = Command::new(&program);
         command
             .args(["--port", &self.options.port.unwrap_or(0).to_string()])
@@ -242,8 +228,7 @@ impl RedisServer {
                 return true;
             }
             // Refused or absent at first, and LOADING while a dump is read.
-            self.client(APPL_DB)
-                .is_ok_and(|mut c| redis::cmd("PING").exec(&mut c).is_ok())
+            self.client(APPL_DB).is_ok_and(|mut c| redis::cmd("PING").exec(&mut c).is_ok())
         });
         let reason = match (ended, waited) {
             (None, Ok(())) => return Ok(()),
@@ -253,10 +238,7 @@ impl RedisServer {
         self.kill();
         let log = fs::read_to_string(self.dir().join("redis.log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        Err(Error::RedisNotReady {
-            reason,
-            log: lines[lines.len().saturating_sub(5)..].join(" / "),
-        })
+        Err(Error::RedisNotReady { reason, log: lines[lines.len().saturating_sub(5)..].join(" / ") })
     }
 }
 
@@ -297,20 +279,11 @@ mod tests {
 
     #[test]
     fn asks_for_the_password() {
-        let server = RedisServer::start_with(Options {
-            password: Some("secret".to_owned()),
-            ..Options::default()
-        })
-        .unwrap();
-        assert!(
-            redis::cmd("PING")
-                .exec(&mut server.client(0).unwrap())
-                .is_ok()
-        );
+        let server =
+            RedisServer::start_with(Options { password: Some("secret".to_owned()), ..Options::default() }).unwrap();
+        assert!(redis::cmd("PING").exec(&mut server.client(0).unwrap()).is_ok());
         let bare = Client::open(format!("unix://{}", server.socket().display())).unwrap();
-        let refused = bare
-            .get_connection()
-            .and_then(|mut c| redis::cmd("PING").exec(&mut c));
+        let refused = bare.get_connection().and_then(|mut c| redis::cmd("PING").exec(&mut c));
         assert!(refused.is_err());
     }
 
@@ -318,17 +291,11 @@ mod tests {
     fn a_paused_server_does_not_answer_until_resumed() {
         let server = RedisServer::start().unwrap();
         let mut client = server.client(0).unwrap();
-        client
-            .set_read_timeout(Some(Duration::from_millis(50)))
-            .unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         server.pause().unwrap();
         assert!(redis::cmd("PING").exec(&mut client).is_err());
         server.resume().unwrap();
-        assert!(
-            redis::cmd("PING")
-                .exec(&mut server.client(0).unwrap())
-                .is_ok()
-        );
+        assert!(redis::cmd("PING").exec(&mut server.client(0).unwrap()).is_ok());
     }
 
     #[test]
@@ -349,10 +316,7 @@ mod tests {
             ..Options::default()
         })
         .unwrap_err();
-        assert!(
-            error.to_string().contains("package redis-server"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("package redis-server"), "{error}");
     }
 
     #[test]

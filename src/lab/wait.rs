@@ -10,11 +10,7 @@ use super::Error;
 const STEP: Duration = Duration::from_millis(2);
 
 /// Waits until `condition` holds, at most for `limit`; blocks the thread.
-pub fn until(
-    what: impl Into<String>,
-    limit: Duration,
-    mut condition: impl FnMut() -> bool,
-) -> Result<(), Error> {
+pub fn until(what: impl Into<String>, limit: Duration, mut condition: impl FnMut() -> bool) -> Result<(), Error> {
     until_some(what, limit, || condition().then_some(()))
 }
 
@@ -30,10 +26,7 @@ pub fn until_some<T>(
             return Ok(found);
         }
         if start.elapsed() >= limit {
-            return Err(Error::Timeout {
-                what: what.into(),
-                limit,
-            });
+            return Err(Error::Timeout { what: what.into(), limit });
         }
         thread::sleep(STEP);
     }
@@ -54,12 +47,7 @@ where
             tokio::time::sleep(STEP).await;
         }
     };
-    tokio::time::timeout(limit, poll)
-        .await
-        .map_err(|_| Error::Timeout {
-            what: what.into(),
-            limit,
-        })
+    tokio::time::timeout(limit, poll).await.map_err(|_| Error::Timeout { what: what.into(), limit })
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockopt, recvmsg, sendto, setsockopt,
-    socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockopt, recvmsg, sendto,
+    setsockopt, socket, sockopt,
 };
 use thiserror::Error;
 use tokio::io::Interest;
@@ -56,7 +56,10 @@ impl Socket {
         let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)
             .map_err(|errno| SocketError::Open(errno.into()))?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups)).map_err(|errno| SocketError::Subscribe(errno.into()))?;
-        #[expect(deprecated, reason = "the other way is unsafe code; the descriptor inside is never exchanged, which is what it is about")]
+        #[expect(
+            deprecated,
+            reason = "the other way is unsafe code; the descriptor inside is never exchanged, which is what it is about"
+        )]
         let fd = AsyncFd::with_interest(fd, Interest::READABLE).map_err(SocketError::Open)?;
         Ok(Self(fd))
     }

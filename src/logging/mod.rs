@@ -128,10 +128,13 @@ fn level(name: &str) -> Option<LogLevel> {
 
 /// `wanted` is CONFIG_DB's `LOGOUTPUT`, which decides where the format is left open.
 fn output(format: LogFormat, wanted: &str) -> Output {
-    let text = || fmt::layer().with_target(false).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let text =
+        || fmt::layer().with_target(false).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     match (format, wanted) {
         (LogFormat::Json, _) => fmt::layer().json().with_target(false).with_writer(std::io::stderr).boxed(),
-        (LogFormat::Auto, "STDOUT") => fmt::layer().with_target(false).with_ansi(false).with_writer(std::io::stdout).boxed(),
+        (LogFormat::Auto, "STDOUT") => {
+            fmt::layer().with_target(false).with_ansi(false).with_writer(std::io::stdout).boxed()
+        }
         (LogFormat::Text, _) | (LogFormat::Auto, "STDERR") => text().boxed(),
         (LogFormat::Auto, _) if std::io::stderr().is_terminal() || !Path::new("/dev/log").exists() => text().boxed(),
         (LogFormat::Auto | LogFormat::Syslog, _) => {
@@ -139,7 +142,13 @@ fn output(format: LogFormat, wanted: &str) -> Output {
             match Syslog::new(c"portsyncd", Options::LOG_PID, Facility::User) {
                 Some(syslog) => {
                     // syslog has the time and the level of its own.
-                    fmt::layer().with_target(false).with_ansi(false).without_time().with_level(false).with_writer(syslog).boxed()
+                    fmt::layer()
+                        .with_target(false)
+                        .with_ansi(false)
+                        .without_time()
+                        .with_level(false)
+                        .with_writer(syslog)
+                        .boxed()
                 }
                 // Somebody in this process holds it already: only ever one of our own layers that is being replaced.
                 None => text().boxed(),

@@ -7,11 +7,23 @@ fn name(text: &str) -> LinkName {
 }
 
 fn names() -> Names {
-    Names { ports: vec!["Ethernet".to_owned()], lags: vec!["PortChannel".to_owned()], management: vec!["eth".to_owned()] }
+    Names {
+        ports: vec!["Ethernet".to_owned()],
+        lags: vec!["PortChannel".to_owned()],
+        management: vec!["eth".to_owned()],
+    }
 }
 
 fn link(ifindex: IfIndex, text: &str) -> Link {
-    Link { ifindex, name: name(text), admin_up: true, oper_up: false, mtu: Some(9100), has_master: false, is_team: false }
+    Link {
+        ifindex,
+        name: name(text),
+        admin_up: true,
+        oper_up: false,
+        mtu: Some(9100),
+        has_master: false,
+        is_team: false,
+    }
 }
 
 fn key_of(text: &str) -> RowKey {
@@ -104,7 +116,11 @@ fn old_interfaces_are_remembered_and_ignored_until_deleted() {
     let late = link(5, "Ethernet4");
     bench.appears(late);
     let retired = bench.collect(|machine, actions| {
-        assert_eq!(machine.retire_existing(actions), [(3, name("Ethernet0"))], "neither groups nor links that came later");
+        assert_eq!(
+            machine.retire_existing(actions),
+            [(3, name("Ethernet0"))],
+            "neither groups nor links that came later"
+        );
     });
     assert_eq!(retired, [Action::Forget(port.name)]);
     assert_eq!(bench.appears(Link { oper_up: true, ..port }), []);
@@ -228,9 +244,22 @@ fn management_ports_have_a_table_of_their_own_and_need_no_appl_db() {
 #[test]
 fn every_standing_meets_every_event() {
     #[derive(Clone, Copy, Debug, PartialEq)]
-    enum Before { Nothing, Awaited, Published, Old, Team }
+    enum Before {
+        Nothing,
+        Awaited,
+        Published,
+        Old,
+        Team,
+    }
     #[derive(Clone, Copy, Debug, PartialEq)]
-    enum What { New, NewWithMaster, Del, DelWithMaster, Gone, Back }
+    enum What {
+        New,
+        NewWithMaster,
+        Del,
+        DelWithMaster,
+        Gone,
+        Back,
+    }
     use Before::{Awaited, Nothing, Old, Published, Team};
     let port = link(3, "Ethernet0");
     for before in [Nothing, Awaited, Published, Old, Team] {
@@ -257,7 +286,8 @@ fn every_standing_meets_every_event() {
                 What::Gone => bench.resync(&[], true),
                 What::Back => bench.published(port.name, true),
             };
-            let (forget, remove, wait) = (Action::Forget(port.name), Action::Remove(key_of("Ethernet0")), Action::Await(port.name));
+            let (forget, remove, wait) =
+                (Action::Forget(port.name), Action::Remove(key_of("Ethernet0")), Action::Await(port.name));
             let want: Vec<Action> = match (before, what) {
                 (_, What::DelWithMaster) | (Old | Team, _) => vec![],
                 (Nothing, What::New | What::NewWithMaster) => vec![wait],

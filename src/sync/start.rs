@@ -49,7 +49,9 @@ pub fn decide(facts: &Facts) -> Decision {
     if facts.warm_flag {
         return match facts.restore_count.as_deref().map(number) {
             Some(Some(count)) => decision(Kind::Warm, count.saturating_add(1), None),
-            Some(None) => decision(cold, 0, Some("restore_count is no number, starting cold in spite of the warm restart flag")),
+            Some(None) => {
+                decision(cold, 0, Some("restore_count is no number, starting cold in spite of the warm restart flag"))
+            }
             None => decision(cold, 0, Some("no restore_count, starting cold in spite of the warm restart flag")),
         };
     }

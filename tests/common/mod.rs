@@ -1,5 +1,6 @@
 //! The ground of every integration test: a private network namespace on the test's own thread, a Redis server on a socket
 //! of its own, a seeded `CONFIG_DB`, and the real daemon, whose log is shown when a test fails.
+#![allow(clippy::unused_self, reason = "what is done to the rig's links reads as the rig's own")]
 #![allow(dead_code, reason = "each file of tests uses a part of this")]
 #![allow(clippy::unwrap_used, reason = "a test has nobody else to tell")]
 
@@ -53,10 +54,7 @@ impl Rig {
     pub fn with_server(count: usize, options: Options) -> Self {
         netns::enter_private().unwrap();
         let server = RedisServer::start_with(options).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let links = {
             let _inside = runtime.enter();
             Links::open().unwrap()
@@ -75,10 +73,7 @@ impl Rig {
         };
         rig.seed(count);
         let database_config = rig.server.write_database_config().unwrap();
-        rig.set(
-            "PORTSYNCD_REDIS__DATABASE_CONFIG",
-            database_config.to_str().unwrap(),
-        );
+        rig.set("PORTSYNCD_REDIS__DATABASE_CONFIG", database_config.to_str().unwrap());
         rig.set("PORTSYNCD_LOG__FORMAT", "text");
         rig
     }
@@ -132,11 +127,7 @@ impl Rig {
         for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
             command.env_remove(name);
         }
-        command
-            .envs(self.environment.iter().cloned())
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
+        command.envs(self.environment.iter().cloned()).args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null());
         command
     }
 
@@ -180,9 +171,7 @@ impl Rig {
     }
 
     pub fn is_running(&mut self) -> bool {
-        self.daemon
-            .as_mut()
-            .is_some_and(|child| child.try_wait().unwrap().is_none())
+        self.daemon.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
     fn log_path(&self) -> PathBuf {
@@ -196,16 +185,11 @@ impl Rig {
 
     /// How many lines of the log have this.
     pub fn log_count(&self, text: &str) -> usize {
-        self.log()
-            .lines()
-            .filter(|line| line.contains(text))
-            .count()
+        self.log().lines().filter(|line| line.contains(text)).count()
     }
 
     pub fn expect_log(&self, text: &str) {
-        self.until(&format!("the log line {text:?}"), || {
-            self.log_count(text) > 0
-        });
+        self.until(&format!("the log line {text:?}"), || self.log_count(text) > 0);
     }
 
     /// Waits for a condition.
@@ -220,9 +204,7 @@ impl Rig {
 
     /// Plays orchagent from now on, as far as rows go.
     pub fn run_orchagent(&mut self) {
-        self.orchagent = Some(Orchagent::start(
-            self.server.connection_info(APPL_DB).unwrap(),
-        ));
+        self.orchagent = Some(Orchagent::start(self.server.connection_info(APPL_DB).unwrap()));
     }
 
     pub fn orchagent(&self) -> &Orchagent {
@@ -263,9 +245,7 @@ impl Rig {
     }
 
     pub fn exists(&self, db: i64, key: &str) -> bool {
-        self.server
-            .client(db)
-            .is_ok_and(|mut db| db.exists(key).unwrap_or(false))
+        self.server.client(db).is_ok_and(|mut db| db.exists(key).unwrap_or(false))
     }
 
     /// Waits for a port's row to say just this in our fields.
@@ -280,23 +260,16 @@ impl Rig {
     }
 
     pub fn expect_no_row(&self, port: &str) {
-        self.until(&format!("the end of the row of {port}"), || {
-            self.redis_answers() && self.row(port).is_empty()
-        });
+        self.until(&format!("the end of the row of {port}"), || self.redis_answers() && self.row(port).is_empty());
     }
 
     pub fn redis_answers(&self) -> bool {
-        self.server
-            .client(STATE_DB)
-            .is_ok_and(|mut db| redis::cmd("PING").exec(&mut db).is_ok())
+        self.server.client(STATE_DB).is_ok_and(|mut db| redis::cmd("PING").exec(&mut db).is_ok())
     }
 
     /// Publishes a port's `APPL_DB` row as orchagent's table has it, without orchagent.
     pub fn put_appl_row(&self, port: &str) {
-        let () = self
-            .db(APPL_DB)
-            .hset(format!("PORT_TABLE:{port}"), "mtu", "9100")
-            .unwrap();
+        let () = self.db(APPL_DB).hset(format!("PORT_TABLE:{port}"), "mtu", "9100").unwrap();
     }
 
     pub fn producer(&self) -> Producer {
@@ -314,20 +287,13 @@ impl Rig {
     }
 
     fn expect_mark(&self, key: &str) -> Fields {
-        wait::until_some(key, LIMIT, || {
-            Some(self.mark(key)).filter(|row| !row.is_empty())
-        })
-        .unwrap()
+        wait::until_some(key, LIMIT, || Some(self.mark(key)).filter(|row| !row.is_empty())).unwrap()
     }
 
     /// A key of `APPL_DB`'s `PORT_TABLE`, consumed or not.
     pub fn mark(&self, key: &str) -> Fields {
         let consumed = self.hash(APPL_DB, &format!("PORT_TABLE:{key}"));
-        if consumed.is_empty() {
-            self.hash(APPL_DB, &format!("_PORT_TABLE:{key}"))
-        } else {
-            consumed
-        }
+        if consumed.is_empty() { self.hash(APPL_DB, &format!("_PORT_TABLE:{key}")) } else { consumed }
     }
 
     /// What the rows should say: every link of ours that `APPL_DB` has a row for.
@@ -345,14 +311,9 @@ impl Rig {
     }
 
     fn published(&self) -> BTreeSet<String> {
-        let keys: Vec<String> = self
-            .server
-            .client(APPL_DB)
-            .and_then(|mut db| Ok(db.keys("PORT_TABLE:*")?))
-            .unwrap_or_default();
-        keys.iter()
-            .map(|key| key["PORT_TABLE:".len()..].to_owned())
-            .collect()
+        let keys: Vec<String> =
+            self.server.client(APPL_DB).and_then(|mut db| Ok(db.keys("PORT_TABLE:*")?)).unwrap_or_default();
+        keys.iter().map(|key| key["PORT_TABLE:".len()..].to_owned()).collect()
     }
 
     /// Our fields of every row of `STATE_DB`'s `PORT_TABLE`.
@@ -365,10 +326,7 @@ impl Rig {
         }
         let rows: Vec<Fields> = pipeline.query(&mut db)?;
         let names = keys.iter().map(|key| key["PORT_TABLE|".len()..].to_owned());
-        Ok(names
-            .zip(rows.iter().map(ours))
-            .filter(|(_, row)| !row.is_empty())
-            .collect())
+        Ok(names.zip(rows.iter().map(ours)).filter(|(_, row)| !row.is_empty()).collect())
     }
 
     /// Waits until `STATE_DB` equals the kernel for all ports, of which there have to be so many.
@@ -379,9 +337,7 @@ impl Rig {
             match self.state_rows() {
                 Ok(state) if state == kernel && kernel.len() == ports => true,
                 Ok(state) => {
-                    let wrong = kernel
-                        .iter()
-                        .filter(|(name, row)| state.get(*name) != Some(row));
+                    let wrong = kernel.iter().filter(|(name, row)| state.get(*name) != Some(row));
                     let stale = state.keys().filter(|name| !kernel.contains_key(*name));
                     differing = format!(
                         "{} links, {} rows; wrong {:?}, stale {:?}",
@@ -415,10 +371,7 @@ impl Drop for Rig {
                 let log = fs::read_to_string(path).unwrap_or_default();
                 let lines: Vec<&str> = log.lines().collect();
                 let skip = lines.len().saturating_sub(60);
-                eprintln!(
-                    "--- the daemon's log, start {start} ({} lines)",
-                    lines.len()
-                );
+                eprintln!("--- the daemon's log, start {start} ({} lines)", lines.len());
                 eprintln!("{}", lines[skip..].join("\n"));
             }
         }
@@ -427,22 +380,15 @@ impl Drop for Rig {
 
 fn row_of(admin: &str, oper: &str, mtu: u32) -> Fields {
     let mtu = mtu.to_string();
-    [
-        ("state", "ok"),
-        ("netdev_oper_status", oper),
-        ("admin_status", admin),
-        ("mtu", &mtu),
-    ]
-    .map(|(field, value)| (field.to_owned(), value.to_owned()))
-    .into()
+    [("state", "ok"), ("netdev_oper_status", oper), ("admin_status", admin), ("mtu", &mtu)]
+        .map(|(field, value)| (field.to_owned(), value.to_owned()))
+        .into()
 }
 
 /// The fields that are the daemon's.
 pub fn ours(row: &Fields) -> Fields {
     row.iter()
-        .filter(|(field, _)| {
-            ["state", "netdev_oper_status", "admin_status", "mtu"].contains(&field.as_str())
-        })
+        .filter(|(field, _)| ["state", "netdev_oper_status", "admin_status", "mtu"].contains(&field.as_str()))
         .map(|(field, value)| (field.clone(), value.clone()))
         .collect()
 }

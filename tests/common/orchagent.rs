@@ -33,27 +33,18 @@ impl Orchagent {
                     let Ok(popped) = pop_now(&mut connection, ":", BATCH) else {
                         break;
                     };
-                    all.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .extend(popped);
+                    all.lock().unwrap_or_else(PoisonError::into_inner).extend(popped);
                     // Not a proof of anything: only so as not to keep a core busy.
                     thread::sleep(Duration::from_millis(5));
                 }
             }
         });
-        Self {
-            ended,
-            seen,
-            thread: Some(thread),
-        }
+        Self { ended, seen, thread: Some(thread) }
     }
 
     /// Everything popped so far.
     pub fn seen(&self) -> Vec<Entry> {
-        self.seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How often this key was popped.

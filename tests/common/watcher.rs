@@ -29,37 +29,22 @@ impl Watcher {
         let thread = thread::spawn(move || {
             for line in reader.lines().map_while(Result::ok) {
                 // Time and client are of no use, the database's number is.
-                let line = line
-                    .split_once('[')
-                    .map_or(line.clone(), |(_, rest)| format!("[{rest}"));
-                all.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(line);
+                let line = line.split_once('[').map_or(line.clone(), |(_, rest)| format!("[{rest}"));
+                all.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
-        Self {
-            stream,
-            lines,
-            thread: Some(thread),
-        }
+        Self { stream, lines, thread: Some(thread) }
     }
 
     /// The commands so far that clients sent, without those that scripts made of them.
     pub fn commands(&self) -> Vec<String> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines
-            .iter()
-            .filter(|line| !line.contains(" lua] "))
-            .cloned()
-            .collect()
+        lines.iter().filter(|line| !line.contains(" lua] ")).cloned().collect()
     }
 
     /// Everything up to now: waits until a command sent now is seen.
     pub fn all(&self, server: &RedisServer, marker: &str) -> Vec<String> {
-        redis::cmd("ECHO")
-            .arg(marker)
-            .exec(&mut server.client(0).unwrap())
-            .unwrap();
+        redis::cmd("ECHO").arg(marker).exec(&mut server.client(0).unwrap()).unwrap();
         let done = |line: &String| line.contains("\"ECHO\"") && line.contains(marker);
         wait::until("MONITOR", super::LIMIT, || self.commands().iter().any(done)).unwrap();
         self.commands()
@@ -77,9 +62,6 @@ impl Drop for Watcher {
 
 /// Commands that write a row of `STATE_DB`'s `PORT_TABLE`, or publish to `APPL_DB`'s.
 pub fn is_write(line: &str) -> bool {
-    let row = ["\"HSET\"", "\"DEL\"", "\"HDEL\"", "\"HMSET\""]
-        .iter()
-        .any(|verb| line.contains(verb));
-    (row && line.contains("PORT_TABLE|"))
-        || (line.contains("\"EVALSHA\"") && line.contains("\"G\""))
+    let row = ["\"HSET\"", "\"DEL\"", "\"HDEL\"", "\"HMSET\""].iter().any(|verb| line.contains(verb));
+    (row && line.contains("PORT_TABLE|")) || (line.contains("\"EVALSHA\"") && line.contains("\"G\""))
 }

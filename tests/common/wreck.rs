@@ -7,10 +7,7 @@ use super::Rig;
 /// Changes every link of the namespace by one request: the kernel tells of all of them without a pause.
 pub fn all_links(change: &str) {
     let arguments = format!("link set group default {change}");
-    let status = Command::new("ip")
-        .args(arguments.split(' '))
-        .status()
-        .unwrap();
+    let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
     assert!(status.success(), "ip {arguments}");
 }
 

@@ -2,13 +2,7 @@
 
 use proptest::prelude::*;
 
-pub const NAMES: [&str; 5] = [
-    "Ethernet0",
-    "Ethernet4",
-    "Ethernet8",
-    "PortChannel1",
-    "foreign",
-];
+pub const NAMES: [&str; 5] = ["Ethernet0", "Ethernet4", "Ethernet8", "PortChannel1", "foreign"];
 pub const INDEXES: u32 = 5;
 
 /// What may happen. Indexes and names are few, so that they collide.

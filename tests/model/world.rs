@@ -65,18 +65,11 @@ pub fn name(at: usize) -> LinkName {
 }
 
 pub fn key(name: LinkName) -> RowKey {
-    RowKey {
-        table: Table::Port,
-        name,
-    }
+    RowKey { table: Table::Port, name }
 }
 
 pub fn row_of(link: &Link) -> Row {
-    Row::Port {
-        admin_up: link.admin_up,
-        oper_up: link.oper_up,
-        mtu: link.mtu.unwrap_or_default(),
-    }
+    Row::Port { admin_up: link.admin_up, oper_up: link.oper_up, mtu: link.mtu.unwrap_or_default() }
 }
 
 pub fn leaves(write: Write) -> Option<Row> {
@@ -88,11 +81,8 @@ pub fn leaves(write: Write) -> Option<Row> {
 
 impl World {
     pub fn new(cold: bool, existing: &[(u32, usize)]) -> Self {
-        let names = Names {
-            ports: vec!["Ethernet".to_owned()],
-            lags: vec!["PortChannel".to_owned()],
-            management: Vec::new(),
-        };
+        let names =
+            Names { ports: vec!["Ethernet".to_owned()], lags: vec!["PortChannel".to_owned()], management: Vec::new() };
         let awaited = NAMES[..3].iter().map(|name| name.as_bytes().into());
         let mut world = Self {
             kernel: BTreeMap::new(),
@@ -123,12 +113,7 @@ impl World {
         world.machine.record_existing();
         if cold {
             let mut actions = Vec::new();
-            world.old = world
-                .machine
-                .retire_existing(&mut actions)
-                .into_iter()
-                .map(|(index, _)| index)
-                .collect();
+            world.old = world.machine.retire_existing(&mut actions).into_iter().map(|(index, _)| index).collect();
             world.settle(actions);
         }
         world.init.configured();
@@ -138,8 +123,7 @@ impl World {
     // The kernel's side.
 
     fn add(&mut self, ifindex: u32, name: LinkName, mtu: u32) {
-        let taken = self.kernel.contains_key(&ifindex)
-            || self.kernel.values().any(|link| link.name == name);
+        let taken = self.kernel.contains_key(&ifindex) || self.kernel.values().any(|link| link.name == name);
         if !taken {
             let link = Link {
                 ifindex,
@@ -171,11 +155,7 @@ impl World {
 
     fn bridge(&mut self, index: u32) {
         if let Some(link) = self.kernel.get(&index) {
-            let member = Link {
-                has_master: true,
-                mtu: None,
-                ..*link
-            };
+            let member = Link { has_master: true, mtu: None, ..*link };
             self.messages.push_back(LinkEvent::New(member));
             self.messages.push_back(LinkEvent::Del(member));
         }
@@ -208,28 +188,12 @@ impl World {
             Hand::Delete => drop(self.state.remove(&name)),
             Hand::Flush => self.state.clear(),
             Hand::Garble => {
-                self.state.insert(
-                    name,
-                    Stored {
-                        ours: Some(Ours::Garbled),
-                        others: true,
-                    },
-                );
+                self.state.insert(name, Stored { ours: Some(Ours::Garbled), others: true });
             }
             Hand::Claim(mtu) => {
                 self.claimed = true;
-                let row = Row::Port {
-                    admin_up: true,
-                    oper_up: true,
-                    mtu,
-                };
-                self.state.insert(
-                    name,
-                    Stored {
-                        ours: Some(Ours::Row(row)),
-                        others: false,
-                    },
-                );
+                let row = Row::Port { admin_up: true, oper_up: true, mtu };
+                self.state.insert(name, Stored { ours: Some(Ours::Row(row)), others: false });
             }
         }
     }
@@ -291,20 +255,9 @@ impl World {
         }
         let number = self.pending.begin_reading();
         let names: Vec<LinkName> = self.machine.port_names().collect();
-        let wanted = names
-            .iter()
-            .copied()
-            .map(key)
-            .chain(self.machine.desired().map(|(key, ..)| key))
-            .collect();
+        let wanted = names.iter().copied().map(key).chain(self.machine.desired().map(|(key, ..)| key)).collect();
         let present = names.iter().map(|name| self.appl.contains(name)).collect();
-        self.reading = Some(Reading {
-            number,
-            names,
-            present,
-            wanted,
-            rows: self.state.clone(),
-        });
+        self.reading = Some(Reading { number, names, present, wanted, rows: self.state.clone() });
     }
 
     fn learn(&mut self) {
@@ -326,15 +279,9 @@ impl World {
             self.want(key, row);
         }
         let held = self.machine.held_names();
-        let unasked = reading
-            .rows
-            .iter()
-            .filter(|(_, stored)| stored.ours.is_some());
+        let unasked = reading.rows.iter().filter(|(_, stored)| stored.ours.is_some());
         for (name, _) in unasked.filter(|(name, _)| !reading.wanted.contains(&key(**name))) {
-            if self.machine.names().is_port(name)
-                && !name.is_sub_interface()
-                && !held.contains(name)
-            {
+            if self.machine.names().is_port(name) && !name.is_sub_interface() && !held.contains(name) {
                 self.pending.strip(key(*name));
             }
         }
@@ -352,10 +299,7 @@ impl World {
             let mut batch = Vec::new();
             self.pending.take(&mut batch);
             if !batch.is_empty() {
-                self.flight = Some(Flight {
-                    batch,
-                    applied: false,
-                });
+                self.flight = Some(Flight { batch, applied: false });
             }
         }
     }
@@ -377,11 +321,7 @@ impl World {
 
     fn answer(&mut self, refused: u8) {
         // What was carried out already is not refused.
-        let refused = if self.flight.as_ref().is_some_and(|flight| flight.applied) {
-            0
-        } else {
-            refused
-        };
+        let refused = if self.flight.as_ref().is_some_and(|flight| flight.applied) { 0 } else { refused };
         self.carry_out(refused);
         let Some(flight) = self.flight.take() else {
             return;
@@ -426,18 +366,9 @@ impl World {
 
     pub fn take(&mut self, step: &Step) {
         match *step {
-            Step::Add {
-                index,
-                name: at,
-                mtu,
-            } => self.add(index, name(at), mtu),
+            Step::Add { index, name: at, mtu } => self.add(index, name(at), mtu),
             Step::Delete(index) => self.delete(index),
-            Step::Change {
-                index,
-                admin,
-                oper,
-                mtu,
-            } => self.change(index, |link| {
+            Step::Change { index, admin, oper, mtu } => self.change(index, |link| {
                 (link.admin_up, link.oper_up, link.mtu) = (admin, oper, Some(mtu));
             }),
             Step::Rename { index, name: at } => {
@@ -450,8 +381,7 @@ impl World {
             Step::Unpublish(at) => drop(self.appl.remove(&name(at))),
             Step::Deliver(count) => self.deliver(count),
             Step::Overrun { lost, complete } if self.may_lose => {
-                self.messages
-                    .truncate(self.messages.len().saturating_sub(lost));
+                self.messages.truncate(self.messages.len().saturating_sub(lost));
                 self.deliver(usize::MAX);
                 self.dump(complete);
             }
@@ -493,24 +423,14 @@ impl World {
                 Some(link) if self.old.contains(&link.ifindex) || !self.appl.contains(&name) => {}
                 Some(link) => {
                     prop_assert_eq!(ours, Some(Ours::Row(row_of(link))), "row of {}", name);
-                    prop_assert!(
-                        !self.init.is_awaited(name.as_bytes()),
-                        "{} is awaited",
-                        name
-                    );
+                    prop_assert!(!self.init.is_awaited(name.as_bytes()), "{} is awaited", name);
                 }
             }
         }
         for port in &NAMES[..3] {
-            let written = self
-                .written
-                .contains(&LinkName::new(port.as_bytes()).unwrap());
+            let written = self.written.contains(&LinkName::new(port.as_bytes()).unwrap());
             let claimed = !self.init.is_awaited(port.as_bytes());
-            prop_assert!(
-                written || !claimed || self.claimed,
-                "{} has had no row",
-                port
-            );
+            prop_assert!(written || !claimed || self.claimed, "{} has had no row", port);
         }
         let foreign = LinkName::new(b"foreign").unwrap();
         prop_assert!(!self.written.contains(&foreign));

@@ -48,12 +48,7 @@ impl Flapper {
     /// Starts from these states.
     pub fn new(seed: u64, kind: Kind, ports: BTreeMap<String, Wanted>) -> Self {
         let names = ports.keys().cloned().collect();
-        Self {
-            rng: fastrand::Rng::with_seed(seed),
-            kind,
-            names,
-            ports,
-        }
+        Self { rng: fastrand::Rng::with_seed(seed), kind, names, ports }
     }
 
     /// The states after all changes so far.
@@ -111,10 +106,7 @@ mod tests {
     use super::*;
 
     fn flapper(seed: u64) -> Flapper {
-        let state = Wanted {
-            admin: true,
-            plugged: true,
-        };
+        let state = Wanted { admin: true, plugged: true };
         let ports = (0..4).map(|n| (format!("Ethernet{n}"), state)).collect();
         Flapper::new(seed, Kind::Both, ports)
     }
@@ -136,15 +128,10 @@ mod tests {
             flapper.next();
         }
         let before = flapper.ports()["Ethernet1"];
-        let fresh = Wanted {
-            admin: true,
-            plugged: true,
-        };
+        let fresh = Wanted { admin: true, plugged: true };
         flapper.set_ports([("Ethernet1".to_owned(), fresh)]);
         assert_eq!(flapper.ports()["Ethernet1"], before);
-        assert!(
-            matches!(flapper.next(), Some(Flap::Carrier(name, _) | Flap::Admin(name, _)) if name == "Ethernet1")
-        );
+        assert!(matches!(flapper.next(), Some(Flap::Carrier(name, _) | Flap::Admin(name, _)) if name == "Ethernet1"));
         flapper.set_ports([]);
         assert_eq!(flapper.next(), None);
     }

@@ -38,15 +38,14 @@ impl ServerArgs {
         };
         let everywhere = match (&self.redis_socket, &self.redis_url) {
             (Some(path), _) => Some(ConnectionAddr::Unix(path.clone()).into_connection_info()?),
-            (None, Some(url)) => Some(url.as_str().into_connection_info().with_context(|| {
-                format!("--redis-url {url:?}: wanted is unix:///path or redis://host:port")
-            })?),
+            (None, Some(url)) => Some(
+                url.as_str()
+                    .into_connection_info()
+                    .with_context(|| format!("--redis-url {url:?}: wanted is unix:///path or redis://host:port"))?,
+            ),
             (None, None) => None,
         };
-        Ok(Server {
-            topology,
-            everywhere,
-        })
+        Ok(Server { topology, everywhere })
     }
 }
 
@@ -55,12 +54,8 @@ impl Server {
     pub fn client(&self, database: &Database) -> anyhow::Result<Client> {
         let info = match (&self.everywhere, &database.address) {
             (Some(info), _) => info.clone(),
-            (None, Address::Unix(path)) => {
-                ConnectionAddr::Unix(path.clone()).into_connection_info()?
-            }
-            (None, Address::Tcp(host, port)) => {
-                ConnectionAddr::Tcp(host.clone(), *port).into_connection_info()?
-            }
+            (None, Address::Unix(path)) => ConnectionAddr::Unix(path.clone()).into_connection_info()?,
+            (None, Address::Tcp(host, port)) => ConnectionAddr::Tcp(host.clone(), *port).into_connection_info()?,
             (None, Address::Tls(..)) => {
                 bail!("{}: the laboratory does not speak TLS", database.address)
             }

@@ -53,24 +53,18 @@ fn word(up: bool) -> String {
 pub fn lines(links: &[LinkState], server: &RedisServer) -> Vec<Line> {
     let mut found: BTreeMap<(usize, String), Line> = BTreeMap::new();
     let mut at = |port: &str, side: Side| {
-        let line = found
-            .entry((port.len(), port.to_owned()))
-            .or_insert_with(|| Line {
-                port: port.to_owned(),
-                kernel: None,
-                state: None,
-            });
+        let line = found.entry((port.len(), port.to_owned())).or_insert_with(|| Line {
+            port: port.to_owned(),
+            kernel: None,
+            state: None,
+        });
         match side {
             Side::Kernel(seen) => line.kernel = Some(seen),
             Side::State(seen) => line.state = Some(seen),
         }
     };
     for link in links.iter().filter(|link| is_port(link)) {
-        let seen = Seen {
-            admin: word(link.admin_up),
-            oper: word(link.running),
-            mtu: link.mtu.to_string(),
-        };
+        let seen = Seen { admin: word(link.admin_up), oper: word(link.running), mtu: link.mtu.to_string() };
         at(&link.name, Side::Kernel(seen));
     }
     for (port, seen) in state_rows(server).unwrap_or_default() {
@@ -96,23 +90,11 @@ fn state_rows(server: &RedisServer) -> anyhow::Result<Vec<(String, Seen)>> {
     let keys: Vec<String> = redis::cmd("KEYS").arg("PORT_TABLE|*").query(&mut db)?;
     let mut pipe = redis::pipe();
     for key in &keys {
-        pipe.cmd("HMGET")
-            .arg(key)
-            .arg(&["state", "admin_status", "netdev_oper_status", "mtu"]);
+        pipe.cmd("HMGET").arg(key).arg(&["state", "admin_status", "netdev_oper_status", "mtu"]);
     }
-    let rows: Vec<[Option<String>; 4]> = if keys.is_empty() {
-        Vec::new()
-    } else {
-        pipe.query(&mut db)?
-    };
-    let named = keys
-        .iter()
-        .filter_map(|key| key.split_once('|'))
-        .map(|(_, port)| port.to_owned());
-    Ok(named
-        .zip(rows)
-        .filter_map(|(port, row)| Some((port, seen(row)?)))
-        .collect())
+    let rows: Vec<[Option<String>; 4]> = if keys.is_empty() { Vec::new() } else { pipe.query(&mut db)? };
+    let named = keys.iter().filter_map(|key| key.split_once('|')).map(|(_, port)| port.to_owned());
+    Ok(named.zip(rows).filter_map(|(port, row)| Some((port, seen(row)?))).collect())
 }
 
 fn seen(row: [Option<String>; 4]) -> Option<Seen> {
@@ -121,11 +103,7 @@ fn seen(row: [Option<String>; 4]) -> Option<Seen> {
     }
     let [state, admin, oper, mtu] = row.map(|field| field.unwrap_or_else(|| "-".to_owned()));
     // A row that is not `ok` is in step with nothing.
-    let admin = if state == "ok" {
-        admin
-    } else {
-        format!("{admin}, state {state}")
-    };
+    let admin = if state == "ok" { admin } else { format!("{admin}, state {state}") };
     Some(Seen { admin, oper, mtu })
 }
 
@@ -165,52 +143,21 @@ mod tests {
     fn a_missing_a_differing_and_a_surplus_row_are_out_of_step() {
         let server = RedisServer::start().unwrap();
         let mut db = server.client(STATE_DB).unwrap();
-        let row = [
-            ("state", "ok"),
-            ("netdev_oper_status", "up"),
-            ("admin_status", "up"),
-            ("mtu", "9100"),
-        ];
+        let row = [("state", "ok"), ("netdev_oper_status", "up"), ("admin_status", "up"), ("mtu", "9100")];
         for port in ["Ethernet0", "Ethernet4", "Ethernet12"] {
-            let () = db
-                .hset_multiple(format!("PORT_TABLE|{port}"), &row)
-                .unwrap();
+            let () = db.hset_multiple(format!("PORT_TABLE|{port}"), &row).unwrap();
         }
-        let () = db
-            .hset("PORT_TABLE|Ethernet16", "host_tx_ready", "true")
-            .unwrap();
-        let links = [
-            link("Ethernet0", true),
-            link("Ethernet4", false),
-            link("Ethernet8", true),
-            link("cable0", true),
-        ];
+        let () = db.hset("PORT_TABLE|Ethernet16", "host_tx_ready", "true").unwrap();
+        let links = [link("Ethernet0", true), link("Ethernet4", false), link("Ethernet8", true), link("cable0", true)];
         let both = lines(&links, &server);
-        let found: Vec<(&str, bool)> = both
-            .iter()
-            .map(|line| (line.port.as_str(), line.in_step()))
-            .collect();
-        assert_eq!(
-            found,
-            [
-                ("Ethernet0", true),
-                ("Ethernet4", false),
-                ("Ethernet8", false),
-                ("Ethernet12", false)
-            ]
-        );
+        let found: Vec<(&str, bool)> = both.iter().map(|line| (line.port.as_str(), line.in_step())).collect();
+        assert_eq!(found, [("Ethernet0", true), ("Ethernet4", false), ("Ethernet8", false), ("Ethernet12", false)]);
     }
 
     #[test]
     fn running_needs_both_ends() {
         let wanted = |admin, plugged| {
-            BTreeMap::from([(
-                "Ethernet0".to_owned(),
-                Port {
-                    wanted: Wanted { admin, plugged },
-                    mtu: 9100,
-                },
-            )])
+            BTreeMap::from([("Ethernet0".to_owned(), Port { wanted: Wanted { admin, plugged }, mtu: 9100 })])
         };
         assert!(kernel_is(&[link("Ethernet0", true)], &wanted(true, true)));
         assert!(!kernel_is(&[link("Ethernet0", true)], &wanted(true, false)));

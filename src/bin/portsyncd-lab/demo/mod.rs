@@ -46,9 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let outside = fs::read_link("/proc/self/ns/user").ok();
     netns::enter_private()?;
     let own_user_namespace = fs::read_link("/proc/self/ns/user").ok() != outside;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -72,25 +70,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             _ = interrupt.recv() => return Ok(ExitCode::from(130)),
             _ = terminate.recv() => return Ok(ExitCode::from(143)),
         }
-        Ok(if stage.finish().await {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        Ok(if stage.finish().await { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
 
 fn daemon(args: &Args) -> anyhow::Result<PathBuf> {
     let path = match &args.bin {
         Some(path) => path.clone(),
-        None => std::env::current_exe()
-            .context("cannot find out where this program is")?
-            .with_file_name("portsyncd"),
+        None => std::env::current_exe().context("cannot find out where this program is")?.with_file_name("portsyncd"),
     };
-    path.canonicalize().with_context(|| {
-        format!(
-            "no daemon at {}: build it (cargo build) or name it with --bin",
-            path.display()
-        )
-    })
+    path.canonicalize()
+        .with_context(|| format!("no daemon at {}: build it (cargo build) or name it with --bin", path.display()))
 }

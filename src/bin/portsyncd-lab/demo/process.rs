@@ -31,10 +31,7 @@ impl Process {
             .stderr(file)
             .spawn()
             .with_context(|| format!("cannot start {}", command.get_program().display()))?;
-        Ok(Self {
-            child,
-            log: log.to_owned(),
-        })
+        Ok(Self { child, log: log.to_owned() })
     }
 
     /// Its process id.
@@ -56,8 +53,7 @@ impl Process {
         let child = std::cell::RefCell::new(&mut self.child);
         let look = || async { !matches!(child.borrow_mut().try_wait(), Ok(None)) };
         wait::until_async("the end after SIGTERM", limit, look).await?;
-        self.ended()
-            .ok_or_else(|| anyhow!("its exit status is lost"))
+        self.ended().ok_or_else(|| anyhow!("its exit status is lost"))
     }
 
     /// The last lines of its output.
@@ -65,10 +61,7 @@ impl Process {
         let text = fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(count)..]
-            .iter()
-            .map(|line| (*line).to_owned())
-            .collect()
+        lines[lines.len().saturating_sub(count)..].iter().map(|line| (*line).to_owned()).collect()
     }
 }
 

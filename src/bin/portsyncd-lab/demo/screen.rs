@@ -43,11 +43,7 @@ pub struct Screen {
 impl Screen {
     /// Live if standard output is a terminal.
     pub fn new() -> Self {
-        Self {
-            live: std::io::stdout().is_terminal(),
-            drawn: None,
-            reports: Vec::new(),
-        }
+        Self { live: std::io::stdout().is_terminal(), drawn: None, reports: Vec::new() }
     }
 
     /// Draws the table, if there is a terminal and it is time.
@@ -105,32 +101,19 @@ impl Screen {
                 text.push_str(&logged(report));
             }
         }
-        let failed = self
-            .reports
-            .iter()
-            .filter(|report| report.outcome.is_err())
-            .count();
+        let failed = self.reports.iter().filter(|report| report.outcome.is_err()).count();
         let all: Duration = self.reports.iter().map(|report| report.took).sum();
         let verdict = match failed {
             0 => "all steps agreed".to_owned(),
             _ => format!("{failed} of {} steps failed", self.reports.len()),
         };
-        let _ = writeln!(
-            text,
-            "\n{} in {:.1} s",
-            self.coloured(&verdict, failed == 0),
-            all.as_secs_f64()
-        );
+        let _ = writeln!(text, "\n{} in {:.1} s", self.coloured(&verdict, failed == 0), all.as_secs_f64());
         put(&text);
         failed == 0
     }
 
     fn coloured(&self, text: &str, good: bool) -> String {
-        if self.live {
-            format!("{}{text}{PLAIN}", if good { GREEN } else { RED })
-        } else {
-            text.to_owned()
-        }
+        if self.live { format!("{}{text}{PLAIN}", if good { GREEN } else { RED }) } else { text.to_owned() }
     }
 
     fn told(&self, report: &Report) -> String {
@@ -148,20 +131,12 @@ impl Screen {
         let _ = writeln!(text, "{:<16}{head}{head}", "port");
         let (good, bad): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.in_step());
         // Numbers stay in order as long as all fit.
-        let shown: Vec<&Line> = if lines.len() <= most {
-            lines.iter().collect()
-        } else {
-            bad.into_iter().chain(good).take(most).collect()
-        };
+        let shown: Vec<&Line> =
+            if lines.len() <= most { lines.iter().collect() } else { bad.into_iter().chain(good).take(most).collect() };
         for line in &shown {
             let verdict = self.coloured(if line.in_step() { "yes" } else { "no" }, line.in_step());
-            let _ = writeln!(
-                text,
-                "{:<16}{}{}{verdict}",
-                line.port,
-                side(line.kernel.as_ref()),
-                side(line.state.as_ref())
-            );
+            let _ =
+                writeln!(text, "{:<16}{}{}{verdict}", line.port, side(line.kernel.as_ref()), side(line.state.as_ref()));
         }
         if lines.len() > shown.len() {
             let rest = lines.len() - shown.len();

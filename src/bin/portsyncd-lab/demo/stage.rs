@@ -27,10 +27,8 @@ const LOOK: Duration = Duration::from_millis(10);
 const LINGER: Duration = Duration::from_millis(600);
 const LOG_LINES: usize = 12;
 /// Keys that keep the daemon off the host's folders. An executable that does not know a key refuses it, so each is tried.
-const OPTIONAL_KEYS: &[(&str, &str)] = &[
-    ("PORTSYNCD_STATE__DIR", "state"),
-    ("PORTSYNCD_CONTROL__SOCKET", "control.sock"),
-];
+const OPTIONAL_KEYS: &[(&str, &str)] =
+    &[("PORTSYNCD_STATE__DIR", "state"), ("PORTSYNCD_CONTROL__SOCKET", "control.sock")];
 
 /// The stage; when it falls, so do the children.
 pub struct Stage {
@@ -62,21 +60,12 @@ impl Stage {
     /// Starts Redis; switch and daemon come with the first step.
     pub fn set_up(args: &Args, binary: PathBuf) -> anyhow::Result<Self> {
         let server = RedisServer::start()?;
-        let dir = tempfile::Builder::new()
-            .prefix("portsyncd-demo-")
-            .tempdir()?;
-        let mut environment = vec![(
-            "PORTSYNCD_REDIS__DATABASE_CONFIG".to_owned(),
-            server.write_database_config()?,
-        )];
+        let dir = tempfile::Builder::new().prefix("portsyncd-demo-").tempdir()?;
+        let mut environment = vec![("PORTSYNCD_REDIS__DATABASE_CONFIG".to_owned(), server.write_database_config()?)];
         for (key, file) in OPTIONAL_KEYS {
             let value = dir.path().join(file);
             let probe = bare(&binary).arg("check-config").env(key, &value).output();
-            if probe
-                .context("cannot run the daemon's check-config")?
-                .status
-                .success()
-            {
+            if probe.context("cannot run the daemon's check-config")?.status.success() {
                 environment.push(((*key).to_owned(), value));
             }
         }
@@ -108,37 +97,23 @@ impl Stage {
     /// Starts the fake switch: this program again.
     pub fn start_switch(&mut self) -> anyhow::Result<()> {
         let mut command = Command::new(std::env::current_exe()?);
-        command
-            .arg("switch")
-            .arg("--database-config")
-            .arg(self.server.write_database_config()?);
+        command.arg("switch").arg("--database-config").arg(self.server.write_database_config()?);
         command.args(["--ports", &self.rows.len().to_string()]);
-        self.switch = Some(Process::start(
-            &mut command,
-            &self.dir.path().join("switch.log"),
-        )?);
+        self.switch = Some(Process::start(&mut command, &self.dir.path().join("switch.log"))?);
         Ok(())
     }
 
     /// Starts the daemon.
     pub fn start_daemon(&mut self) -> anyhow::Result<()> {
         let mut command = bare(&self.binary);
-        command
-            .env("PORTSYNCD_LOG__FORMAT", "text")
-            .envs(self.environment.iter().map(|(key, value)| (key, value)));
-        self.daemon = Some(Process::start(
-            &mut command,
-            &self.dir.path().join("daemon.log"),
-        )?);
+        command.env("PORTSYNCD_LOG__FORMAT", "text").envs(self.environment.iter().map(|(key, value)| (key, value)));
+        self.daemon = Some(Process::start(&mut command, &self.dir.path().join("daemon.log"))?);
         Ok(())
     }
 
     /// Ends the daemon by SIGTERM, which must be an end without complaint.
     pub async fn end_daemon(&mut self) -> anyhow::Result<()> {
-        let mut daemon = self
-            .daemon
-            .take()
-            .ok_or_else(|| anyhow!("the daemon does not run"))?;
+        let mut daemon = self.daemon.take().ok_or_else(|| anyhow!("the daemon does not run"))?;
         // Not of the budget: it must end however late it is.
         let status = daemon.terminate(END_LIMIT).await;
         let ended_well = matches!(&status, Ok(status) if status.success());
@@ -152,11 +127,7 @@ impl Stage {
     }
 
     /// Runs a step and reports it. A failed step does not keep the next from being tried.
-    pub async fn step(
-        &mut self,
-        title: &'static str,
-        action: impl AsyncFnOnce(&mut Self) -> anyhow::Result<String>,
-    ) {
+    pub async fn step(&mut self, title: &'static str, action: impl AsyncFnOnce(&mut Self) -> anyhow::Result<String>) {
         let start = Instant::now();
         let outcome = match action(self).await {
             Ok(detail) => Ok(detail),
@@ -169,12 +140,7 @@ impl Stage {
             (Err(_), Some(daemon)) => daemon.last_lines(LOG_LINES),
             _ => Vec::new(),
         };
-        self.screen.report(Report {
-            title,
-            outcome,
-            took: start.elapsed(),
-            log,
-        });
+        self.screen.report(Report { title, outcome, took: start.elapsed(), log });
     }
 
     /// Waits until the kernel is as wanted and `STATE_DB` says the same; returns by how much `STATE_DB` came after the kernel,
@@ -210,9 +176,7 @@ impl Stage {
         let limit = Instant::now() + self.limit()?;
         loop {
             let mut db = self.server.client(APPL_DB)?;
-            let there: bool = redis::cmd("EXISTS")
-                .arg(format!("PORT_TABLE:{key}"))
-                .query(&mut db)?;
+            let there: bool = redis::cmd("EXISTS").arg(format!("PORT_TABLE:{key}")).query(&mut db)?;
             if there {
                 return Ok(());
             }
@@ -230,16 +194,11 @@ impl Stage {
     pub fn published(&self) -> anyhow::Result<()> {
         let mut db = self.server.client(APPL_DB)?;
         for row in &self.rows {
-            let published: HashMap<String, String> = redis::cmd("HGETALL")
-                .arg(format!("PORT_TABLE:{}", row.name))
-                .query(&mut db)?;
+            let published: HashMap<String, String> =
+                redis::cmd("HGETALL").arg(format!("PORT_TABLE:{}", row.name)).query(&mut db)?;
             for (field, value) in &row.fields {
                 let found = published.get(field);
-                ensure!(
-                    found == Some(value),
-                    "APPL_DB {}: {field} is {found:?}, in CONFIG_DB {value:?}",
-                    row.name
-                );
+                ensure!(found == Some(value), "APPL_DB {}: {field} is {found:?}, in CONFIG_DB {value:?}", row.name);
             }
         }
         Ok(())
@@ -265,33 +224,18 @@ impl Stage {
 
     /// Says how to play with what runs.
     pub fn invite(&self, own_user_namespace: bool) {
-        let user = if own_user_namespace {
-            " --user --preserve-credentials"
-        } else {
-            ""
-        };
+        let user = if own_user_namespace { " --user --preserve-credentials" } else { "" };
         let socket = self.server.socket();
         let mut lines = vec![
             "\neverything keeps running until Ctrl-C; in another terminal:".to_owned(),
             format!("  nsenter --target {}{user} --net", std::process::id()),
             "    then e.g.  ip link set cable0 down; ip link set Ethernet0 mtu 1500".to_owned(),
-            format!(
-                "  redis-cli -s {} -n 6 hgetall 'PORT_TABLE|Ethernet0'",
-                socket.display()
-            ),
+            format!("  redis-cli -s {} -n 6 hgetall 'PORT_TABLE|Ethernet0'", socket.display()),
         ];
-        lines.extend(
-            self.environment
-                .iter()
-                .map(|(key, value)| format!("  export {key}={}", value.display())),
-        );
+        lines.extend(self.environment.iter().map(|(key, value)| format!("  export {key}={}", value.display())));
         lines.push(format!("  logs: {}", self.dir.path().display()));
         if let Some(daemon) = &self.daemon {
-            lines.push(format!(
-                "  the daemon: {} as process {}",
-                self.binary.display(),
-                daemon.pid()
-            ));
+            lines.push(format!("  the daemon: {} as process {}", self.binary.display(), daemon.pid()));
         }
         Screen::say(&lines.join("\n"));
     }
@@ -305,11 +249,7 @@ impl Stage {
 
     /// The summary; true if every step went well.
     pub async fn finish(self) -> bool {
-        let lines = self
-            .look()
-            .await
-            .map(|(_, lines)| lines)
-            .unwrap_or_default();
+        let lines = self.look().await.map(|(_, lines)| lines).unwrap_or_default();
         let well = self.screen.summary(&lines);
         if self.failed {
             let kept = self.dir.keep();
@@ -332,10 +272,7 @@ impl Stage {
         let children = [("daemon", &mut self.daemon), ("switch", &mut self.switch)];
         for (name, child) in children {
             if let Some(status) = child.as_mut().and_then(Process::ended) {
-                let last = child
-                    .as_ref()
-                    .map(|child| child.last_lines(3).join(" / "))
-                    .unwrap_or_default();
+                let last = child.as_ref().map(|child| child.last_lines(3).join(" / ")).unwrap_or_default();
                 bail!("the {name} ended by itself with {status}: {last}");
             }
         }
@@ -345,21 +282,13 @@ impl Stage {
 
 /// A port that is set up and plugged.
 pub fn up() -> Port {
-    Port {
-        wanted: Wanted {
-            admin: true,
-            plugged: true,
-        },
-        mtu: 9100,
-    }
+    Port { wanted: Wanted { admin: true, plugged: true }, mtu: 9100 }
 }
 
 /// The daemon without whatever of its environment the caller happens to have.
 fn bare(binary: &PathBuf) -> Command {
     let mut command = Command::new(binary);
-    for (key, _) in
-        std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("PORTSYNCD_"))
-    {
+    for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("PORTSYNCD_")) {
         command.env_remove(key);
     }
     command
@@ -369,20 +298,11 @@ fn complaint(lines: &[Line], kernel_is_as_wanted: bool) -> String {
     let out: Vec<String> = lines
         .iter()
         .filter(|line| !line.in_step())
-        .map(|line| {
-            format!(
-                "{} (kernel {:?}, STATE_DB {:?})",
-                line.port, line.kernel, line.state
-            )
-        })
+        .map(|line| format!("{} (kernel {:?}, STATE_DB {:?})", line.port, line.kernel, line.state))
         .collect();
     if out.is_empty() && !kernel_is_as_wanted {
         return "the links never came to what was asked of them".to_owned();
     }
     let shown = out[..out.len().min(3)].join("; ");
-    format!(
-        "{} of {} ports out of step: {shown}",
-        out.len(),
-        lines.len()
-    )
+    format!("{} of {} ports out of step: {shown}", out.len(), lines.len())
 }

@@ -60,13 +60,7 @@ async fn come_up(stage: &mut Stage) -> anyhow::Result<String> {
 
 /// Every second port.
 fn some(stage: &Stage, offset: usize) -> Vec<String> {
-    stage
-        .wanted
-        .keys()
-        .skip(offset)
-        .step_by(2)
-        .cloned()
-        .collect()
+    stage.wanted.keys().skip(offset).step_by(2).cloned().collect()
 }
 
 async fn admin(stage: &mut Stage) -> anyhow::Result<String> {
@@ -75,12 +69,7 @@ async fn admin(stage: &mut Stage) -> anyhow::Result<String> {
     for (value, doing) in [(false, "ports set down"), (true, "ports set up")] {
         stage.links.set_admin_many(&names, value).await?;
         for name in &names {
-            stage
-                .wanted
-                .entry(name.clone())
-                .or_insert_with(up)
-                .wanted
-                .admin = value;
+            stage.wanted.entry(name.clone()).or_insert_with(up).wanted.admin = value;
         }
         longest = longest.max(stage.agree(doing).await?);
     }
@@ -93,12 +82,7 @@ async fn carrier(stage: &mut Stage) -> anyhow::Result<String> {
     for (value, doing) in [(false, "cables pulled"), (true, "cables plugged")] {
         stage.links.set_carrier_many(&names, value).await?;
         for name in &names {
-            stage
-                .wanted
-                .entry(name.clone())
-                .or_insert_with(up)
-                .wanted
-                .plugged = value;
+            stage.wanted.entry(name.clone()).or_insert_with(up).wanted.plugged = value;
         }
         longest = longest.max(stage.agree(doing).await?);
     }
@@ -111,9 +95,7 @@ async fn mtu(stage: &mut Stage) -> anyhow::Result<String> {
     let mut longest = Duration::ZERO;
     for (value, doing) in [(1500, "MTU lowered"), (9100, "MTU raised")] {
         let mut db = stage.server.client(APPL_DB)?;
-        stage
-            .producer
-            .set(&mut db, &by_row, &[("mtu", value.to_string())])?;
+        stage.producer.set(&mut db, &by_row, &[("mtu", value.to_string())])?;
         stage.links.set_mtu(&by_hand, value).await?;
         for name in [&by_row, &by_hand] {
             stage.wanted.entry(name.clone()).or_insert_with(up).mtu = value;
@@ -136,11 +118,7 @@ async fn remove_and_add(stage: &mut Stage) -> anyhow::Result<String> {
 }
 
 fn flapper(stage: &Stage) -> Flapper {
-    let ports = stage
-        .wanted
-        .iter()
-        .map(|(name, port)| (name.clone(), port.wanted))
-        .collect();
+    let ports = stage.wanted.iter().map(|(name, port)| (name.clone(), port.wanted)).collect();
     Flapper::new(stage.seed, Kind::Both, ports)
 }
 
@@ -192,31 +170,19 @@ async fn storm(stage: &mut Stage) -> anyhow::Result<String> {
     let took = start.elapsed();
     take_over(stage, &flapper);
     let by = stage.agree("the storm is over").await?;
-    Ok(format!(
-        "{done} flaps in {:.2} s, {}",
-        took.as_secs_f64(),
-        lag(by)
-    ))
+    Ok(format!("{done} flaps in {:.2} s, {}", took.as_secs_f64(), lag(by)))
 }
 
 /// Index and carrier changes of each port: whatever touches a link changes one of them.
 fn marks(links: &[LinkState]) -> BTreeMap<String, (u32, u32)> {
     let ports = links.iter().filter(|link| is_port(link));
-    ports
-        .map(|link| (link.name.clone(), (link.ifindex, link.carrier_changes)))
-        .collect()
+    ports.map(|link| (link.name.clone(), (link.ifindex, link.carrier_changes))).collect()
 }
 
 /// On a live switch the daemon must find its way back without touching a link; one cable is pulled while it is away.
 async fn restart(stage: &mut Stage) -> anyhow::Result<String> {
-    stage
-        .links
-        .set_admin_many(&stage.wanted.keys().collect::<Vec<_>>(), true)
-        .await?;
-    stage
-        .links
-        .set_carrier_many(&stage.wanted.keys().collect::<Vec<_>>(), true)
-        .await?;
+    stage.links.set_admin_many(&stage.wanted.keys().collect::<Vec<_>>(), true).await?;
+    stage.links.set_carrier_many(&stage.wanted.keys().collect::<Vec<_>>(), true).await?;
     for port in stage.wanted.values_mut() {
         port.wanted = up().wanted;
     }
@@ -224,23 +190,13 @@ async fn restart(stage: &mut Stage) -> anyhow::Result<String> {
     stage.end_daemon().await?;
     let pulled = stage.rows[0].name.clone();
     stage.links.set_carrier(&pulled, false).await?;
-    stage
-        .wanted
-        .entry(pulled.clone())
-        .or_insert_with(up)
-        .wanted
-        .plugged = false;
+    stage.wanted.entry(pulled.clone()).or_insert_with(up).wanted.plugged = false;
     let before = marks(&stage.look().await?.0);
     stage.start_daemon()?;
     stage.agree("the daemon is back").await?;
     untouched(&before, &marks(&stage.look().await?.0))?;
     stage.links.set_carrier(&pulled, true).await?;
-    stage
-        .wanted
-        .entry(pulled.clone())
-        .or_insert_with(up)
-        .wanted
-        .plugged = true;
+    stage.wanted.entry(pulled.clone()).or_insert_with(up).wanted.plugged = true;
     let by = stage.agree("the cable plugged again").await?;
     // Once more, for what the daemon might do late; the one cable moved by our own hand.
     let (mut before, mut after) = (before, marks(&stage.look().await?.0));
@@ -250,13 +206,7 @@ async fn restart(stage: &mut Stage) -> anyhow::Result<String> {
     Ok(format!("no link was touched, then {}", lag(by)))
 }
 
-fn untouched(
-    before: &BTreeMap<String, (u32, u32)>,
-    after: &BTreeMap<String, (u32, u32)>,
-) -> anyhow::Result<()> {
-    ensure!(
-        before == after,
-        "the daemon touched links: (index, carrier changes) were {before:?}, are {after:?}"
-    );
+fn untouched(before: &BTreeMap<String, (u32, u32)>, after: &BTreeMap<String, (u32, u32)>) -> anyhow::Result<()> {
+    ensure!(before == after, "the daemon touched links: (index, carrier changes) were {before:?}, are {after:?}");
     Ok(())
 }

@@ -62,15 +62,11 @@ pub struct Args {
 /// Runs until told to end.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal());
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(std::io::stderr().is_terminal());
     subscriber.with_writer(std::io::stderr).init();
     let server = args.server.resolve()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut switch = Switch::new(args, server)?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -106,13 +102,7 @@ struct Session {
 impl<'a> Switch<'a> {
     fn new(args: &'a Args, server: Server) -> anyhow::Result<Self> {
         let flapper = Flapper::new(args.seed, args.flap, std::collections::BTreeMap::new());
-        Ok(Self {
-            args,
-            server,
-            links: Links::open()?,
-            ports: Ports::default(),
-            flapper,
-        })
+        Ok(Self { args, server, links: Links::open()?, ports: Ports::default(), flapper })
     }
 
     /// Never comes back but with an error that is not Redis'.
@@ -138,34 +128,18 @@ impl<'a> Switch<'a> {
 
     async fn connect(&mut self) -> anyhow::Result<Session> {
         let topology = &self.server.topology;
-        let consumer = Consumer::open(
-            &self.server.client(&topology.appl)?,
-            &topology.appl.separator,
-        )
-        .await?;
+        let consumer = Consumer::open(&self.server.client(&topology.appl)?, &topology.appl.separator).await?;
         if !self.args.no_seed {
             let rows = scheme::rows(self.args.ports);
             let mut config = self.server.client(&topology.config)?.get_connection()?;
-            let written = scheme::seed(
-                &mut config,
-                &topology.config.separator,
-                &rows,
-                self.args.reseed,
-            )?;
+            let written = scheme::seed(&mut config, &topology.config.separator, &rows, self.args.reseed)?;
             info!(written, of = rows.len(), "seeded CONFIG_DB");
         }
         let connection = async |database: &Database| -> anyhow::Result<MultiplexedConnection> {
-            Ok(self
-                .server
-                .client(database)?
-                .get_multiplexed_async_connection()
-                .await?)
+            Ok(self.server.client(database)?.get_multiplexed_async_connection().await?)
         };
-        let mut session = Session {
-            consumer,
-            appl: connection(&topology.appl).await?,
-            state: connection(&topology.state).await?,
-        };
+        let mut session =
+            Session { consumer, appl: connection(&topology.appl).await?, state: connection(&topology.state).await? };
         self.take_over(&mut session).await?;
         Ok(session)
     }
@@ -173,10 +147,7 @@ impl<'a> Switch<'a> {
     /// Rows that were consumed before: orchagent reads them when it starts on a table that is complete.
     async fn take_over(&mut self, session: &mut Session) -> anyhow::Result<()> {
         let prefix = format!("PORT_TABLE{}", self.server.topology.appl.separator);
-        let complete: bool = session
-            .appl
-            .exists(format!("{prefix}PortConfigDone"))
-            .await?;
+        let complete: bool = session.appl.exists(format!("{prefix}PortConfigDone")).await?;
         if !complete {
             return Ok(());
         }
@@ -185,11 +156,7 @@ impl<'a> Switch<'a> {
         for key in keys {
             let fields: Vec<(String, String)> = session.appl.hgetall(&key).await?;
             let key = key[prefix.len()..].to_owned();
-            entries.push(Entry {
-                key,
-                op: Op::Set,
-                fields,
-            });
+            entries.push(Entry { key, op: Op::Set, fields });
         }
         self.take(session, entries).await
     }
@@ -212,33 +179,18 @@ impl<'a> Switch<'a> {
     }
 
     async fn take(&mut self, session: &mut Session, entries: Vec<Entry>) -> anyhow::Result<()> {
-        let changed = self
-            .ports
-            .apply(&self.links, entries)
-            .await
-            .context("the kernel refused")?;
+        let changed = self.ports.apply(&self.links, entries).await.context("the kernel refused")?;
         self.flapper.set_ports(self.ports.wanted());
         // What orchagent writes once a port is made; portsyncd must leave these fields alone.
         let (appl, state) = (&self.server.topology.appl, &self.server.topology.state);
         let (mut to_appl, mut to_state) = (redis::pipe(), redis::pipe());
         for (name, admin) in changed.created {
-            to_appl.hset(
-                format!("PORT_TABLE{}{name}", appl.separator),
-                "oper_status",
-                "down",
-            );
+            to_appl.hset(format!("PORT_TABLE{}{name}", appl.separator), "oper_status", "down");
             let ready = if admin { "true" } else { "false" };
-            to_state.hset(
-                format!("PORT_TABLE{}{name}", state.separator),
-                "host_tx_ready",
-                ready,
-            );
+            to_state.hset(format!("PORT_TABLE{}{name}", state.separator), "host_tx_ready", ready);
         }
         for name in changed.removed {
-            to_state.hdel(
-                format!("PORT_TABLE{}{name}", state.separator),
-                "host_tx_ready",
-            );
+            to_state.hdel(format!("PORT_TABLE{}{name}", state.separator), "host_tx_ready");
         }
         if !to_appl.is_empty() {
             to_appl.exec_async(&mut session.appl).await?;
@@ -265,8 +217,7 @@ impl<'a> Switch<'a> {
 
 /// Whether an error is Redis' (try again) or ours or the kernel's (give up).
 fn of_redis(error: &anyhow::Error) -> bool {
-    error.is::<redis::RedisError>()
-        || matches!(error.downcast_ref(), Some(portsyncd::lab::Error::Redis(_)))
+    error.is::<redis::RedisError>() || matches!(error.downcast_ref(), Some(portsyncd::lab::Error::Redis(_)))
 }
 
 /// Says how many flaps are due.
@@ -281,12 +232,7 @@ impl FlapClock {
     fn new(rate: f64) -> Self {
         let mut ticks = interval(FLAP_STEP);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self {
-            rate,
-            owed: 0.0,
-            last: Instant::now(),
-            ticks,
-        }
+        Self { rate, owed: 0.0, last: Instant::now(), ticks }
     }
 
     /// Waits until one flap at least is due; for ever without a rate. Cancel safe.

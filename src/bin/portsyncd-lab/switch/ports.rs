@@ -26,11 +26,7 @@ struct Row {
 
 impl Default for Row {
     fn default() -> Self {
-        Self {
-            admin: false,
-            mtu: DEFAULT_MTU,
-            lanes: false,
-        }
+        Self { admin: false, mtu: DEFAULT_MTU, lanes: false }
     }
 }
 
@@ -74,13 +70,7 @@ impl Ports {
     pub fn wanted(&self) -> impl Iterator<Item = (String, Wanted)> {
         self.made.iter().map(|name| {
             let admin = self.rows.get(name).is_some_and(|row| row.admin);
-            (
-                name.clone(),
-                Wanted {
-                    admin,
-                    plugged: true,
-                },
-            )
+            (name.clone(), Wanted { admin, plugged: true })
         })
     }
 
@@ -204,10 +194,7 @@ async fn make(links: &Links, name: &str, row: &Row) -> Result<(), Error> {
 /// One port that the kernel does not want as it is must not stop the others.
 fn report(result: Result<(), Error>) {
     if let Err(error) = result {
-        warn!(
-            error = format!("{:#}", anyhow::Error::from(error)),
-            "left out"
-        );
+        warn!(error = format!("{:#}", anyhow::Error::from(error)), "left out");
     }
 }
 
@@ -218,15 +205,8 @@ mod tests {
     use super::*;
 
     fn set(key: &str, fields: &[(&str, &str)]) -> Entry {
-        let fields = fields
-            .iter()
-            .map(|(f, v)| ((*f).to_owned(), (*v).to_owned()))
-            .collect();
-        Entry {
-            key: key.to_owned(),
-            op: Op::Set,
-            fields,
-        }
+        let fields = fields.iter().map(|(f, v)| ((*f).to_owned(), (*v).to_owned())).collect();
+        Entry { key: key.to_owned(), op: Op::Set, fields }
     }
 
     #[tokio::test]
@@ -234,29 +214,11 @@ mod tests {
         enter_private().unwrap();
         let links = Links::open().unwrap();
         let mut ports = Ports::default();
-        let first = set(
-            "Ethernet0",
-            &[("lanes", "1"), ("mtu", "1500"), ("admin_status", "up")],
-        );
+        let first = set("Ethernet0", &[("lanes", "1"), ("mtu", "1500"), ("admin_status", "up")]);
         let second = set("Ethernet4", &[("lanes", "2")]);
         let done = set("PortConfigDone", &[("count", "2")]);
-        assert!(
-            ports
-                .apply(&links, vec![done, first])
-                .await
-                .unwrap()
-                .created
-                .is_empty()
-        );
-        assert_eq!(
-            ports
-                .apply(&links, vec![second])
-                .await
-                .unwrap()
-                .created
-                .len(),
-            2
-        );
+        assert!(ports.apply(&links, vec![done, first]).await.unwrap().created.is_empty());
+        assert_eq!(ports.apply(&links, vec![second]).await.unwrap().created.len(), 2);
         let up = links.find("Ethernet0").await.unwrap().unwrap();
         assert_eq!((up.mtu, up.admin_up), (1500, true));
         let down = links.find("Ethernet4").await.unwrap().unwrap();
@@ -269,28 +231,12 @@ mod tests {
         let links = Links::open().unwrap();
         let mut ports = Ports::default();
         let row = set("Ethernet0", &[("lanes", "1"), ("admin_status", "up")]);
-        ports
-            .apply(&links, vec![set("PortConfigDone", &[("count", "0")])])
-            .await
-            .unwrap();
+        ports.apply(&links, vec![set("PortConfigDone", &[("count", "0")])]).await.unwrap();
         ports.apply(&links, vec![row]).await.unwrap();
-        ports
-            .apply(
-                &links,
-                vec![set(
-                    "Ethernet0",
-                    &[("mtu", "2000"), ("admin_status", "down")],
-                )],
-            )
-            .await
-            .unwrap();
+        ports.apply(&links, vec![set("Ethernet0", &[("mtu", "2000"), ("admin_status", "down")])]).await.unwrap();
         let link = links.find("Ethernet0").await.unwrap().unwrap();
         assert_eq!((link.mtu, link.admin_up), (2000, false));
-        let del = Entry {
-            key: "Ethernet0".to_owned(),
-            op: Op::Del,
-            fields: Vec::new(),
-        };
+        let del = Entry { key: "Ethernet0".to_owned(), op: Op::Del, fields: Vec::new() };
         let changed = ports.apply(&links, vec![del]).await.unwrap();
         assert_eq!(changed.removed, ["Ethernet0"]);
         assert_eq!(links.find("Ethernet0").await.unwrap(), None);
