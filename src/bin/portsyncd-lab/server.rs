@@ -12,7 +12,7 @@ pub struct ServerArgs {
     /// Unix socket of the Redis server
     #[arg(long, value_name = "PATH", conflicts_with = "redis_url")]
     redis_socket: Option<PathBuf>,
-    /// The Redis server as a URL: <unix:///path>, redis://[user:password@]host:port
+    /// The Redis server as a URL: `unix:///path` or `redis://[user:password@]host:port`
     #[arg(long, value_name = "URL")]
     redis_url: Option<String>,
     /// `database_config.json` of the switch: numbers, separators and instances
