@@ -216,6 +216,10 @@ impl Daemon {
             self.core.resync_in(Duration::from_secs(1), "reconnect");
         }
         self.supervisor.ready();
+        self.supervisor.status(match self.core.init.awaited().len() {
+            0 => "in service, every configured port is in step".to_owned(),
+            count => format!("in service, waiting for {count} configured ports"),
+        });
         Ok(())
     }
 

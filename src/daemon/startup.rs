@@ -175,7 +175,7 @@ impl Daemon {
         self.core.init.said();
         self.published = true;
         info!(seconds = since.as_secs_f64(), "PortInitDone published, every configured port is there");
-        self.supervisor.status("every configured port is in step");
+        self.supervisor.status("in service, every configured port is in step");
         Ok(())
     }
 }
