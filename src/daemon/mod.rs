@@ -84,9 +84,8 @@ pub struct Daemon {
     configured: Vec<crate::db::read::PortConfig>,
     /// APPL_DB had a start's end when we last looked, so its absence means that Redis lost it.
     published: bool,
-    /// Rows that Redis refused since the start, and whether it does now.
+    /// Rows that Redis refused since the start.
     refusals: usize,
-    refusing: bool,
     logger_changed: bool,
     config_changed: BTreeSet<Vec<u8>>,
     /// Told to end, and until when what is pending may be written.
@@ -141,7 +140,6 @@ impl Daemon {
             configured: Vec::new(),
             published: false,
             refusals: 0,
-            refusing: false,
             logger_changed: false,
             config_changed: BTreeSet::new(),
             ending: None,

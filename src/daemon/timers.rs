@@ -70,6 +70,11 @@ impl Timers {
         Instant::now() + pause.mul_f64(0.75 + fastrand::f64() / 2.0)
     }
 
+    /// Whether the last thing that was sent was refused.
+    pub fn is_refused(&self) -> bool {
+        self.refusals > 0
+    }
+
     /// Redis takes writes again. True if it did not before.
     pub fn accepted(&mut self) -> bool {
         std::mem::take(&mut self.refusals) > 0

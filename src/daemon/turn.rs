@@ -15,6 +15,7 @@ use super::{Daemon, Live, Stop};
 use crate::db::pending::Write;
 use crate::db::publish::write_rows;
 use crate::db::store::Heard;
+use crate::db::table::redis_key;
 use crate::db::{StoreError, Trouble};
 use crate::sync::port_sync::RowKey;
 
@@ -184,6 +185,7 @@ impl Daemon {
                 return Err(Stop::Failed(error));
             }
         };
+        let separator = &self.store.topology.state.separator;
         let (mut refused, mut reason) = (0, None);
         for ((key, _), answer) in flight.batch.into_iter().zip(answers) {
             match answer {
@@ -195,7 +197,7 @@ impl Daemon {
                 Err(error) if Trouble::of(&error) == Trouble::WrongType => {
                     if self.core.pending.broken(key) {
                         error!(
-                            key = format!("PORT_TABLE|{}", key.name),
+                            key = %redis_key(key, separator).escape_ascii(),
                             "key of STATE_DB holds another type than a hash, its port cannot be shown; delete the key to mend it"
                         );
                     }
@@ -207,19 +209,14 @@ impl Daemon {
                 }
             }
         }
-        match reason {
-            Some(error) => {
-                self.refusals += refused;
-                if self.timers.write_again.is_none() && !self.refusing {
-                    warn!(rows = refused, total = self.refusals, reason = %error, "Redis refuses rows, trying again until it takes them");
-                }
-                self.refusing = true;
-                self.timers.write_again = Some(self.timers.refused());
+        if let Some(error) = reason {
+            self.refusals += refused;
+            if !self.timers.is_refused() {
+                warn!(rows = refused, total = self.refusals, reason = %error, "Redis refuses rows, trying again until it takes them");
             }
-            None if self.timers.accepted() | std::mem::take(&mut self.refusing) => {
-                info!(total = self.refusals, "Redis takes rows again");
-            }
-            None => {}
+            self.timers.write_again = Some(self.timers.refused());
+        } else if self.timers.accepted() {
+            info!(total = self.refusals, "Redis takes rows again");
         }
         Ok(())
     }

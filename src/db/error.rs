@@ -59,11 +59,6 @@ impl Trouble {
             _ => Self::Lost,
         }
     }
-
-    /// Whether the same request may succeed later on this connection.
-    pub fn is_transient(self) -> bool {
-        matches!(self, Self::NoScript | Self::Refused)
-    }
 }
 
 #[cfg(test)]
