@@ -76,7 +76,7 @@ fn burst(criterion: &mut Criterion) {
                 }
             }
             let mut batch = Vec::new();
-            pending.take(&mut batch);
+            pending.take(usize::MAX, |key, write| batch.push((key, write)));
             assert_eq!(batch.len(), datagrams.len(), "each port's row has to be written");
             for (key, _) in &batch {
                 pending.acknowledge(*key);

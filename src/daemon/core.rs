@@ -8,7 +8,7 @@ use tracing::{debug, info, trace};
 use super::watch::Watch;
 use crate::db::pending::{Pending, Standing};
 use crate::link::dump::Dump;
-use crate::link::{IfIndex, LinkEvent};
+use crate::link::{IfIndex, LinkEvent, LinkName};
 use crate::sync::init::Init;
 use crate::sync::port_sync::{Action, Names, PortSync, Row, RowKey, Table};
 
@@ -22,8 +22,16 @@ pub(super) struct Core {
     pub init: Init,
     pub watch: Watch,
     actions: Vec<Action>,
+    /// Changes that are not logged yet.
+    untold: Vec<Change>,
     resync: Option<(Instant, &'static str)>,
     last_resync: Option<Instant>,
+}
+
+/// What became of a port, for the log: what it is now, known from which link, or that it is gone.
+struct Change {
+    name: LinkName,
+    now: Option<(Row, IfIndex)>,
 }
 
 impl Core {
@@ -34,6 +42,7 @@ impl Core {
             init: Init::default(),
             watch: Watch::default(),
             actions: Vec::new(),
+            untold: Vec::new(),
             resync: None,
             last_resync: None,
         }
@@ -59,13 +68,13 @@ impl Core {
     }
 
     /// Says whether APPL_DB has a port's row.
-    pub fn published(&mut self, name: crate::link::LinkName, present: bool) {
+    pub fn published(&mut self, name: LinkName, present: bool) {
         self.machine.published(name, present, &mut self.actions);
         self.settle();
     }
 
     /// A cold start: what was there before is old.
-    pub fn retire_existing(&mut self) -> Vec<(IfIndex, crate::link::LinkName)> {
+    pub fn retire_existing(&mut self) -> Vec<(IfIndex, LinkName)> {
         let retired = self.machine.retire_existing(&mut self.actions);
         self.settle();
         retired
@@ -77,16 +86,24 @@ impl Core {
         match standing {
             Standing::There => self.init.row_written(key.name.as_bytes()),
             Standing::Waiting => {}
-            Standing::Changed => match row {
-                Row::Port { admin_up, oper_up, mtu } => info!(
-                    port = %key.name, admin = up_down(admin_up), oper = up_down(oper_up), mtu, ifindex, "port changed"
-                ),
-                Row::Management { oper_up } => {
-                    info!(port = %key.name, oper = up_down(oper_up), ifindex, "management port changed");
-                }
-            },
+            Standing::Changed => self.untold.push(Change { name: key.name, now: Some((row, ifindex)) }),
         }
         standing
+    }
+
+    /// Logs what changed since the last time.
+    pub fn tell(&mut self) {
+        for Change { name, now } in self.untold.drain(..) {
+            match now {
+                Some((Row::Port { admin_up, oper_up, mtu }, ifindex)) => info!(
+                    port = %name, admin = up_down(admin_up), oper = up_down(oper_up), mtu, ifindex, "port changed"
+                ),
+                Some((Row::Management { oper_up }, ifindex)) => {
+                    info!(port = %name, oper = up_down(oper_up), ifindex, "management port changed");
+                }
+                None => info!(port = %name, "port removed"),
+            }
+        }
     }
 
     /// All links have to be asked for, not before this time has passed, nor too soon after the last time.
@@ -115,8 +132,8 @@ impl Core {
                     self.want(key, row, ifindex);
                 }
                 Action::Remove(key) => {
-                    info!(port = %key.name, "port removed");
                     self.pending.remove(key);
+                    self.untold.push(Change { name: key.name, now: None });
                 }
                 Action::Await(name) => {
                     debug!(port = %name, "link waits for its row in APPL_DB");

@@ -26,6 +26,7 @@ use self::core::Core;
 use crate::config::{Config, ConfigError};
 use crate::db::StoreError;
 use crate::db::store::{Listeners, Session, Store};
+use crate::db::writer::Writer;
 use crate::health::{Supervisor, watchdog_interval};
 use crate::link::dump::dump;
 use crate::link::monitor::Monitor;
@@ -33,8 +34,8 @@ use crate::logging::Logging;
 use crate::sync::port_sync::Names;
 use outage::Outage;
 use startup::Plan;
-use timers::Timers;
-use turn::{Flight, Signals};
+use timers::{Alarm, Timers};
+use turn::Signals;
 
 /// Why a sequence ended early.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ enum Stop {
 struct Live {
     session: Rc<Session>,
     listeners: Listeners,
+    writer: Writer,
     /// Whether the server tells of changes in APPL_DB.
     notifies: bool,
     /// Compared with what stands there, so that rows may be written.
@@ -73,9 +75,9 @@ pub struct Daemon {
     monitor: Monitor,
     store: Store,
     live: Option<Live>,
-    flight: Option<Flight>,
     core: Core,
     timers: Timers,
+    alarm: Alarm,
     outage: Outage,
     plan: Option<Plan>,
     /// A plan was made before: the next one is for a Redis that came back empty.
@@ -124,6 +126,7 @@ impl Daemon {
         core.machine.record_existing();
         Ok(Self {
             timers: Timers::new(watchdog_interval(), config.log.heartbeat),
+            alarm: Alarm::new(),
             signals,
             supervisor: Supervisor::default(),
             outage: Outage::default(),
@@ -134,7 +137,6 @@ impl Daemon {
             store,
             core,
             live: None,
-            flight: None,
             plan: None,
             planned: false,
             configured: Vec::new(),
@@ -200,11 +202,11 @@ impl Daemon {
 
     async fn connect(&mut self) -> Result<(), Stop> {
         let store = self.store.clone();
-        let (session, listeners) = self.during(async move { store.connect().await }).await?.map_err(Stop::Failed)?;
+        let (session, listeners, writer) = self.during(async move { store.connect().await }).await?.map_err(Stop::Failed)?;
         let session = Rc::new(session);
         let shared = Rc::clone(&session);
         let notifies = self.during(async move { shared.appl.notifies().await }).await?;
-        self.live = Some(Live { session, listeners, notifies, writing: false });
+        self.live = Some(Live { session, listeners, writer, notifies, writing: false });
         self.subscribe_config().await?;
         self.start().await?;
         self.reconcile(if self.supervisor.is_ready() { "reconnect" } else { "start" }).await?;
@@ -247,17 +249,17 @@ impl Daemon {
     }
 
     fn is_drained(&self) -> bool {
-        self.ending.is_some() && self.flight.is_none() && self.core.pending.is_empty() && !self.core.init.is_due()
+        let writing = self.live.as_ref().is_some_and(|live| !live.writer.is_idle());
+        self.ending.is_some() && !writing && self.core.pending.is_empty() && !self.core.init.is_due()
     }
 
     /// Gives the connections up. What was under way is pending again.
     fn disconnect(&mut self) {
-        if let Some(flight) = self.flight.take() {
-            for (key, _) in flight.batch {
+        if let Some(mut live) = self.live.take() {
+            for key in live.writer.give_up() {
                 self.core.pending.failed(key);
             }
         }
-        self.live = None;
         self.core.pending.forget_known();
         self.core.watch.disconnected();
         self.timers.write_again = None;

@@ -1,9 +1,12 @@
 //! The moments at which something is to be done though nothing happened. Each is `None` while it has nothing to do, so that
 //! an idle daemon sleeps until the next audit.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 const FIRST_AWAITED_REPORT: Duration = Duration::from_secs(10);
 const LAST_AWAITED_REPORT: Duration = Duration::from_secs(600);
@@ -25,6 +28,35 @@ pub(super) struct Timers {
     /// When to name the awaited ports, how long to wait after that, and since when they are awaited.
     pub awaited: Option<(Instant, Duration, Instant)>,
     refusals: u32,
+}
+
+/// The one timer of the loop. Setting it costs more than an event does, so a deadline that moves away leaves it as it is:
+/// it then goes off early, once, and is set anew.
+#[derive(Debug)]
+pub(super) struct Alarm(Pin<Box<Sleep>>);
+
+impl Alarm {
+    pub fn new() -> Self {
+        Self(Box::pin(sleep_until(Instant::now())))
+    }
+
+    /// Comes back at `deadline`; never, if there is none. Cancel safe.
+    pub async fn at(&mut self, deadline: Option<Instant>) {
+        poll_fn(|context| {
+            let Some(deadline) = deadline else { return Poll::Pending };
+            if self.0.deadline() > deadline {
+                self.0.as_mut().reset(deadline);
+            }
+            while self.0.as_mut().poll(context).is_ready() {
+                if Instant::now() >= deadline {
+                    return Poll::Ready(());
+                }
+                self.0.as_mut().reset(deadline);
+            }
+            Poll::Pending
+        })
+        .await;
+    }
 }
 
 impl Timers {

@@ -2,30 +2,21 @@
 
 use std::future::{Future, pending};
 use std::io;
-use std::pin::Pin;
 
 use anyhow::Context;
 use futures_util::StreamExt;
-use redis::RedisError;
+use redis::ErrorKind;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::{Daemon, Live, Stop};
-use crate::db::pending::Write;
-use crate::db::publish::write_rows;
 use crate::db::store::Heard;
 use crate::db::table::redis_key;
 use crate::db::{StoreError, Trouble};
-use crate::sync::port_sync::RowKey;
 
-type Answers = Result<Vec<Result<(), RedisError>>, StoreError>;
-
-/// The batch that is under way to Redis.
-pub(super) struct Flight {
-    pub batch: Vec<(RowKey, Write)>,
-    answer: Pin<Box<dyn Future<Output = Answers>>>,
-}
+/// Rows of one batch. Redis works some milliseconds at so many, and what changes meanwhile joins the next.
+const BATCH: usize = 1024;
 
 /// The signals that the daemon listens to.
 pub(super) struct Signals {
@@ -39,7 +30,7 @@ enum Event {
     End,
     Reload,
     Links,
-    Written(Answers),
+    Written(Result<(), StoreError>),
     Heard(Heard),
     Timer,
 }
@@ -92,23 +83,23 @@ impl Daemon {
     /// Waits for one thing and deals with it. Cancel safe: nothing is taken before the wait is over, and what follows
     /// does not wait.
     async fn turn_until(&mut self, work: Option<Instant>) -> Result<(), Stop> {
-        self.launch();
-        let deadline = self.timers.next_service().into_iter().chain(work).min();
-        let heard = async {
-            match &mut self.live {
-                Some(live) => live.listeners.heard.next().await.unwrap_or(Heard::Gone),
-                None => pending().await,
-            }
+        self.launch().await;
+        self.timers.left_out_since(self.logging.has_left_out());
+        let late = self.live.as_ref().and_then(|live| live.writer.deadline());
+        let deadline = self.timers.next_service().into_iter().chain(work).chain(late).min();
+        let (written, heard) = match &mut self.live {
+            Some(Live { writer, listeners, .. }) => (Some(writer), Some(&mut listeners.heard)),
+            None => (None, None),
         };
         let written = async {
-            match &mut self.flight {
-                Some(flight) => flight.answer.as_mut().await,
+            match written {
+                Some(writer) => writer.progress().await,
                 None => pending().await,
             }
         };
-        let timer = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline).await,
+        let heard = async {
+            match heard {
+                Some(heard) => heard.next().await.unwrap_or(Heard::Gone),
                 None => pending().await,
             }
         };
@@ -118,23 +109,25 @@ impl Daemon {
                 readable.context("cannot watch the kernel's links").map_err(Stop::Fatal)?;
                 Event::Links
             }
-            answers = written => Event::Written(answers),
+            outcome = written => Event::Written(outcome),
             heard = heard => Event::Heard(heard),
-            () = timer => Event::Timer,
+            () = self.alarm.at(deadline) => Event::Timer,
         };
-        self.tick();
         match event {
             Event::End => return Err(Stop::Signal),
             Event::Reload => self.reload(),
             Event::Links => {
                 self.read_links().map_err(Stop::Fatal)?;
             }
-            Event::Written(answers) => self.written(answers)?,
+            Event::Written(outcome) => {
+                outcome.map_err(Stop::Failed)?;
+                self.written()?;
+            }
             Event::Heard(Heard::Gone) => return Err(Stop::Gone),
             Event::Heard(Heard::Channel(channel)) => self.heard(&channel),
-            Event::Timer => {}
+            Event::Timer => self.tick()?,
         }
-        self.launch();
+        self.launch().await;
         Ok(())
     }
 
@@ -162,51 +155,50 @@ impl Daemon {
         Ok(batch.more)
     }
 
-    /// Sends what is pending, unless a batch is under way or Redis is not to be bothered.
-    fn launch(&mut self) {
-        let Some(Live { session, writing: true, .. }) = &self.live else { return };
-        if self.flight.is_some() || self.core.pending.is_empty() || self.timers.write_again.is_some() {
-            return;
+    /// Sends what is pending, unless a batch is under way or Redis is not to be bothered; then says what changed. The row
+    /// comes first: whoever waits for it does not wait for the log.
+    async fn launch(&mut self) {
+        if let Some(Live { writer, writing: true, .. }) = &mut self.live
+            && !self.core.pending.is_empty()
+            && writer.is_idle()
+            && self.timers.write_again.is_none()
+        {
+            self.core.pending.take(BATCH, |key, write| writer.push(key, write));
+            writer.send().await;
         }
-        let mut batch = Vec::with_capacity(self.core.pending.len());
-        self.core.pending.take(&mut batch);
-        let (state, rows) = (session.state.clone(), batch.clone());
-        self.flight = Some(Flight { batch, answer: Box::pin(async move { write_rows(&state, &rows).await }) });
+        self.core.tell();
     }
 
-    fn written(&mut self, answers: Answers) -> Result<(), Stop> {
-        let Some(flight) = self.flight.take() else { return Ok(()) };
-        let answers = match answers {
-            Ok(answers) => answers,
-            Err(error) => {
-                for (key, _) in &flight.batch {
-                    self.core.pending.failed(*key);
-                }
-                return Err(Stop::Failed(error));
-            }
-        };
-        let separator = &self.store.topology.state.separator;
+    /// Takes the answers that are there.
+    fn written(&mut self) -> Result<(), Stop> {
+        let Some(live) = &mut self.live else { return Ok(()) };
         let (mut refused, mut reason) = (0, None);
-        for ((key, _), answer) in flight.batch.into_iter().zip(answers) {
+        while let Some((key, _, answer)) = live.writer.answer().map_err(Stop::Failed)? {
             match answer {
                 Ok(()) => {
                     if self.core.pending.acknowledge(key).is_some() {
                         self.core.init.row_written(key.name.as_bytes());
                     }
                 }
-                Err(error) if Trouble::of(&error) == Trouble::WrongType => {
-                    if self.core.pending.broken(key) {
-                        error!(
-                            key = %redis_key(key, separator).escape_ascii(),
-                            "key of STATE_DB holds another type than a hash, its port cannot be shown; delete the key to mend it"
-                        );
+                Err(error) => match Trouble::of(&error) {
+                    Trouble::WrongType => {
+                        if self.core.pending.broken(key) {
+                            error!(
+                                key = %redis_key(key, &self.store.topology.state.separator).escape_ascii(),
+                                "key of STATE_DB holds another type than a hash, its port cannot be shown; delete the key to mend it"
+                            );
+                        }
                     }
-                }
-                Err(error) => {
-                    refused += 1;
-                    self.core.pending.failed(key);
-                    reason.get_or_insert(error);
-                }
+                    Trouble::NoScript | Trouble::Refused => {
+                        refused += 1;
+                        self.core.pending.failed(key);
+                        reason.get_or_insert(error);
+                    }
+                    Trouble::Lost => {
+                        self.core.pending.failed(key);
+                        return Err(Stop::Failed(StoreError { operation: "cannot write ports to STATE_DB", source: error }));
+                    }
+                },
             }
         }
         if let Some(error) = reason {
@@ -215,15 +207,21 @@ impl Daemon {
                 warn!(rows = refused, total = self.refusals, reason = %error, "Redis refuses rows, trying again until it takes them");
             }
             self.timers.write_again = Some(self.timers.refused());
-        } else if self.timers.accepted() {
+        } else if live.writer.is_idle() && self.timers.write_again.is_none() && self.timers.accepted() {
             info!(total = self.refusals, "Redis takes rows again");
         }
         Ok(())
     }
 
     /// Does what is due and takes no time.
-    fn tick(&mut self) {
+    fn tick(&mut self) -> Result<(), Stop> {
         let now = Instant::now();
+        if self.live.as_ref().and_then(|live| live.writer.deadline()).is_some_and(|at| at <= now) {
+            return Err(Stop::Failed(StoreError {
+                operation: "cannot write ports to STATE_DB",
+                source: (ErrorKind::Io, "no answer within redis.response_timeout").into(),
+            }));
+        }
         if let Some((at, every)) = self.timers.watchdog.as_mut().filter(|(at, _)| *at <= now) {
             *at = now + *every;
             self.supervisor.watchdog();
@@ -239,12 +237,12 @@ impl Daemon {
             self.timers.left_out = None;
             self.logging.report_left_out();
         }
-        self.timers.left_out_since(self.logging.has_left_out());
         if self.core.init.is_said() {
             self.timers.awaited = None;
         } else if let Some(awaited_for) = self.timers.awaited_due(now) {
             self.report_awaited(awaited_for);
         }
+        Ok(())
     }
 
     fn report_awaited(&mut self, awaited_for: std::time::Duration) {

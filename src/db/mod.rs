@@ -1,12 +1,16 @@
 //! `SONiC`'s Redis databases: where they are ([`topology`]), how rows are laid out ([`table`]), what waits to be written
-//! ([`pending`]), and the connections ([`store`], with what is read and published over them in [`read`] and [`publish`]).
+//! ([`pending`]), the connection that rows go over ([`writer`]), and the others ([`store`], with what is read and published
+//! over them in [`read`] and [`publish`]).
 
 mod error;
 pub mod pending;
 pub mod publish;
 pub mod read;
+mod resp;
 pub mod store;
+mod stream;
 pub mod table;
 pub mod topology;
+pub mod writer;
 
 pub use error::{StoreError, Trouble};

@@ -6,6 +6,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use foldhash::fast::RandomState;
+
 use crate::sync::port_sync::{Row, RowKey};
 
 /// One write.
@@ -74,7 +76,7 @@ struct Slot {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Pending {
-    slots: HashMap<RowKey, Slot>,
+    slots: HashMap<RowKey, Slot, RandomState>,
     queue: VecDeque<RowKey>,
     reading: u64,
     waiting: usize,
@@ -152,16 +154,19 @@ impl Pending {
         self.waiting == 0
     }
 
-    /// Moves all that waits into `batch`, in the order in which the rows came to wait. Each has to be answered with
+    /// Hands on what waits, at most `most` rows, in the order in which they came to wait. Each has to be answered with
     /// [`acknowledge`](Self::acknowledge), [`failed`](Self::failed) or [`broken`](Self::broken) before the next batch.
-    pub fn take(&mut self, batch: &mut Vec<(RowKey, Write)>) {
-        while let Some(key) = self.queue.pop_front() {
+    pub fn take(&mut self, most: usize, mut each: impl FnMut(RowKey, Write)) {
+        let mut taken = 0;
+        while taken < most {
+            let Some(key) = self.queue.pop_front() else { break };
             let Some(slot) = self.slots.get_mut(&key) else { continue };
             slot.queued = false;
             let Some(write) = slot.waiting.take() else { continue };
             self.waiting -= 1;
             slot.under_way = Some(write);
-            batch.push((key, write));
+            taken += 1;
+            each(key, write);
         }
     }
 

@@ -14,7 +14,7 @@ fn row(mtu: u32) -> Row {
 
 fn take(pending: &mut Pending) -> Vec<(RowKey, Write)> {
     let mut batch = Vec::new();
-    pending.take(&mut batch);
+    pending.take(usize::MAX, |key, write| batch.push((key, write)));
     batch
 }
 

@@ -1,13 +1,11 @@
-//! What is written: ports to APPL_DB by the protocol of sonic-swss-common's `ProducerStateTable`, rows to STATE_DB.
+//! What is published: ports to APPL_DB by the protocol of sonic-swss-common's `ProducerStateTable`, and the daemon's own rows.
 
 use redis::{Pipeline, RedisError, RedisResult, Script, Value, pipe};
 
 use super::error::{StoreError, Trouble};
-use super::pending::Write;
 use super::read::PortConfig;
 use super::store::{Connection, Session};
 use super::table::{self, CONFIG_PORT, DAEMON, PORT_TABLE};
-use crate::sync::port_sync::RowKey;
 
 /// The protocol's own script: the key joins the set of changed keys, its fields go into a temporary hash, and the consumer
 /// is woken if the key was not in the set yet.
@@ -108,42 +106,6 @@ fn add_set(pipeline: &mut Pipeline, appl: &Connection, script: &str, port: &Port
     for (field, value) in &port.fields {
         command.arg(field).arg(value);
     }
-}
-
-/// Writes a batch of rows to STATE_DB in one pipeline; one outcome for each, in their order.
-pub async fn write_rows(
-    state: &Connection,
-    batch: &[(RowKey, Write)],
-) -> Result<Vec<Result<(), RedisError>>, StoreError> {
-    let mut pipeline = Pipeline::with_capacity(batch.len());
-    for (key, write) in batch {
-        let name = table::redis_key(*key, &state.separator);
-        if matches!(write, Write::Remove | Write::Replace(_)) {
-            pipeline.cmd("DEL").arg(&name);
-        }
-        match write {
-            Write::Set(row) | Write::Replace(row) => {
-                let mut fields = table::fields(key.table).iter();
-                let command = pipeline.cmd("HSET").arg(&name);
-                table::values(*row, |value| {
-                    command.arg(fields.next()).arg(value);
-                });
-            }
-            Write::Strip => {
-                pipeline.cmd("HDEL").arg(&name).arg(table::fields(key.table));
-            }
-            Write::Remove => {}
-        }
-    }
-    let mut answers = state.pipeline(&mut pipeline, "cannot write ports to STATE_DB").await?.into_iter();
-    let mut next = || answers.next().unwrap_or(Ok(Value::Nil)).map(|_| ());
-    Ok(batch
-        .iter()
-        .map(|(_, write)| match write {
-            Write::Replace(_) => next().and(next()),
-            _ => next(),
-        })
-        .collect())
 }
 
 fn first(answers: Vec<RedisResult<Value>>, operation: &'static str) -> Result<Value, StoreError> {

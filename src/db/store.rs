@@ -13,7 +13,11 @@ use redis::{
 use tokio::time::timeout;
 
 use super::error::StoreError;
+use super::stream::connect;
 use super::topology::{Address, Database, Topology};
+use super::writer::Writer;
+
+const CONNECT: &str = "cannot connect to Redis";
 
 /// What is needed to connect.
 #[derive(Clone, Debug)]
@@ -71,7 +75,7 @@ pub struct Listeners {
 
 impl Store {
     /// Connects to all databases.
-    pub async fn connect(&self) -> Result<(Session, Listeners), StoreError> {
+    pub async fn connect(&self) -> Result<(Session, Listeners, Writer), StoreError> {
         let topology = &self.topology;
         let (appl_listener, appl_heard) = self.listen(&topology.appl).await?;
         let (config_listener, config_heard) = self.listen(&topology.config).await?;
@@ -95,7 +99,18 @@ impl Store {
             config: self.open(&topology.config).await?,
             state: self.open(&topology.state).await?,
         };
-        Ok((session, Listeners { appl: appl_listener, config: config_listener, heard }))
+        let writer = self.writer().await?;
+        Ok((session, Listeners { appl: appl_listener, config: config_listener, heard }, writer))
+    }
+
+    /// Opens a connection to write STATE_DB's rows over.
+    pub async fn writer(&self) -> Result<Writer, StoreError> {
+        let database = &self.topology.state;
+        let open = async {
+            let stream = connect(&database.address).await.map_err(|error| StoreError::doing(CONNECT)(error.into()))?;
+            Writer::open(stream, database, &self.username, self.password.as_deref(), self.response_timeout).await
+        };
+        timeout(self.connect_timeout, open).await.unwrap_or_else(|_| Err(StoreError::doing(CONNECT)(late())))
     }
 
     fn client(&self, database: &Database) -> Result<Client, StoreError> {
@@ -126,15 +141,14 @@ impl Store {
             .client(database)?
             .get_multiplexed_async_connection_with_config(&config)
             .await
-            .map_err(StoreError::doing("cannot connect to Redis"))?;
+            .map_err(StoreError::doing(CONNECT))?;
         Ok(Connection { redis, id: database.id, separator: database.separator.clone() })
     }
 
     async fn listen(&self, database: &Database) -> Result<(PubSubSink, BoxStream<'static, Heard>), StoreError> {
-        let doing = StoreError::doing("cannot connect to Redis");
+        let doing = StoreError::doing(CONNECT);
         let client = self.client(database)?;
         let pubsub = timeout(self.connect_timeout, client.get_async_pubsub()).await;
-        let late = || RedisError::from((ErrorKind::Io, "no answer within redis.connect_timeout"));
         let (sink, stream) = pubsub.unwrap_or_else(|_| Err(late())).map_err(doing)?.split();
         let channel = |message: Msg| Heard::Channel(message.get_channel_name().as_bytes().to_vec());
         let heard = stream.map(channel).chain(futures_util::stream::once(async { Heard::Gone }));
@@ -209,6 +223,10 @@ pub async fn unsubscribe(mut sink: PubSubSink, channels: Vec<Vec<u8>>) -> Result
 /// Subscribes to all channels of a pattern.
 pub async fn subscribe_pattern(mut sink: PubSubSink, pattern: Vec<u8>) -> Result<(), StoreError> {
     sink.psubscribe(pattern).await.map_err(StoreError::doing("cannot subscribe to keyspace notifications"))
+}
+
+fn late() -> RedisError {
+    (ErrorKind::Io, "no answer within redis.connect_timeout").into()
 }
 
 fn escape_glob(text: &[u8]) -> Vec<u8> {

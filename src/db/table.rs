@@ -24,13 +24,17 @@ pub fn fields(table: Table) -> &'static [&'static str] {
     }
 }
 
-/// The row's key in Redis.
-pub fn redis_key(key: RowKey, separator: &str) -> Vec<u8> {
-    let table = match key.table {
+/// The table's name in Redis.
+pub fn name(table: Table) -> &'static str {
+    match table {
         Table::Port => PORT_TABLE,
         Table::Management => MGMT_PORT_TABLE,
-    };
-    join(table, separator, key.name.as_bytes())
+    }
+}
+
+/// The row's key in Redis.
+pub fn redis_key(key: RowKey, separator: &str) -> Vec<u8> {
+    join(name(key.table), separator, key.name.as_bytes())
 }
 
 /// `table`, `separator` and `key` in one.

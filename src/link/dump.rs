@@ -12,7 +12,7 @@ use tracing::debug;
 
 use super::event::{Link, LinkEvent};
 use super::parse::{Message, Messages};
-use super::socket::{Received, Socket, SocketError};
+use super::socket::{Places, Received, Socket, SocketError};
 
 /// How often an interrupted dump is repeated before it is handed on as it is.
 const ATTEMPTS: u32 = 6;
@@ -54,31 +54,48 @@ async fn attempt(links: &mut Vec<Link>) -> Result<bool, SocketError> {
     let socket = Socket::open(0)?;
     socket.set_receive_buffer(RECEIVE_BUFFER);
     socket.send(&request())?;
-    let mut buffer = vec![0; BUFFER];
-    let mut complete = true;
+    let mut places = Places::new(1, BUFFER);
+    let mut answer = Answer { links, complete: true, end: None };
     loop {
-        match socket.receive(&mut buffer)? {
-            Received::Empty => socket.readable().await?,
+        let more = socket.receive(&mut places, |received| match received {
+            Received::Datagram(datagram) => answer.take(datagram),
             Received::Foreign(_) => {}
-            Received::Lost => return Ok(false),
-            Received::Datagram(length) => {
-                let mut messages = Messages::new(&buffer[..length]);
-                for message in messages.by_ref() {
-                    match message {
-                        Ok(Message::Link(LinkEvent::New(link))) => links.push(link),
-                        Ok(Message::Done) => return Ok(complete && !messages.interrupted()),
-                        Ok(Message::Error(errno)) => {
-                            return Err(SocketError::Refused(io::Error::from_raw_os_error(-errno)));
-                        }
-                        Ok(_) => {}
-                        Err(error) => {
-                            debug!(error = %error, "message of a dump not understood");
-                            complete = false;
-                        }
-                    }
+            Received::Lost => answer.end = Some(Ok(false)),
+        })?;
+        match answer.end.take() {
+            Some(end) => return end.map_err(SocketError::Refused),
+            None if more => {}
+            None => socket.readable().await?,
+        }
+    }
+}
+
+/// What came of a dump so far.
+struct Answer<'a> {
+    links: &'a mut Vec<Link>,
+    complete: bool,
+    /// Whether it was complete, or why the kernel refused; `None` while it goes on.
+    end: Option<io::Result<bool>>,
+}
+
+impl Answer<'_> {
+    fn take(&mut self, datagram: &[u8]) {
+        let mut messages = Messages::new(datagram);
+        for message in messages.by_ref() {
+            match message {
+                Ok(Message::Link(LinkEvent::New(link))) => self.links.push(link),
+                Ok(Message::Done) => self.end = Some(Ok(true)),
+                Ok(Message::Error(errno)) => self.end = Some(Err(io::Error::from_raw_os_error(-errno))),
+                Ok(_) => {}
+                Err(error) => {
+                    debug!(error = %error, "message of a dump not understood");
+                    self.complete = false;
                 }
-                complete &= !messages.interrupted();
             }
+        }
+        self.complete &= !messages.interrupted();
+        if let Some(Ok(complete)) = &mut self.end {
+            *complete &= self.complete;
         }
     }
 }

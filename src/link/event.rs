@@ -3,6 +3,7 @@
 //! Nothing here owns memory: a link is a few words on the stack, so that reading ten thousand of them allocates nothing.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// The kernel's number of a link, unique within a network namespace while the link lives.
 pub type IfIndex = u32;
@@ -11,10 +12,16 @@ pub type IfIndex = u32;
 const NAME_CAPACITY: usize = 15;
 
 /// A link's name: at most 15 bytes, neither empty nor with a NUL or `/` in it, but not always UTF-8.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LinkName {
-    bytes: [u8; NAME_CAPACITY],
-    len: u8,
+    /// The name, zeros, and in the last byte its length: one word of 128 bits to compare and to hash.
+    bytes: [u8; NAME_CAPACITY + 1],
+}
+
+impl Hash for LinkName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(u128::from_ne_bytes(self.bytes));
+    }
 }
 
 impl LinkName {
@@ -23,14 +30,15 @@ impl LinkName {
         if name.is_empty() || name.len() > NAME_CAPACITY {
             return None;
         }
-        let mut bytes = [0; NAME_CAPACITY];
+        let mut bytes = [0; NAME_CAPACITY + 1];
         bytes[..name.len()].copy_from_slice(name);
-        Some(Self { bytes, len: u8::try_from(name.len()).ok()? })
+        bytes[NAME_CAPACITY] = u8::try_from(name.len()).ok()?;
+        Some(Self { bytes })
     }
 
     /// The bytes of the name.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
+        &self.bytes[..usize::from(self.bytes[NAME_CAPACITY])]
     }
 
     /// Whether this names a sub-interface (`Ethernet0.10`), whose STATE_DB row belongs to intfmgrd.

@@ -7,14 +7,16 @@ use tracing::warn;
 
 use super::event::LinkEvent;
 use super::parse::{Message, Messages};
-use super::socket::{Received, Socket, SocketError};
+use super::socket::{Places, Received, Socket, SocketError};
 
 /// `RTMGRP_LINK`, the bit of group `RTNLGRP_LINK`.
 const LINK_GROUP: u32 = 1;
-/// The kernel's own limit for a netlink datagram to user space is 32 KiB.
-const BUFFER: usize = 64 * 1024;
-/// Datagrams read before the loop looks at its other work again.
-const BATCH: usize = 256;
+/// Datagrams read by one system call.
+const PLACES: usize = 32;
+/// A message of the group is 1 to 2 KiB long. One that is longer than this costs a dump.
+const PLACE: usize = 16 * 1024;
+/// Reads before the loop looks at its other work again.
+const READS: usize = 8;
 
 /// What one batch brought besides its events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub struct Batch {
 #[derive(Debug)]
 pub struct Monitor {
     socket: Socket,
-    buffer: Box<[u8]>,
+    places: Places,
     granted: usize,
 }
 
@@ -40,7 +42,7 @@ impl Monitor {
     pub fn open(receive_buffer: usize) -> Result<Self, SocketError> {
         let socket = Socket::open(LINK_GROUP)?;
         let granted = socket.set_receive_buffer(receive_buffer);
-        Ok(Self { socket, buffer: vec![0; BUFFER].into_boxed_slice(), granted })
+        Ok(Self { socket, places: Places::new(PLACES, PLACE), granted })
     }
 
     /// The size of the receive buffer that the kernel granted, in bytes.
@@ -56,10 +58,10 @@ impl Monitor {
     /// Reads what is there, up to a batch, and hands each event on in the kernel's order.
     pub fn read(&mut self, mut each: impl FnMut(LinkEvent)) -> Result<Batch, SocketError> {
         let mut batch = Batch { more: true, ..Batch::default() };
-        for _ in 0..BATCH {
-            match self.socket.receive(&mut self.buffer)? {
-                Received::Datagram(length) => {
-                    for message in Messages::new(&self.buffer[..length]) {
+        for _ in 0..READS {
+            batch.more = self.socket.receive(&mut self.places, |received| match received {
+                Received::Datagram(datagram) => {
+                    for message in Messages::new(datagram) {
                         match message {
                             Ok(Message::Link(event)) => {
                                 batch.events += 1;
@@ -75,10 +77,9 @@ impl Monitor {
                 }
                 Received::Foreign(port) => warn!(port, "netlink message refused, it does not come from the kernel"),
                 Received::Lost => batch.lost = true,
-                Received::Empty => {
-                    batch.more = false;
-                    break;
-                }
+            })?;
+            if !batch.more {
+                break;
             }
         }
         Ok(batch)

@@ -1,12 +1,12 @@
-//! A `NETLINK_ROUTE` socket: opened, sized, read one datagram at a time without blocking.
+//! A `NETLINK_ROUTE` socket: opened, sized, read without blocking, many datagrams by one system call.
 
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockopt, recvmsg, sendto,
-    setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, MultiHeaders, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockopt, recvmmsg,
+    sendto, setsockopt, socket, sockopt,
 };
 use thiserror::Error;
 use tokio::io::Interest;
@@ -32,17 +32,82 @@ pub enum SocketError {
     Refused(#[source] io::Error),
 }
 
-/// What one read brought.
-#[derive(Debug)]
-pub(super) enum Received {
-    /// A datagram of this length is in the buffer.
-    Datagram(usize),
+/// What came of one datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Received<'a> {
+    /// A datagram of the kernel.
+    Datagram(&'a [u8]),
     /// A datagram from a port that is not the kernel's; thrown away.
     Foreign(u32),
-    /// The kernel had to drop messages (`ENOBUFS`), or one did not fit into the buffer.
+    /// The kernel had to drop messages (`ENOBUFS`), or one did not fit into its place.
     Lost,
-    /// Nothing more for now.
-    Empty,
+}
+
+/// Room for the datagrams of one read, used again and again. Memory that no datagram reached is never touched.
+#[derive(Debug)]
+pub(super) struct Places {
+    bytes: Box<[u8]>,
+    size: usize,
+    headers: MultiHeaders<NetlinkAddr>,
+    filled: [Filled; Places::MOST],
+}
+
+/// One datagram as `recvmmsg` describes it.
+#[derive(Clone, Copy, Debug)]
+struct Filled {
+    length: usize,
+    cut: bool,
+    sender: u32,
+}
+
+impl Places {
+    /// Places of one read, at the most.
+    const MOST: usize = 32;
+
+    /// Room for `count` datagrams (32 at the most) of up to `size` bytes.
+    pub(super) fn new(count: usize, size: usize) -> Self {
+        let count = count.clamp(1, Self::MOST);
+        Self {
+            bytes: vec![0; count * size].into_boxed_slice(),
+            size,
+            headers: MultiHeaders::preallocate(count, None),
+            filled: [Filled { length: 0, cut: false, sender: 0 }; Self::MOST],
+        }
+    }
+
+    /// How many datagrams fit into one read.
+    fn count(&self) -> usize {
+        self.bytes.len() / self.size
+    }
+
+    /// Reads as many datagrams as are there and fit; an error only if there was none.
+    fn fill(&mut self, fd: &OwnedFd) -> io::Result<usize> {
+        let count = self.count();
+        let mut parts = self.bytes.chunks_exact_mut(self.size);
+        let mut slices: [[IoSliceMut<'_>; 1]; Self::MOST] =
+            std::array::from_fn(|_| [IoSliceMut::new(parts.next().unwrap_or_default())]);
+        let received =
+            recvmmsg(fd.as_raw_fd(), &mut self.headers, slices[..count].iter_mut(), MsgFlags::empty(), None)?;
+        let mut filled = 0;
+        for (place, message) in self.filled.iter_mut().zip(received) {
+            *place = Filled {
+                length: message.bytes,
+                cut: message.flags.contains(MsgFlags::MSG_TRUNC),
+                sender: message.address.map_or(0, |address| address.pid()),
+            };
+            filled += 1;
+        }
+        Ok(filled)
+    }
+
+    fn received(&self, place: usize) -> Received<'_> {
+        let Filled { length, cut, sender } = self.filled[place];
+        match sender {
+            0 if cut => Received::Lost,
+            0 => Received::Datagram(&self.bytes[place * self.size..][..length]),
+            other => Received::Foreign(other),
+        }
+    }
 }
 
 /// An open netlink socket, registered with the runtime.
@@ -89,22 +154,32 @@ impl Socket {
         self.0.readable().await.map(|_| ()).map_err(SocketError::Read)
     }
 
-    /// Reads one datagram into `buffer` if there is one.
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> Result<Received, SocketError> {
+    /// Reads what is there into `places` and hands each datagram on. False if nothing is left to read for now; then
+    /// [`readable`](Self::readable) waits for more.
+    pub(super) fn receive(
+        &self,
+        places: &mut Places,
+        mut each: impl FnMut(Received<'_>),
+    ) -> Result<bool, SocketError> {
+        let mut count = 0;
         let outcome = self.0.try_io(Interest::READABLE, |fd| {
-            let mut parts = [IoSliceMut::new(buffer)];
-            let message = recvmsg::<NetlinkAddr>(fd.as_raw_fd(), &mut parts, None, MsgFlags::empty())?;
-            let sender = message.address.map_or(0, |address| address.pid());
-            Ok((message.bytes, message.flags, sender))
+            count = places.fill(fd)?;
+            // Fewer than fit: the queue is empty, as a further call would say. An error that ended the call early is
+            // kept by the kernel for the next one, and has woken us already.
+            if count < places.count() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
+        for place in 0..count {
+            each(places.received(place));
+        }
         match outcome {
-            Ok((_, _, sender)) if sender != 0 => Ok(Received::Foreign(sender)),
-            Ok((_, flags, _)) if flags.contains(MsgFlags::MSG_TRUNC) => Ok(Received::Lost),
-            Ok((length, _, _)) => Ok(Received::Datagram(length)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::Empty),
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-                Some(Errno::ENOBUFS) => Ok(Received::Lost),
-                Some(Errno::EINTR) => Ok(Received::Empty),
+                Some(Errno::ENOBUFS) => {
+                    each(Received::Lost);
+                    Ok(true)
+                }
+                Some(Errno::EINTR) => Ok(true),
                 _ => Err(SocketError::Read(error)),
             },
         }

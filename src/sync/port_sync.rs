@@ -8,6 +8,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use foldhash::fast::RandomState;
+
 use crate::link::{IfIndex, Link, LinkEvent, LinkName};
 
 /// A table of STATE_DB that this machine fills.
@@ -137,14 +139,14 @@ enum Published {
 #[derive(Debug)]
 pub struct PortSync {
     names: Names,
-    links: HashMap<IfIndex, Known>,
-    ports: HashMap<LinkName, Port>,
+    links: HashMap<IfIndex, Known, RandomState>,
+    ports: HashMap<LinkName, Port, RandomState>,
 }
 
 impl PortSync {
     /// A machine that has seen nothing yet.
     pub fn new(names: Names) -> Self {
-        Self { names, links: HashMap::new(), ports: HashMap::new() }
+        Self { names, links: HashMap::default(), ports: HashMap::default() }
     }
 
     /// Takes one event, in the kernel's order.

@@ -297,7 +297,7 @@ impl World {
     fn launch(&mut self) {
         if self.flight.is_none() && self.connected && self.writing {
             let mut batch = Vec::new();
-            self.pending.take(&mut batch);
+            self.pending.take(usize::MAX, |key, write| batch.push((key, write)));
             if !batch.is_empty() {
                 self.flight = Some(Flight { batch, applied: false });
             }
