@@ -5,8 +5,9 @@ use std::io;
 
 use anyhow::Context;
 use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, SelectAll, poll_fn, select_all};
 use redis::ErrorKind;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
@@ -18,17 +19,21 @@ use crate::db::{StoreError, Trouble};
 /// Rows of one batch. Redis works some milliseconds at so many, and what changes meanwhile joins the next.
 const BATCH: usize = 1024;
 
-/// The signals that the daemon listens to.
+/// The signals that the daemon listens to. Each is looked at only when it woke us.
 pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
+    heard: SelectAll<BoxStream<'static, Told>>,
     kept: bool,
 }
 
-enum Event {
+/// What a signal tells.
+#[derive(Clone, Copy)]
+enum Told {
     End,
     Reload,
+}
+
+enum Event {
+    Told(Told),
     Links,
     Written(Result<(), StoreError>),
     Heard(Heard),
@@ -37,12 +42,16 @@ enum Event {
 
 impl Signals {
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-            kept: false,
-        })
+        let told = |kind, told| -> io::Result<_> {
+            let mut signal = signal(kind)?;
+            Ok(poll_fn(move |context| signal.poll_recv(context).map(|heard| heard.map(|()| told))).boxed())
+        };
+        let heard = select_all([
+            told(SignalKind::terminate(), Told::End)?,
+            told(SignalKind::interrupt(), Told::End)?,
+            told(SignalKind::hangup(), Told::Reload)?,
+        ]);
+        Ok(Self { heard, kept: false })
     }
 
     /// A signal that came where nothing could be done about it: it comes again.
@@ -51,14 +60,13 @@ impl Signals {
     }
 
     /// Cancel safe, as tokio's signals are.
-    async fn next(&mut self) -> Event {
+    async fn next(&mut self) -> Told {
         if std::mem::take(&mut self.kept) {
-            return Event::End;
+            return Told::End;
         }
-        tokio::select! {
-            _ = self.terminate.recv() => Event::End,
-            _ = self.interrupt.recv() => Event::End,
-            _ = self.hangup.recv() => Event::Reload,
+        match self.heard.next().await {
+            Some(told) => told,
+            None => pending().await,
         }
     }
 }
@@ -104,7 +112,7 @@ impl Daemon {
             }
         };
         let event = tokio::select! {
-            event = self.signals.next() => event,
+            told = self.signals.next() => Event::Told(told),
             readable = self.monitor.readable() => {
                 readable.context("cannot watch the kernel's links").map_err(Stop::Fatal)?;
                 Event::Links
@@ -114,8 +122,8 @@ impl Daemon {
             () = self.alarm.at(deadline) => Event::Timer,
         };
         match event {
-            Event::End => return Err(Stop::Signal),
-            Event::Reload => self.reload(),
+            Event::Told(Told::End) => return Err(Stop::Signal),
+            Event::Told(Told::Reload) => self.reload(),
             Event::Links => {
                 self.read_links().map_err(Stop::Fatal)?;
             }

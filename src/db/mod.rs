@@ -2,6 +2,7 @@
 //! ([`pending`]), the connection that rows go over ([`writer`]), and the others ([`store`], with what is read and published
 //! over them in [`read`] and [`publish`]).
 
+mod encode;
 mod error;
 pub mod pending;
 pub mod publish;

@@ -20,6 +20,10 @@ pub(super) fn word(out: &mut Vec<u8>, parts: &[&[u8]]) {
 }
 
 fn head(out: &mut Vec<u8>, kind: u8, count: usize) {
+    if let digit @ 0..=9 = count {
+        out.extend_from_slice(&[kind, b'0' + u8::try_from(digit).unwrap_or_default(), b'\r', b'\n']);
+        return;
+    }
     out.push(kind);
     out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
     out.extend_from_slice(b"\r\n");

@@ -16,11 +16,11 @@ use redis::RedisError;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::encode::Encoder;
 use super::error::StoreError;
 use super::pending::Write;
 use super::resp::{command, reply, word};
 use super::stream::Stream;
-use super::table;
 use super::topology::Database;
 use crate::sync::port_sync::RowKey;
 
@@ -33,7 +33,7 @@ pub type Answer = (RowKey, Write, Result<(), RedisError>);
 /// See the module.
 pub struct Writer {
     stream: Stream,
-    separator: String,
+    encoder: Encoder,
     response_timeout: Duration,
     output: Vec<u8>,
     sent: usize,
@@ -58,7 +58,7 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let mut writer = Self {
             stream,
-            separator: database.separator.clone(),
+            encoder: Encoder::new(&database.separator),
             response_timeout,
             output: Vec::new(),
             sent: 0,
@@ -100,7 +100,7 @@ impl Writer {
         if self.under_way.is_empty() {
             self.since = Instant::now();
         }
-        encode(&mut self.output, key, write, &self.separator);
+        self.encoder.encode(&mut self.output, key, write);
         self.under_way.push_back((key, write));
     }
 
@@ -184,36 +184,6 @@ impl Writer {
         self.unread.end += read;
         self.since = Instant::now();
         Poll::Ready(Ok(()))
-    }
-}
-
-/// The commands of one write: two for [`Write::Replace`], else one.
-fn encode(out: &mut Vec<u8>, key: RowKey, write: Write, separator: &str) {
-    let name: [&[u8]; 3] = [table::name(key.table).as_bytes(), separator.as_bytes(), key.name.as_bytes()];
-    let fields = table::fields(key.table);
-    if matches!(write, Write::Remove | Write::Replace(_)) {
-        command(out, 2);
-        word(out, &[b"DEL"]);
-        word(out, &name);
-    }
-    match write {
-        Write::Set(row) | Write::Replace(row) => {
-            command(out, 2 + 2 * fields.len());
-            word(out, &[b"HSET"]);
-            word(out, &name);
-            let mut fields = fields.iter();
-            table::values(row, |value| {
-                word(out, &[fields.next().map_or(b"", |field| field.as_bytes())]);
-                word(out, &[value]);
-            });
-        }
-        Write::Strip => {
-            command(out, 2 + fields.len());
-            word(out, &[b"HDEL"]);
-            word(out, &name);
-            fields.iter().for_each(|field| word(out, &[field.as_bytes()]));
-        }
-        Write::Remove => {}
     }
 }
 

@@ -49,7 +49,11 @@ impl LinkName {
 
 impl fmt::Display for LinkName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.as_bytes().escape_ascii())
+        let plain = |byte: &u8| byte.is_ascii_graphic() && !b"'\"\\".contains(byte);
+        match std::str::from_utf8(self.as_bytes()) {
+            Ok(text) if text.as_bytes().iter().all(plain) => f.write_str(text),
+            _ => write!(f, "{}", self.as_bytes().escape_ascii()),
+        }
     }
 }
 

@@ -12,11 +12,11 @@ use super::socket::{Places, Received, Socket, SocketError};
 /// `RTMGRP_LINK`, the bit of group `RTNLGRP_LINK`.
 const LINK_GROUP: u32 = 1;
 /// Datagrams read by one system call.
-const PLACES: usize = 32;
+const PLACES: usize = 16;
 /// A message of the group is 1 to 2 KiB long. One that is longer than this costs a dump.
 const PLACE: usize = 16 * 1024;
 /// Reads before the loop looks at its other work again.
-const READS: usize = 8;
+const READS: usize = 16;
 
 /// What one batch brought besides its events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -62,9 +62,9 @@ struct Filled {
 
 impl Places {
     /// Places of one read, at the most.
-    const MOST: usize = 32;
+    const MOST: usize = 16;
 
-    /// Room for `count` datagrams (32 at the most) of up to `size` bytes.
+    /// Room for `count` datagrams (16 at the most) of up to `size` bytes.
     pub(super) fn new(count: usize, size: usize) -> Self {
         let count = count.clamp(1, Self::MOST);
         Self {

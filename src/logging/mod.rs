@@ -5,6 +5,7 @@
 //! at a rate well below it; how much was left out is said.
 
 mod limit;
+mod line;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt, reload};
@@ -19,6 +21,7 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 use crate::config::{LogConfig, LogFormat, LogLevel};
 use crate::db::read::Logger;
 use limit::{Limit, LimitLayer};
+use line::Line;
 
 type Output = Box<dyn Layer<Registry> + Send + Sync>;
 
@@ -128,31 +131,27 @@ fn level(name: &str) -> Option<LogLevel> {
 
 /// `wanted` is CONFIG_DB's `LOGOUTPUT`, which decides where the format is left open.
 fn output(format: LogFormat, wanted: &str) -> Output {
-    let text =
-        || fmt::layer().with_target(false).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let text = || match std::io::stderr().is_terminal() {
+        true => fmt::layer().with_target(false).with_writer(std::io::stderr).boxed(),
+        false => lines(std::io::stderr, true),
+    };
     match (format, wanted) {
         (LogFormat::Json, _) => fmt::layer().json().with_target(false).with_writer(std::io::stderr).boxed(),
-        (LogFormat::Auto, "STDOUT") => {
-            fmt::layer().with_target(false).with_ansi(false).with_writer(std::io::stdout).boxed()
-        }
-        (LogFormat::Text, _) | (LogFormat::Auto, "STDERR") => text().boxed(),
-        (LogFormat::Auto, _) if std::io::stderr().is_terminal() || !Path::new("/dev/log").exists() => text().boxed(),
+        (LogFormat::Auto, "STDOUT") => lines(std::io::stdout, true),
+        (LogFormat::Text, _) | (LogFormat::Auto, "STDERR") => text(),
+        (LogFormat::Auto, _) if std::io::stderr().is_terminal() || !Path::new("/dev/log").exists() => text(),
         (LogFormat::Auto | LogFormat::Syslog, _) => {
             use syslog_tracing::{Facility, Options, Syslog};
             match Syslog::new(c"portsyncd", Options::LOG_PID, Facility::User) {
-                Some(syslog) => {
-                    // syslog has the time and the level of its own.
-                    fmt::layer()
-                        .with_target(false)
-                        .with_ansi(false)
-                        .without_time()
-                        .with_level(false)
-                        .with_writer(syslog)
-                        .boxed()
-                }
+                // syslog has the time and the level of its own.
+                Some(syslog) => lines(syslog, false),
                 // Somebody in this process holds it already: only ever one of our own layers that is being replaced.
-                None => text().boxed(),
+                None => text(),
             }
         }
     }
+}
+
+fn lines(writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static, stamped: bool) -> Output {
+    fmt::layer().event_format(Line { stamped }).with_writer(writer).boxed()
 }
