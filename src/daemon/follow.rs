@@ -117,7 +117,7 @@ impl Daemon {
         let found = self.ask(&session, |session| async move { session.config_rows(asked).await }).await;
         let outcome = match found {
             Ok(found) => {
-                let ports: Vec<PortConfig> = found.ports;
+                let ports: Rc<[PortConfig]> = found.ports.into();
                 self.publish_all(&session, &ports).await
             }
             Err(stop) => Err(stop),

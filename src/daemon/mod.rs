@@ -25,6 +25,7 @@ use tracing::{info, warn};
 use self::core::Core;
 use crate::config::{Config, ConfigError};
 use crate::db::StoreError;
+use crate::db::read::PortConfig;
 use crate::db::store::{Listeners, Session, Store};
 use crate::db::writer::Writer;
 use crate::health::{Supervisor, watchdog_interval};
@@ -83,9 +84,11 @@ pub struct Daemon {
     /// A plan was made before: the next one is for a Redis that came back empty.
     planned: bool,
     /// The ports that CONFIG_DB had when it last had any.
-    configured: Vec<crate::db::read::PortConfig>,
+    configured: Rc<[PortConfig]>,
     /// APPL_DB had a start's end when we last looked, so its absence means that Redis lost it.
     published: bool,
+    /// Link messages read since Redis last had nothing to do.
+    burst: usize,
     /// Rows that Redis refused since the start.
     refusals: usize,
     logger_changed: bool,
@@ -139,8 +142,9 @@ impl Daemon {
             live: None,
             plan: None,
             planned: false,
-            configured: Vec::new(),
+            configured: Rc::default(),
             published: false,
+            burst: 0,
             refusals: 0,
             logger_changed: false,
             config_changed: BTreeSet::new(),
@@ -205,7 +209,7 @@ impl Daemon {
         let (session, listeners, writer) = self.during(async move { store.connect().await }).await?.map_err(Stop::Failed)?;
         let session = Rc::new(session);
         let shared = Rc::clone(&session);
-        let notifies = self.during(async move { shared.appl.notifies().await }).await?;
+        let notifies = self.during(async move { shared.appl.notifies().await }).await?.map_err(Stop::Failed)?;
         self.live = Some(Live { session, listeners, writer, notifies, writing: false });
         self.subscribe_config().await?;
         self.start().await?;

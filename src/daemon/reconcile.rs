@@ -62,8 +62,7 @@ impl Daemon {
             .map(|name| RowKey { table: Table::Port, name: *name })
             .chain(self.core.machine.desired().map(|(key, ..)| key))
             .collect();
-        let state = session.state.clone();
-        let rows = self.during(async move { state_rows(&state, &wanted).await }).await?.map_err(Stop::Failed)?;
+        let rows = self.ask(&session, |session| async move { state_rows(&session.state, &wanted).await }).await?;
         for (key, found) in &rows.found {
             self.core.pending.learn(*key, *found, reading);
         }

@@ -27,7 +27,7 @@ const NAMED: usize = 20;
 pub(super) struct Plan {
     kind: Kind,
     restore_count: u64,
-    ports: Vec<PortConfig>,
+    ports: Rc<[PortConfig]>,
     /// Links from before a cold start, to be set down.
     retired: Vec<(IfIndex, LinkName)>,
     done: bool,
@@ -73,15 +73,14 @@ impl Daemon {
         if let Some(warning) = decision.warning {
             warn!(restore_count = ?facts.restore_count.map(|text| text.escape_ascii().to_string()), "{warning}");
         }
-        let names: Vec<Vec<u8>> = ports.iter().map(|port| port.name.clone()).collect();
         self.core.init = match decision.kind {
             Kind::Live => Init::already_said(),
-            Kind::Warm => Init::waiting_for(names.into_iter().map(Vec::into_boxed_slice)),
+            Kind::Warm => Init::waiting_for(ports.iter().map(|port| port.name.as_slice().into())),
             Kind::Cold | Kind::Dpu => {
-                let asked = names.clone();
+                let asked = Rc::clone(&ports);
                 let known = self.ask(session, |session| async move { session.with_admin_status(&asked).await }).await?;
-                let awaited = names.into_iter().zip(known).filter(|(_, known)| !known);
-                Init::waiting_for(awaited.map(|(name, _)| name.into_boxed_slice()))
+                let awaited = ports.iter().zip(known).filter(|(_, known)| !known);
+                Init::waiting_for(awaited.map(|(port, _)| port.name.as_slice().into()))
             }
         };
         self.published = marks.config_done || marks.init_done;
@@ -98,9 +97,9 @@ impl Daemon {
         let mut ports = self.config_ports(session).await?;
         if ports.is_empty() {
             // CONFIG_DB is as empty as the rest: what it said before is better than nothing.
-            ports.clone_from(&self.configured);
+            ports = Rc::clone(&self.configured);
         }
-        self.core.init = Init::waiting_for(ports.iter().map(|port| port.name.clone().into_boxed_slice()));
+        self.core.init = Init::waiting_for(ports.iter().map(|port| port.name.as_slice().into()));
         self.published = false;
         info!(ports = ports.len(), "publishing again");
         Ok(Plan { kind: Kind::Cold, restore_count: 0, ports, retired: Vec::new(), done: false })
@@ -116,8 +115,8 @@ impl Daemon {
                 self.during(async move { set_down(&links).await }).await?;
             }
             self.publish_all(session, &plan.ports).await?;
-            let done = PortConfig::mark(PORT_CONFIG_DONE, "count", plan.ports.len().to_string());
-            self.publish_all(session, &[done]).await?;
+            let done = PortConfig::mark(PORT_CONFIG_DONE, "count", &plan.ports.len().to_string());
+            self.publish_all(session, &Rc::from([done])).await?;
             self.published = true;
             info!(count = plan.ports.len(), "PortConfigDone published");
         }
@@ -125,7 +124,7 @@ impl Daemon {
         Ok(())
     }
 
-    async fn config_ports(&mut self, session: &Rc<Session>) -> Result<Vec<PortConfig>, Stop> {
+    async fn config_ports(&mut self, session: &Rc<Session>) -> Result<Rc<[PortConfig]>, Stop> {
         let ConfigPorts { ports, refused } =
             self.ask(session, |session| async move { session.config_ports().await }).await?;
         if !refused.is_empty() {
@@ -134,27 +133,29 @@ impl Daemon {
         }
         if ports.is_empty() {
             info!("CONFIG_DB has no ports, they can come later");
-        } else {
-            self.configured.clone_from(&ports);
+            return Ok(Rc::default());
         }
-        Ok(ports)
+        self.configured = ports.into();
+        Ok(Rc::clone(&self.configured))
     }
 
     /// Publishes all of them, however often it takes; those whose key is broken are reported and left out.
-    pub(super) async fn publish_all(&mut self, session: &Rc<Session>, ports: &[PortConfig]) -> Result<(), Stop> {
+    pub(super) async fn publish_all(&mut self, session: &Rc<Session>, ports: &Rc<[PortConfig]>) -> Result<(), Stop> {
         self.ask(session, |session| async move { session.load_script().await }).await?;
-        let mut left: Vec<PortConfig> = ports.to_vec();
+        let mut left: Vec<usize> = (0..ports.len()).collect();
         while !left.is_empty() {
-            let batch = left.clone();
-            let Published { refused, reason, broken } =
-                self.ask(session, |session| async move { session.publish(&batch).await }).await?;
-            for at in broken {
+            let ports = Rc::clone(ports);
+            let Published { refused, reason, broken } = {
+                let ports = Rc::clone(&ports);
+                self.ask(session, |session| async move { session.publish(&ports, &left).await }).await?
+            };
+            for place in broken {
                 error!(
-                    port = %left[at].config_key(),
+                    port = %ports[place].config_key(),
                     "port cannot be published, its key in APPL_DB holds another type than a hash; delete the key and restart"
                 );
             }
-            left = refused.into_iter().map(|at| left[at].clone()).collect();
+            left = refused;
             if let Some(reason) = reason {
                 self.refusals += left.len();
                 warn!(ports = left.len(), total = self.refusals, reason = %reason, "Redis refuses ports, trying again until it takes them");
@@ -171,7 +172,7 @@ impl Daemon {
     pub(super) async fn say_init_done(&mut self) -> Result<(), Stop> {
         let session = self.session_handle()?;
         let since = self.timers.awaited.map_or(Duration::ZERO, |(_, _, since)| since.elapsed());
-        self.publish_all(&session, &[PortConfig::mark(PORT_INIT_DONE, "lanes", "0")]).await?;
+        self.publish_all(&session, &Rc::from([PortConfig::mark(PORT_INIT_DONE, "lanes", "0")])).await?;
         self.core.init.said();
         self.published = true;
         info!(seconds = since.as_secs_f64(), "PortInitDone published, every configured port is there");

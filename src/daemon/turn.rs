@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending};
 use std::io;
+use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::StreamExt;
@@ -18,6 +19,10 @@ use crate::db::{StoreError, Trouble};
 
 /// Rows of one batch. Redis works some milliseconds at so many, and what changes meanwhile joins the next.
 const BATCH: usize = 1024;
+/// So many link messages while Redis is busy without a pause make a burst.
+const BURST: usize = 32;
+/// How long messages of a burst may come together: about as long as Redis takes to answer.
+const GATHER: Duration = Duration::from_micros(50);
 
 /// The signals that the daemon listens to. Each is looked at only when it woke us.
 pub(super) struct Signals {
@@ -126,6 +131,8 @@ impl Daemon {
             Event::Told(Told::Reload) => self.reload(),
             Event::Links => {
                 self.read_links().map_err(Stop::Fatal)?;
+                self.launch().await;
+                self.gather();
             }
             Event::Written(outcome) => {
                 outcome.map_err(Stop::Failed)?;
@@ -156,9 +163,10 @@ impl Daemon {
     pub(super) fn read_links(&mut self) -> anyhow::Result<bool> {
         let core = &mut self.core;
         let batch = self.monitor.read(|event| core.event(&event)).context("cannot watch the kernel's links")?;
+        self.burst = self.burst.saturating_add(batch.events);
         if batch.lost {
             warn!("the kernel had to drop link messages, asking it for all links");
-            self.core.resync_in(std::time::Duration::ZERO, "overrun");
+            self.core.resync_in(Duration::ZERO, "overrun");
         }
         Ok(batch.more)
     }
@@ -175,6 +183,18 @@ impl Daemon {
             writer.send().await;
         }
         self.core.tell();
+    }
+
+    /// In a burst, lets more messages come together before they are read: nothing could be sent anyway before Redis answers,
+    /// and waking up for each message costs several times what the message itself does. A change on a quiet switch never
+    /// comes here, nor do the few messages that the kernel sends for one.
+    fn gather(&mut self) {
+        let busy = self.live.as_ref().is_some_and(|live| !live.writer.is_idle());
+        if !busy {
+            self.burst = 0;
+        } else if self.burst >= BURST {
+            std::thread::sleep(GATHER);
+        }
     }
 
     /// Takes the answers that are there.
@@ -253,7 +273,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn report_awaited(&mut self, awaited_for: std::time::Duration) {
+    fn report_awaited(&mut self, awaited_for: Duration) {
         const NAMED: usize = 20;
         let awaited = self.core.init.awaited();
         let count = awaited.len();

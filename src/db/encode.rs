@@ -27,15 +27,10 @@ impl Encoder {
         Self { separator: separator.to_owned(), ports }
     }
 
-    /// Appends the commands of one write: two for [`Write::Replace`], else one.
+    /// Appends the command of a write. That of [`Write::Replace`] is the second: a [`Write::Remove`] goes before it.
     pub(super) fn encode(&self, out: &mut Vec<u8>, key: RowKey, write: Write) {
         let name: [&[u8]; 3] = [table::name(key.table).as_bytes(), self.separator.as_bytes(), key.name.as_bytes()];
         let words = table::fields(key.table).len();
-        if matches!(write, Write::Remove | Write::Replace(_)) {
-            command(out, 2);
-            word(out, &[b"DEL"]);
-            word(out, &name);
-        }
         match write {
             Write::Set(row) | Write::Replace(row) => {
                 command(out, 2 + 2 * words);
@@ -55,7 +50,11 @@ impl Encoder {
                 word(out, &name);
                 table::fields(key.table).iter().for_each(|field| word(out, &[field.as_bytes()]));
             }
-            Write::Remove => {}
+            Write::Remove => {
+                command(out, 2);
+                word(out, &[b"DEL"]);
+                word(out, &name);
+            }
         }
     }
 }
@@ -101,8 +100,7 @@ mod tests {
                     );
                     let row = Row::Port { admin_up, oper_up, mtu };
                     assert_eq!(encoded(Table::Port, Write::Set(row)), commands(&[&set]));
-                    let replaced = encoded(Table::Port, Write::Replace(row));
-                    assert_eq!(replaced, commands(&["DEL PORT_TABLE|Ethernet12", &set]));
+                    assert_eq!(encoded(Table::Port, Write::Replace(row)), commands(&[&set]));
                 }
             }
         }

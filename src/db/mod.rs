@@ -12,6 +12,7 @@ pub mod store;
 mod stream;
 pub mod table;
 pub mod topology;
+mod wire;
 pub mod writer;
 
 pub use error::{StoreError, Trouble};

@@ -1,18 +1,20 @@
 //! What is published: ports to APPL_DB by the protocol of sonic-swss-common's `ProducerStateTable`, and the daemon's own rows.
 
-use redis::{Pipeline, RedisError, RedisResult, Script, Value, pipe};
+use redis::{RedisError, RedisResult, Script, Value, pipe};
 
 use super::error::{StoreError, Trouble};
 use super::read::PortConfig;
-use super::store::{Connection, Session};
-use super::table::{self, CONFIG_PORT, DAEMON, PORT_TABLE};
+use super::resp::{Reply, command, word};
+use super::store::Session;
+use super::table::{self, DAEMON, PORT_TABLE};
 
-/// The protocol's own script: the key joins the set of changed keys, its fields go into a temporary hash, and the consumer
-/// is woken if the key was not in the set yet.
+/// The protocol's script: the key joins the set of changed keys, its fields go into a temporary hash, and the consumer is
+/// woken if the key was not in the set yet. Every key from the third on names that hash, once for each field. Calls are what
+/// a script costs, so the fields go in by one; Lua's `unpack` takes some thousands.
 const SET: &str = "\
 local added = redis.call('SADD', KEYS[2], ARGV[2])
-for i = 0, #KEYS - 3 do
-    redis.call('HSET', KEYS[3 + i], ARGV[3 + i * 2], ARGV[4 + i * 2])
+for i = 3, #ARGV, 1000 do
+    redis.call('HSET', KEYS[3], unpack(ARGV, i, math.min(i + 999, #ARGV)))
 end
 if added > 0 then
     redis.call('PUBLISH', KEYS[1], ARGV[1])
@@ -39,28 +41,42 @@ impl Session {
         first(answers, "cannot load the script for APPL_DB").map(|_| ())
     }
 
-    /// Publishes keys of `PORT_TABLE`, all in one pipeline.
-    pub async fn publish(&self, ports: &[PortConfig]) -> Result<Published, StoreError> {
+    /// Publishes keys of `PORT_TABLE`: of these, the ones at these places.
+    pub async fn publish(&self, ports: &[PortConfig], places: &[usize]) -> Result<Published, StoreError> {
         let script = Script::new(SET);
-        let mut pipeline = pipe();
-        for port in ports {
-            add_set(&mut pipeline, &self.appl, script.get_hash(), port);
-        }
-        let answers = self.appl.pipeline(&mut pipeline, "cannot publish ports to APPL_DB").await?;
+        let separator = self.appl.separator.as_bytes();
+        let channel = format!("{PORT_TABLE}_CHANNEL@{}", self.appl.id);
+        let key_set = format!("{PORT_TABLE}_KEY_SET");
+        let call = |out: &mut Vec<u8>, place: &usize| {
+            let port = &ports[*place];
+            command(out, 7 + 3 * port.fields);
+            for text in [b"EVALSHA", script.get_hash().as_bytes()] {
+                word(out, &[text]);
+            }
+            word(out, &[itoa::Buffer::new().format(port.fields + 2).as_bytes()]);
+            word(out, &[channel.as_bytes()]);
+            word(out, &[key_set.as_bytes()]);
+            for _ in 0..port.fields {
+                word(out, &[b"_", PORT_TABLE.as_bytes(), separator, &port.name]);
+            }
+            word(out, &[b"G"]);
+            word(out, &[&port.name]);
+            out.extend_from_slice(&port.words);
+        };
         let mut published = Published::default();
-        for (at, answer) in answers.into_iter().enumerate() {
-            let Err(error) = answer else { continue };
+        let take = |place: &usize, reply: RedisResult<Reply<'_>>| {
+            let Err(error) = reply else { return Ok(()) };
             match Trouble::of(&error) {
-                Trouble::WrongType => published.broken.push(at),
-                Trouble::Lost => {
-                    return Err(StoreError { operation: "cannot publish ports to APPL_DB", source: error });
-                }
+                Trouble::WrongType => published.broken.push(*place),
+                Trouble::Lost => return Err(error),
                 Trouble::NoScript | Trouble::Refused => {
-                    published.refused.push(at);
+                    published.refused.push(*place);
                     published.reason.get_or_insert(error);
                 }
             }
-        }
+            Ok(())
+        };
+        self.appl.each("cannot publish ports to APPL_DB", places, call, take).await?;
         Ok(published)
     }
 
@@ -80,31 +96,6 @@ impl Session {
         pipeline.cmd("HSET").arg(key).arg("LOGLEVEL").arg("NOTICE").arg("LOGOUTPUT").arg("SYSLOG");
         let operation = "cannot create LOGGER|portsyncd in CONFIG_DB";
         first(self.config.pipeline(&mut pipeline, operation).await?, operation).map(|_| ())
-    }
-}
-
-impl PortConfig {
-    /// A key of `PORT_TABLE` that is no port: `PortConfigDone`, `PortInitDone`.
-    pub fn mark(name: &str, field: &str, value: impl Into<Vec<u8>>) -> Self {
-        Self { name: name.as_bytes().to_vec(), fields: vec![(field.as_bytes().to_vec(), value.into())] }
-    }
-
-    /// Its key in CONFIG_DB, for messages.
-    pub fn config_key(&self) -> String {
-        format!("{CONFIG_PORT}|{}", self.name.escape_ascii())
-    }
-}
-
-fn add_set(pipeline: &mut Pipeline, appl: &Connection, script: &str, port: &PortConfig) {
-    let temporary = table::join(&format!("_{PORT_TABLE}"), &appl.separator, &port.name);
-    let command = pipeline.cmd("EVALSHA").arg(script).arg(port.fields.len() + 2);
-    command.arg(format!("{PORT_TABLE}_CHANNEL@{}", appl.id)).arg(format!("{PORT_TABLE}_KEY_SET"));
-    for _ in &port.fields {
-        command.arg(&temporary);
-    }
-    command.arg("G").arg(&port.name);
-    for (field, value) in &port.fields {
-        command.arg(field).arg(value);
     }
 }
 

@@ -1,13 +1,14 @@
 //! What is read: the facts of a start, ports of CONFIG_DB, rows of APPL_DB and STATE_DB.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
-use redis::{FromRedisValue, Pipeline, RedisError, RedisResult, Value, from_redis_value, pipe};
+use redis::{FromRedisValue, RedisError, RedisResult, Value, from_redis_value, pipe};
 
 use tracing::warn;
 
 use super::error::{StoreError, Trouble};
 use super::pending::Found;
+use super::resp::{Reply, command, word};
 use super::store::{Connection, Session};
 use super::table::{self, CONFIG_PORT, DAEMON, PORT_CONFIG_DONE, PORT_INIT_DONE, PORT_TABLE};
 use crate::link::LinkName;
@@ -18,8 +19,10 @@ use crate::sync::port_sync::{RowKey, Table};
 pub struct PortConfig {
     /// The name.
     pub name: Vec<u8>,
-    /// Field and value, in Redis' order; a field's name ends before the first `@`.
-    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+    /// How many fields it has.
+    pub fields: usize,
+    /// Field and value in turn, in Redis' order, each as a word of a command; a field's name ends before the first `@`.
+    pub words: Vec<u8>,
 }
 
 /// CONFIG_DB's table of ports.
@@ -151,44 +154,91 @@ impl Session {
                 wanted.push(name);
             }
         }
-        let mut pipeline = Pipeline::with_capacity(wanted.len());
-        for name in &wanted {
-            pipeline.cmd("HGETALL").arg(table::join(CONFIG_PORT, &self.config.separator, name));
-        }
-        let answers = self.config.pipeline(&mut pipeline, operation).await?;
-        for (name, answer) in wanted.into_iter().zip(answers) {
-            match answer.and_then(|value| Ok(from_redis_value::<Vec<(Vec<u8>, Vec<u8>)>>(value)?)) {
-                Ok(fields) if fields.is_empty() => {}
-                Ok(fields) => {
-                    let cut = |field: Vec<u8>| field.split(|byte| *byte == b'@').next().unwrap_or_default().to_vec();
-                    let fields = fields.into_iter().map(|(field, value)| (cut(field), value)).collect();
-                    result.ports.push(PortConfig { name, fields });
-                }
+        let prefix = table::join(CONFIG_PORT, &self.config.separator, b"");
+        let ask = |out: &mut Vec<u8>, name: &Vec<u8>| {
+            command(out, 2);
+            word(out, &[b"HGETALL"]);
+            word(out, &[&prefix, name]);
+        };
+        let take = |name: &Vec<u8>, reply: RedisResult<Reply<'_>>| {
+            match reply {
+                Ok(reply) => result.ports.extend(PortConfig::read(name, reply)?),
                 Err(error) if Trouble::of(&error) == Trouble::WrongType => {
-                    result.refused.push((name, "the key is no hash"));
+                    result.refused.push((name.clone(), "the key is no hash"));
                 }
-                Err(source) => return Err(StoreError { operation, source }),
+                Err(error) => return Err(error),
             }
-        }
+            Ok(())
+        };
+        self.config.each(operation, &wanted, ask, take).await?;
         Ok(result)
     }
 
     /// Which of these ports have `admin_status` in their APPL_DB row.
-    pub async fn with_admin_status(&self, names: &[Vec<u8>]) -> Result<Vec<bool>, StoreError> {
-        let mut pipeline = Pipeline::with_capacity(names.len());
-        for name in names {
-            pipeline.cmd("HEXISTS").arg(table::join(PORT_TABLE, &self.appl.separator, name)).arg("admin_status");
-        }
-        lenient(self.appl.pipeline(&mut pipeline, "cannot read PORT_TABLE from APPL_DB").await?)
+    pub async fn with_admin_status(&self, ports: &[PortConfig]) -> Result<Vec<bool>, StoreError> {
+        let prefix = table::join(PORT_TABLE, &self.appl.separator, b"");
+        let ask = |out: &mut Vec<u8>, port: &PortConfig| {
+            command(out, 3);
+            word(out, &[b"HEXISTS"]);
+            word(out, &[&prefix, &port.name]);
+            word(out, &[b"admin_status"]);
+        };
+        self.appl_has(ports, ask).await
     }
 
     /// Which of these ports have a row in APPL_DB.
     pub async fn published(&self, names: &[LinkName]) -> Result<Vec<bool>, StoreError> {
-        let mut pipeline = Pipeline::with_capacity(names.len());
-        for name in names {
-            pipeline.cmd("EXISTS").arg(table::join(PORT_TABLE, &self.appl.separator, name.as_bytes()));
+        let prefix = table::join(PORT_TABLE, &self.appl.separator, b"");
+        let ask = |out: &mut Vec<u8>, name: &LinkName| {
+            command(out, 2);
+            word(out, &[b"EXISTS"]);
+            word(out, &[&prefix, name.as_bytes()]);
+        };
+        self.appl_has(names, ask).await
+    }
+
+    /// Yes or no for each; a key of another type counts as no.
+    async fn appl_has<K>(&self, items: &[K], ask: impl FnMut(&mut Vec<u8>, &K)) -> Result<Vec<bool>, StoreError> {
+        let mut has = Vec::with_capacity(items.len());
+        let take = |_: &K, reply: RedisResult<Reply<'_>>| {
+            has.push(match reply {
+                Ok(reply) => reply == Reply::Integer(1),
+                Err(error) if Trouble::of(&error) == Trouble::WrongType => false,
+                Err(error) => return Err(error),
+            });
+            Ok(())
+        };
+        self.appl.each("cannot read PORT_TABLE from APPL_DB", items, ask, take).await?;
+        Ok(has)
+    }
+}
+
+impl PortConfig {
+    /// What `HGETALL` says of a port; `None` if it is not there.
+    fn read(name: &[u8], reply: Reply<'_>) -> RedisResult<Option<Self>> {
+        let mut parts = reply.parts();
+        let fields = parts.len() / 2;
+        let mut words = Vec::new();
+        while let (Some(field), Some(value)) = (parts.next().transpose()?, parts.next().transpose()?) {
+            let (field, value) = (field.bulk().unwrap_or_default(), value.bulk().unwrap_or_default());
+            word(&mut words, &[field.split(|byte| *byte == b'@').next().unwrap_or_default()]);
+            word(&mut words, &[value]);
         }
-        lenient(self.appl.pipeline(&mut pipeline, "cannot read PORT_TABLE from APPL_DB").await?)
+        words.shrink_to_fit();
+        Ok((fields > 0).then(|| Self { name: name.to_vec(), fields, words }))
+    }
+
+    /// A key of `PORT_TABLE` that is no port: `PortConfigDone`, `PortInitDone`.
+    pub fn mark(name: &str, field: &str, value: &str) -> Self {
+        let mut words = Vec::new();
+        word(&mut words, &[field.as_bytes()]);
+        word(&mut words, &[value.as_bytes()]);
+        Self { name: name.as_bytes().to_vec(), fields: 1, words }
+    }
+
+    /// Its key in CONFIG_DB, for messages.
+    pub fn config_key(&self) -> String {
+        format!("{CONFIG_PORT}|{}", self.name.escape_ascii())
     }
 }
 
@@ -199,28 +249,37 @@ pub async fn state_rows(state: &Connection, wanted: &HashSet<RowKey>) -> Result<
     let scanned = state.keys(&prefix, operation).await?;
     let key = |name| RowKey { table: Table::Port, name };
     let there = scanned.iter().filter_map(|found| table::link_name(found, &prefix)).map(key);
-    let rows: BTreeSet<RowKey> = wanted.iter().copied().chain(there).collect();
-    let mut pipeline = Pipeline::with_capacity(rows.len());
-    for row in &rows {
-        pipeline.cmd("HMGET").arg(table::redis_key(*row, &state.separator)).arg(table::fields(row.table));
-    }
-    let answers = state.pipeline(&mut pipeline, operation).await?;
+    let rows: Vec<RowKey> = wanted.iter().copied().chain(there.filter(|row| !wanted.contains(row))).collect();
     let mut result = StateRows::default();
-    for (row, answer) in rows.into_iter().zip(answers) {
-        let fields = match answer.and_then(|value| Ok(from_redis_value::<Vec<Option<Vec<u8>>>>(value)?)) {
-            Ok(fields) => fields,
-            Err(error) if Trouble::of(&error) == Trouble::WrongType => {
-                result.broken.push(row);
-                continue;
+    let ask = |out: &mut Vec<u8>, row: &RowKey| {
+        let fields = table::fields(row.table);
+        command(out, 2 + fields.len());
+        word(out, &[b"HMGET"]);
+        word(out, &[table::name(row.table).as_bytes(), state.separator.as_bytes(), row.name.as_bytes()]);
+        fields.iter().for_each(|field| word(out, &[field.as_bytes()]));
+    };
+    let take = |row: &RowKey, reply: RedisResult<Reply<'_>>| {
+        let mut fields = [None; 4];
+        match reply {
+            Ok(reply) => {
+                for (field, part) in fields.iter_mut().zip(reply.parts()) {
+                    *field = part?.bulk();
+                }
             }
-            Err(source) => return Err(StoreError { operation, source }),
-        };
-        if wanted.contains(&row) {
-            result.found.push((row, table::parse(row.table, &fields).map_or(Found::Other, Found::Row)));
-        } else if fields.iter().any(Option::is_some) {
-            result.others.push(row);
+            Err(error) if Trouble::of(&error) == Trouble::WrongType => {
+                result.broken.push(*row);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
         }
-    }
+        if wanted.contains(row) {
+            result.found.push((*row, table::parse(row.table, &fields).map_or(Found::Other, Found::Row)));
+        } else if fields.iter().any(Option::is_some) {
+            result.others.push(*row);
+        }
+        Ok(())
+    };
+    state.each(operation, &rows, ask, take).await?;
     Ok(result)
 }
 
@@ -245,16 +304,4 @@ fn take<T: FromRedisValue, const N: usize>(
         operation,
         source: RedisError::from(std::io::Error::other(format!("{count} answers for {N} questions"))),
     })
-}
-
-/// Yes or no for each; a key of another type counts as no.
-fn lenient(answers: Vec<RedisResult<Value>>) -> Result<Vec<bool>, StoreError> {
-    let operation = "cannot read PORT_TABLE from APPL_DB";
-    answers
-        .into_iter()
-        .map(|answer| match answer.and_then(|value| Ok(from_redis_value(value)?)) {
-            Err(error) if Trouble::of(&error) == Trouble::WrongType => Ok(false),
-            answer => answer.map_err(StoreError::doing(operation)),
-        })
-        .collect()
 }

@@ -1,9 +1,9 @@
-//! Redis' protocol (RESP2) as far as rows are written in it: commands out, one-line replies in, without allocating.
-//!
-//! Whatever is read goes by the redis crate. The commands that write rows are answered with one line each (`:1`, `+OK`,
-//! `-ERR …`), so that a reply is a line and nothing else.
+//! Redis' protocol (RESP2): commands out, replies in, in place and without allocating.
 
-use redis::{RedisError, Value, parse_redis_value};
+use redis::{RedisError, RedisResult, Value, parse_redis_value};
+
+/// Nothing that this daemon asks for is nested deeper.
+const DEPTH: usize = 8;
 
 /// Begins a command of `words` words.
 pub(super) fn command(out: &mut Vec<u8>, words: usize) {
@@ -29,26 +29,145 @@ fn head(out: &mut Vec<u8>, kind: u8, count: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The first reply of `input`: how many bytes it takes, and what it says. `None` while it is not whole.
-pub(super) fn reply(input: &[u8]) -> Option<(usize, Result<(), RedisError>)> {
-    let length = input.iter().position(|byte| *byte == b'\n')? + 1;
-    let line = &input[..length];
-    let outcome = match line[0] {
-        b':' | b'+' => Ok(()),
-        b'-' => parse_redis_value(line).and_then(Value::extract_error).map(|_| ()),
-        other => Err(std::io::Error::new(
-            std::io::ErrorKind::InvalidData,
-            format!("the server answered a write with a reply of type {:?}", char::from(other)),
-        )
-        .into()),
-    };
-    Some((length, outcome))
+/// A reply. What is neither is an error: see [`Reply::of`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reply<'a> {
+    /// `+OK`.
+    Status,
+    /// `:1`.
+    Integer(i64),
+    /// `$-1` or `*-1`.
+    Nil,
+    /// A string of bytes.
+    Bulk(&'a [u8]),
+    /// Several replies.
+    Array(Array<'a>),
+}
+
+impl<'a> Reply<'a> {
+    /// Reads a whole reply, as [`length`] found it; an error of the server's is an error.
+    pub(super) fn of(raw: &'a [u8]) -> RedisResult<Self> {
+        let Some((line, rest)) = split_line(raw) else { return Err(malformed(raw)) };
+        let (kind, text) = line.split_first().ok_or_else(|| malformed(raw))?;
+        Ok(match (kind, number(text)) {
+            (b'+', _) => Self::Status,
+            (b':', Some(value)) => Self::Integer(value),
+            (b'$' | b'*', Some(..0)) => Self::Nil,
+            (b'$', Some(length)) => {
+                let bytes = usize::try_from(length).ok().and_then(|length| rest.get(..length));
+                Self::Bulk(bytes.ok_or_else(|| malformed(raw))?)
+            }
+            (b'*', Some(length)) => Self::Array(Array { rest, left: usize::try_from(length).unwrap_or_default() }),
+            (b'-', _) => return Err(parse_redis_value(raw).and_then(Value::extract_error).err().unwrap_or(malformed(raw))),
+            _ => return Err(malformed(raw)),
+        })
+    }
+
+    /// The string, if it is one.
+    pub(super) fn bulk(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Bulk(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The parts, none if it is no array.
+    pub(super) fn parts(self) -> Array<'a> {
+        match self {
+            Self::Array(array) => array,
+            _ => Array { rest: &[], left: 0 },
+        }
+    }
+}
+
+/// The parts of an array, one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Array<'a> {
+    rest: &'a [u8],
+    left: usize,
+}
+
+impl Array<'_> {
+    /// How many parts are left.
+    pub(super) fn len(&self) -> usize {
+        self.left
+    }
+}
+
+impl<'a> Iterator for Array<'a> {
+    type Item = RedisResult<Reply<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some(match length(self.rest) {
+            Ok(Some(length)) => {
+                let (raw, rest) = self.rest.split_at(length);
+                self.rest = rest;
+                Reply::of(raw)
+            }
+            Ok(None) => Err(malformed(self.rest)),
+            Err(error) => Err(error),
+        })
+    }
+}
+
+/// How many bytes the first reply of `input` takes; `None` while it is not whole.
+pub(super) fn length(input: &[u8]) -> RedisResult<Option<usize>> {
+    measure(input, DEPTH)
+}
+
+fn measure(input: &[u8], depth: usize) -> RedisResult<Option<usize>> {
+    let Some((line, rest)) = split_line(input) else { return Ok(None) };
+    let head = input.len() - rest.len();
+    let Some((kind, text)) = line.split_first().filter(|_| depth > 0) else { return Err(malformed(input)) };
+    match (kind, number(text)) {
+        (b'+' | b'-', _) | (b':' | b'$' | b'*', Some(..0)) | (b':', Some(_)) => Ok(Some(head)),
+        (b'$', Some(length)) => {
+            let end = usize::try_from(length).ok().and_then(|length| head.checked_add(length)?.checked_add(2));
+            let end = end.ok_or_else(|| malformed(input))?;
+            Ok((end <= input.len()).then_some(end))
+        }
+        (b'*', Some(count)) => {
+            let mut end = head;
+            for _ in 0..count {
+                match measure(&input[end..], depth - 1)? {
+                    Some(length) => end += length,
+                    None => return Ok(None),
+                }
+            }
+            Ok(Some(end))
+        }
+        _ => Err(malformed(input)),
+    }
+}
+
+fn split_line(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = input.iter().position(|byte| *byte == b'\n')?;
+    Some((input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]), &input[end + 1..]))
+}
+
+/// A decimal number, as the protocol's lengths are.
+fn number(text: &[u8]) -> Option<i64> {
+    let (digits, sign) = text.strip_prefix(b"-").map_or((text, 1), |digits| (digits, -1));
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0i64, |value, digit| match digit {
+        b'0'..=b'9' => value.checked_mul(10)?.checked_add(sign * i64::from(digit - b'0')),
+        _ => None,
+    })
+}
+
+fn malformed(input: &[u8]) -> RedisError {
+    let shown = input[..input.len().min(32)].escape_ascii();
+    std::io::Error::new(std::io::ErrorKind::InvalidData, format!("the server sent what is no reply: {shown}")).into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::db::Trouble;
+    use proptest::prelude::*;
 
     #[test]
     fn a_command_is_what_the_redis_crate_makes_of_it() {
@@ -61,20 +180,54 @@ mod tests {
     }
 
     #[test]
-    fn replies_are_taken_one_by_one_and_only_when_whole() {
-        let input = b":4\r\n+OK\r\n-WRONGTYPE Operation against a key\r\n:1";
-        let (first, outcome) = reply(input).unwrap();
-        assert!(first == 4 && outcome.is_ok());
-        let (second, outcome) = reply(&input[4..]).unwrap();
-        assert!(second == 5 && outcome.is_ok());
-        let (_, outcome) = reply(&input[9..]).unwrap();
-        assert_eq!(Trouble::of(&outcome.unwrap_err()), Trouble::WrongType);
-        assert!(reply(b":1").is_none() && reply(b"").is_none());
+    fn replies_are_measured_and_read() {
+        let input = b":-4\r\n+OK\r\n$5\r\na\r\nbc\r\n*3\r\n$1\r\nx\r\n$-1\r\n*1\r\n:7\r\n-WRONGTYPE Operation against a key\r\n$-1\r\n:1";
+        let mut rest = input.as_slice();
+        let mut next = || {
+            let (raw, after) = rest.split_at(length(rest).unwrap().unwrap());
+            rest = after;
+            Reply::of(raw)
+        };
+        assert_eq!(next().unwrap(), Reply::Integer(-4));
+        assert_eq!(next().unwrap(), Reply::Status);
+        assert_eq!(next().unwrap(), Reply::Bulk(b"a\r\nbc"));
+        let parts: Vec<_> = next().unwrap().parts().map(Result::unwrap).collect();
+        assert_eq!((parts[0], parts[1]), (Reply::Bulk(b"x"), Reply::Nil));
+        assert_eq!(parts[2].parts().next().unwrap().unwrap(), Reply::Integer(7));
+        assert_eq!(Trouble::of(&next().unwrap_err()), Trouble::WrongType);
+        assert_eq!(next().unwrap(), Reply::Nil);
+        assert_eq!(length(rest).unwrap(), None);
     }
 
     #[test]
-    fn a_reply_of_another_kind_ends_the_connection() {
-        let (_, outcome) = reply(b"$3\r\nabc\r\n").unwrap();
-        assert_eq!(Trouble::of(&outcome.unwrap_err()), Trouble::Lost);
+    fn what_is_no_reply_ends_the_connection() {
+        for input in ["abc\r\n", "$x\r\n", "\r\n", "*99999999999999999999\r\n", ":\r\n", "!1\r\n"] {
+            assert_eq!(Trouble::of(&length(input.as_bytes()).unwrap_err()), Trouble::Lost, "{input:?}");
+        }
+        let deep = "*1\r\n".repeat(2 * DEPTH);
+        assert!(length(deep.as_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_measured_without_panic(bytes in prop::collection::vec(prop::sample::select(&b"*$:+-019a\r\n"[..]), 0..64)) {
+            if let Ok(Some(length)) = length(&bytes) {
+                prop_assert!(length <= bytes.len());
+                let _ = Reply::of(&bytes[..length]).map(|reply| reply.parts().count());
+            }
+        }
+
+        #[test]
+        fn a_reply_is_not_whole_before_its_last_byte(words in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..6)) {
+            let mut out = Vec::new();
+            command(&mut out, words.len());
+            words.iter().for_each(|text| word(&mut out, &[text]));
+            for end in 0..out.len() {
+                prop_assert!(length(&out[..end]).unwrap().is_none());
+            }
+            prop_assert_eq!(length(&out).unwrap(), Some(out.len()));
+            let read: Vec<_> = Reply::of(&out).unwrap().parts().map(|part| part.unwrap().bulk().unwrap().to_vec()).collect();
+            prop_assert_eq!(read, words);
+        }
     }
 }

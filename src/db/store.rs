@@ -1,22 +1,27 @@
 //! The connections: one for each database, so that none ever has another's database selected, and one for each server
 //! that listens to keyspace notifications and notices at once when the server goes away.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, SelectAll};
-use redis::aio::{MultiplexedConnection, PubSubSink};
+use futures_util::{StreamExt, try_join};
+use redis::aio::PubSubSink;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, Msg, Pipeline, RedisConnectionInfo,
-    RedisError, RedisResult, Value,
+    Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, Msg, Pipeline, RedisConnectionInfo, RedisError, RedisResult,
+    Value, from_redis_value, parse_redis_value,
 };
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::error::StoreError;
-use super::stream::connect;
+use super::resp::{Reply, command, word};
 use super::topology::{Address, Database, Topology};
+use super::wire::Wire;
 use super::writer::Writer;
 
+/// Commands of one connection under way at once.
+const WINDOW: usize = 512;
 const CONNECT: &str = "cannot connect to Redis";
 
 /// What is needed to connect.
@@ -35,9 +40,9 @@ pub struct Store {
 }
 
 /// A connection to one database.
-#[derive(Clone)]
 pub struct Connection {
-    redis: MultiplexedConnection,
+    wire: Mutex<Wire>,
+    response_timeout: Duration,
     /// The database's number.
     pub id: i64,
     /// What stands between the parts of its keys.
@@ -74,43 +79,53 @@ pub struct Listeners {
 }
 
 impl Store {
-    /// Connects to all databases.
+    /// Connects to all databases, all at once.
     pub async fn connect(&self) -> Result<(Session, Listeners, Writer), StoreError> {
-        let topology = &self.topology;
-        let (appl_listener, appl_heard) = self.listen(&topology.appl).await?;
-        let (config_listener, config_heard) = self.listen(&topology.config).await?;
-        let mut heard = SelectAll::new();
-        heard.push(appl_heard);
-        heard.push(config_heard);
-        if topology.state.address != topology.appl.address && topology.state.address != topology.config.address {
-            let (state_listener, state_heard) = self.listen(&topology.state).await?;
+        let Topology { appl, config, state } = &self.topology;
+        let apart = state.address != appl.address && state.address != config.address;
+        let state_listener = async {
+            Ok(match apart {
+                true => Some(self.listen(state).await?),
+                false => None,
+            })
+        };
+        let listeners = async { try_join!(self.listen(appl), self.listen(config), state_listener) };
+        let session = async { try_join!(self.open(appl), self.open(config), self.open(state)) };
+        let (listeners, (appl, config, state), writer) = try_join!(listeners, session, self.writer())?;
+        let ((appl_listener, appl_heard), (config_listener, config_heard), state_listener) = listeners;
+        let mut heard = SelectAll::from_iter([appl_heard, config_heard]);
+        if let Some((listener, state_heard)) = state_listener {
             // Its subscriptions are none, but its end tells of the server's.
             heard.push(
                 state_heard
                     .map(move |heard| {
-                        let _ = &state_listener;
+                        let _ = &listener;
                         heard
                     })
                     .boxed(),
             );
         }
-        let session = Session {
-            appl: self.open(&topology.appl).await?,
-            config: self.open(&topology.config).await?,
-            state: self.open(&topology.state).await?,
-        };
-        let writer = self.writer().await?;
-        Ok((session, Listeners { appl: appl_listener, config: config_listener, heard }, writer))
+        Ok((Session { appl, config, state }, Listeners { appl: appl_listener, config: config_listener, heard }, writer))
     }
 
     /// Opens a connection to write STATE_DB's rows over.
     pub async fn writer(&self) -> Result<Writer, StoreError> {
-        let database = &self.topology.state;
-        let open = async {
-            let stream = connect(&database.address).await.map_err(|error| StoreError::doing(CONNECT)(error.into()))?;
-            Writer::open(stream, database, &self.username, self.password.as_deref(), self.response_timeout).await
-        };
-        timeout(self.connect_timeout, open).await.unwrap_or_else(|_| Err(StoreError::doing(CONNECT)(late())))
+        let state = &self.topology.state;
+        Ok(Writer::new(self.wire(state).await?, &state.separator, self.response_timeout))
+    }
+
+    async fn wire(&self, database: &Database) -> Result<Wire, StoreError> {
+        let open = Wire::open(database, &self.username, self.password.as_deref());
+        timeout(self.connect_timeout, open).await.unwrap_or_else(|_| Err(late("redis.connect_timeout"))).map_err(StoreError::doing(CONNECT))
+    }
+
+    async fn open(&self, database: &Database) -> Result<Connection, StoreError> {
+        Ok(Connection {
+            wire: Mutex::new(self.wire(database).await?),
+            response_timeout: self.response_timeout,
+            id: database.id,
+            separator: database.separator.clone(),
+        })
     }
 
     fn client(&self, database: &Database) -> Result<Client, StoreError> {
@@ -133,23 +148,11 @@ impl Store {
         Client::open(info).map_err(doing)
     }
 
-    async fn open(&self, database: &Database) -> Result<Connection, StoreError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(Some(self.response_timeout));
-        let redis = self
-            .client(database)?
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(StoreError::doing(CONNECT))?;
-        Ok(Connection { redis, id: database.id, separator: database.separator.clone() })
-    }
-
     async fn listen(&self, database: &Database) -> Result<(PubSubSink, BoxStream<'static, Heard>), StoreError> {
         let doing = StoreError::doing(CONNECT);
         let client = self.client(database)?;
         let pubsub = timeout(self.connect_timeout, client.get_async_pubsub()).await;
-        let (sink, stream) = pubsub.unwrap_or_else(|_| Err(late())).map_err(doing)?.split();
+        let (sink, stream) = pubsub.unwrap_or_else(|_| Err(late("redis.connect_timeout"))).map_err(doing)?.split();
         let channel = |message: Msg| Heard::Channel(message.get_channel_name().as_bytes().to_vec());
         let heard = stream.map(channel).chain(futures_util::stream::once(async { Heard::Gone }));
         Ok((sink, heard.boxed()))
@@ -163,29 +166,109 @@ impl Connection {
         pipeline: &mut Pipeline,
         operation: &'static str,
     ) -> Result<Vec<RedisResult<Value>>, StoreError> {
-        if pipeline.is_empty() {
-            return Ok(Vec::new());
+        let count = pipeline.len();
+        let mut answers = Vec::with_capacity(count);
+        let packed = pipeline.get_packed_pipeline();
+        let mut once = Some(packed);
+        self.exchange(
+            operation,
+            count,
+            |wire, _| {
+                if let Some(packed) = once.take() {
+                    wire.begin_many(count).extend_from_slice(&packed);
+                }
+                count
+            },
+            |_, raw| {
+                answers.push(parse_redis_value(raw).and_then(Value::extract_error));
+                Ok(())
+            },
+        )
+        .await?;
+        Ok(answers)
+    }
+
+    /// Sends a command for each of `items` and hands its reply on, in order. However many there are, only so many are under
+    /// way at once that neither side has to hold more than a few.
+    pub(super) async fn each<K>(
+        &self,
+        operation: &'static str,
+        items: &[K],
+        mut encode: impl FnMut(&mut Vec<u8>, &K),
+        mut take: impl FnMut(&K, RedisResult<Reply<'_>>) -> RedisResult<()>,
+    ) -> Result<(), StoreError> {
+        self.exchange(
+            operation,
+            items.len(),
+            |wire, at| {
+                encode(wire.begin(), &items[at]);
+                1
+            },
+            |at, raw| take(&items[at], Reply::of(raw)),
+        )
+        .await
+    }
+
+    /// `begin` appends the commands from the one of this number on, and says how many.
+    async fn exchange(
+        &self,
+        operation: &'static str,
+        count: usize,
+        mut begin: impl FnMut(&mut Wire, usize) -> usize,
+        mut take: impl FnMut(usize, &[u8]) -> RedisResult<()>,
+    ) -> Result<(), StoreError> {
+        let doing = StoreError::doing(operation);
+        let mut wire = self.wire.lock().await;
+        // Replies to a request that was given up half-way.
+        let mut stale = wire.owed();
+        let (mut begun, mut done) = (0, 0);
+        while done < count {
+            while begun < count && begun - done < WINDOW {
+                begun += begin(&mut wire, begun);
+            }
+            timeout(self.response_timeout, poll_fn(|context| wire.poll(context)))
+                .await
+                .unwrap_or_else(|_| Err(late("redis.response_timeout")))
+                .map_err(doing)?;
+            while let Some(raw) = wire.take().map_err(doing)? {
+                if stale > 0 {
+                    stale -= 1;
+                    continue;
+                }
+                take(done, raw).map_err(doing)?;
+                done += 1;
+            }
         }
-        let mut redis = self.redis.clone();
-        pipeline.ignore_errors().query_async(&mut redis).await.map_err(StoreError::doing(operation))
+        Ok(())
     }
 
     /// All keys that begin with `prefix`, each once.
     pub async fn keys(&self, prefix: &[u8], operation: &'static str) -> Result<Vec<Vec<u8>>, StoreError> {
-        let mut redis = self.redis.clone();
         let pattern = [&escape_glob(prefix), b"*".as_slice()].concat();
-        let mut found = std::collections::BTreeSet::new();
-        let mut cursor = 0u64;
+        let mut found = Vec::new();
+        let mut cursor = b"0".to_vec();
         loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1000);
-            let (next, keys): (u64, Vec<Vec<u8>>) =
-                scan.query_async(&mut redis).await.map_err(StoreError::doing(operation))?;
-            found.extend(keys);
-            cursor = next;
-            if cursor == 0 {
-                return Ok(found.into_iter().collect());
+            let mut next = Vec::new();
+            let scan = |out: &mut Vec<u8>, cursor: &Vec<u8>| {
+                let words: [&[u8]; 6] = [b"SCAN", cursor, b"MATCH", &pattern, b"COUNT", b"2000"];
+                command(out, words.len());
+                words.iter().for_each(|part| word(out, &[part]));
+            };
+            self.each(operation, &[cursor], scan, |_, reply| {
+                let mut parts = reply?.parts();
+                next = parts.next().transpose()?.and_then(Reply::bulk).unwrap_or_default().to_vec();
+                for key in parts.next().transpose()?.map(Reply::parts).into_iter().flatten() {
+                    found.extend(key?.bulk().map(<[u8]>::to_vec));
+                }
+                Ok(())
+            })
+            .await?;
+            if matches!(next.as_slice(), b"0" | b"") {
+                found.sort_unstable();
+                found.dedup();
+                return Ok(found);
             }
+            cursor = next;
         }
     }
 
@@ -195,12 +278,14 @@ impl Connection {
     }
 
     /// Whether the server tells of changes of hashes, as far as it lets itself be asked.
-    pub async fn notifies(&self) -> bool {
-        let mut redis = self.redis.clone();
-        let answer: RedisResult<Vec<String>> =
-            redis::cmd("CONFIG").arg("GET").arg("notify-keyspace-events").query_async(&mut redis).await;
-        let flags = answer.ok().and_then(|answer| answer.into_iter().nth(1)).unwrap_or_default();
-        flags.contains('K') && flags.contains(['A', 'h'])
+    pub async fn notifies(&self) -> Result<bool, StoreError> {
+        let operation = "cannot ask Redis for its notifications";
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("CONFIG").arg("GET").arg("notify-keyspace-events");
+        let answer = self.pipeline(&mut pipeline, operation).await?.into_iter().next();
+        let answer = answer.and_then(Result::ok).and_then(|value| from_redis_value::<Vec<String>>(value).ok());
+        let flags = answer.unwrap_or_default().into_iter().nth(1).unwrap_or_default();
+        Ok(flags.contains('K') && flags.contains(['A', 'h']))
     }
 }
 
@@ -225,8 +310,8 @@ pub async fn subscribe_pattern(mut sink: PubSubSink, pattern: Vec<u8>) -> Result
     sink.psubscribe(pattern).await.map_err(StoreError::doing("cannot subscribe to keyspace notifications"))
 }
 
-fn late() -> RedisError {
-    (ErrorKind::Io, "no answer within redis.connect_timeout").into()
+fn late(setting: &str) -> RedisError {
+    (ErrorKind::Io, "no answer in time", format!("within {setting}")).into()
 }
 
 fn escape_glob(text: &[u8]) -> Vec<u8> {
