@@ -1,104 +1,151 @@
-//! One link message, from the kernel's bytes to the row that waits to be written.
+//! From the kernel's bytes to a row that Redis has acknowledged, each part alone and all together.
+//!
+//! Throughput is in events (or links, or rows): the time of one is its inverse.
 
 use std::hint::black_box;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use portsyncd::daemon::core::Core;
 use portsyncd::db::pending::Pending;
-use portsyncd::link::LinkEvent;
+use portsyncd::lab::messages::new_link;
+use portsyncd::lab::pipeline::{self, Switch, names};
+use portsyncd::lab::redis_server::RedisServer;
+use portsyncd::link::dump::Dump;
 use portsyncd::link::parse::{Message, Messages};
-use portsyncd::sync::port_sync::{Action, Names, PortSync};
+use portsyncd::link::{Link, LinkEvent, LinkName};
+use portsyncd::sync::port_sync::{Action, PortSync, Row, RowKey, Table};
 
-/// What the kernel sends for a veth link, cut down to the attributes that every link has.
-fn datagram(ifindex: u32, name: &str, flags: u32) -> Vec<u8> {
-    let attribute = |kind: u16, value: &[u8]| {
-        let mut out = Vec::new();
-        out.extend((u16::try_from(value.len() + 4).expect("short")).to_ne_bytes());
-        out.extend(kind.to_ne_bytes());
-        out.extend(value);
-        out.resize(out.len().next_multiple_of(4), 0);
-        out
+const SIZES: [usize; 3] = [32, 512, 10_000];
+
+fn links(ports: usize, up: bool, mtu: u32) -> Vec<Link> {
+    let rows = portsyncd::lab::ports::rows(ports);
+    let link = |(at, name): (usize, &str)| Link {
+        ifindex: u32::try_from(at + 2).expect("few"),
+        name: LinkName::new(name.as_bytes()).expect("short"),
+        admin_up: up,
+        oper_up: up,
+        mtu: Some(mtu),
+        has_master: false,
+        is_team: false,
     };
-    let mut body = vec![0; 4];
-    body.extend(ifindex.to_ne_bytes());
-    body.extend(flags.to_ne_bytes());
-    body.extend([0; 4]);
-    body.extend(attribute(3, format!("{name}\0").as_bytes()));
-    body.extend(attribute(13, &1000u32.to_ne_bytes()));
-    body.extend(attribute(16, &[6]));
-    body.extend(attribute(4, &9100u32.to_ne_bytes()));
-    body.extend(attribute(7, &[0; 192]));
-    body.extend(attribute(18, &attribute(1, b"veth\0")));
-    let mut out = Vec::new();
-    out.extend(u32::try_from(body.len() + 16).expect("short").to_ne_bytes());
-    out.extend(16u16.to_ne_bytes());
-    out.extend([0; 10]);
-    out.extend(body);
-    out
-}
-
-fn names() -> Names {
-    Names { ports: vec!["Ethernet".to_owned()], lags: vec!["PortChannel".to_owned()], management: Vec::new() }
+    rows.iter().map(|row| row.name.as_str()).enumerate().map(link).collect()
 }
 
 fn parse(criterion: &mut Criterion) {
-    let bytes = datagram(7, "Ethernet0", 1);
+    let mut bytes = Vec::new();
+    new_link(&mut bytes, 7, "Ethernet0", true, 9100);
     let mut group = criterion.benchmark_group("parse");
     group.throughput(Throughput::Elements(1));
     group.bench_function("link message", |bencher| {
-        bencher.iter(|| Messages::new(black_box(&bytes)).flat_map(black_box).count());
+        bencher.iter(|| {
+            Messages::new(black_box(&bytes)).filter(|message| matches!(message, Ok(Message::Link(_)))).count()
+        });
     });
 }
 
-/// Every port of a switch goes up or down once; the rows are taken as one batch and acknowledged.
-fn burst(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("burst");
-    for ports in [32u32, 512, 10_000] {
-        let bytes =
-            |flags| (0..ports).map(|port| datagram(port + 2, &format!("Ethernet{port}"), flags)).collect::<Vec<_>>();
-        let rounds = [bytes(0x41), bytes(0)];
-        let (mut machine, mut pending, mut actions) = (PortSync::new(names()), Pending::default(), Vec::new());
-        let mut round = |datagrams: &Vec<Vec<u8>>| {
-            for datagram in datagrams {
-                for message in Messages::new(datagram) {
-                    if let Ok(Message::Link(event)) = message {
-                        machine.event(&event, &mut actions);
-                        if let (LinkEvent::New(link), true) =
-                            (event, actions.iter().any(|a| matches!(a, Action::Await(_))))
-                        {
-                            machine.published(link.name, true, &mut actions);
-                        }
-                    }
+/// Every port changes once.
+fn machine(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("machine");
+    for ports in SIZES {
+        let rounds = [links(ports, true, 9100), links(ports, false, 9100)];
+        let (mut machine, mut actions) = (PortSync::new(names()), Vec::new());
+        for link in &rounds[0] {
+            machine.event(&LinkEvent::New(*link), &mut actions);
+            machine.published(link.name, true, &mut actions);
+        }
+        let mut round = 0;
+        group.throughput(Throughput::Elements(ports as u64));
+        group.bench_function(BenchmarkId::from_parameter(ports), |bencher| {
+            bencher.iter(|| {
+                round += 1;
+                actions.clear();
+                for link in &rounds[round % 2] {
+                    machine.event(&LinkEvent::New(*link), &mut actions);
                 }
-                for action in actions.drain(..) {
-                    if let Action::Write(key, row, _) = action {
-                        pending.set(key, row);
-                    }
+                assert!(matches!(actions.as_slice(), [Action::Write(..), ..]) && actions.len() == ports);
+            });
+        });
+    }
+}
+
+/// Every row changes once, is taken and acknowledged.
+fn pending(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pending");
+    for ports in SIZES {
+        let keys: Vec<RowKey> =
+            links(ports, true, 9100).iter().map(|link| RowKey { table: Table::Port, name: link.name }).collect();
+        let (mut pending, mut batch, mut mtu) = (Pending::default(), Vec::new(), 0);
+        group.throughput(Throughput::Elements(ports as u64));
+        group.bench_function(BenchmarkId::from_parameter(ports), |bencher| {
+            bencher.iter(|| {
+                mtu += 1;
+                for key in &keys {
+                    pending.set(*key, Row::Port { admin_up: true, oper_up: true, mtu });
                 }
-            }
-            let mut batch = Vec::new();
-            pending.take(usize::MAX, |key, write| batch.push((key, write)));
-            assert_eq!(batch.len(), datagrams.len(), "each port's row has to be written");
-            for (key, _) in &batch {
-                pending.acknowledge(*key);
-            }
-            batch
-        };
-        round(&rounds[1]);
-        let mut turn = 0;
-        group.throughput(Throughput::Elements(ports.into()));
-        group.bench_function(format!("{ports} ports"), |bencher| {
+                batch.clear();
+                pending.take(usize::MAX, |key, write| batch.push((key, write)));
+                assert_eq!(batch.len(), ports);
+                for (key, _) in &batch {
+                    pending.acknowledge(*key);
+                }
+            });
+        });
+    }
+}
+
+/// Messages through parser, machine, pending rows, encoding and a real Redis, until it has acknowledged every row.
+fn whole(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let server = RedisServer::start().expect("a Redis");
+    let mut group = criterion.benchmark_group("whole");
+    group.sample_size(20);
+    for ports in [1, 32, 512, 10_000] {
+        let mut writer = runtime.block_on(pipeline::writer(&server)).expect("a connection");
+        let mut switch = Switch::new(ports);
+        let mut mtu = 1500;
+        group.throughput(Throughput::Elements(ports as u64));
+        group.bench_function(BenchmarkId::from_parameter(ports), |bencher| {
+            bencher.iter(|| {
+                mtu += 1;
+                for port in 0..ports {
+                    switch.change(port, true, mtu);
+                }
+                runtime.block_on(pipeline::write(&mut switch.core, &mut writer)).expect("Redis takes it")
+            });
+        });
+    }
+}
+
+/// A dump of all links is compared with what is known, and with what Redis holds: nothing differs, or everything does.
+fn resync(criterion: &mut Criterion) {
+    const PORTS: usize = 10_000;
+    let dump = |up| Dump { links: links(PORTS, up, 9100), complete: true, retries: 0 };
+    let mut group = criterion.benchmark_group("resync");
+    group.throughput(Throughput::Elements(PORTS as u64));
+    for (name, up) in [("nothing differs", false), ("every link differs", true)] {
+        let (before, now) = (dump(false), dump(up));
+        group.bench_function(name, |bencher| {
             bencher.iter_batched(
                 || {
-                    let now = turn;
-                    turn = 1 - turn;
-                    now
+                    let mut core = Core::new(names());
+                    core.resync(&before);
+                    before.links.iter().for_each(|link| core.published(link.name, true));
+                    core.pending.take(usize::MAX, |_, _| {});
+                    before.links.iter().for_each(|link| {
+                        core.pending.acknowledge(RowKey { table: Table::Port, name: link.name });
+                    });
+                    core
                 },
-                |now| black_box(round(&rounds[now])),
-                BatchSize::PerIteration,
+                |mut core| {
+                    core.resync(&now);
+                    assert_eq!(core.pending.len(), if up { PORTS } else { 0 });
+                    core
+                },
+                BatchSize::LargeInput,
             );
         });
     }
 }
 
-criterion_group!(benches, parse, burst);
+criterion_group!(benches, parse, machine, pending, whole, resync);
 criterion_main!(benches);

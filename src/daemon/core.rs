@@ -16,11 +16,14 @@ use crate::sync::port_sync::{Action, Names, PortSync, Row, RowKey, Table};
 const RESYNC_PAUSE: Duration = Duration::from_millis(100);
 
 /// See the module.
-pub(super) struct Core {
+pub struct Core {
+    /// Decides which row a link deserves.
     pub machine: PortSync,
+    /// What is to be written.
     pub pending: Pending,
+    /// Knows when the start is done.
     pub init: Init,
-    pub watch: Watch,
+    pub(super) watch: Watch,
     actions: Vec<Action>,
     /// Changes that are not logged yet.
     untold: Vec<Change>,
@@ -35,6 +38,7 @@ struct Change {
 }
 
 impl Core {
+    /// Has seen nothing yet.
     pub fn new(names: Names) -> Self {
         Self {
             machine: PortSync::new(names),
@@ -116,10 +120,12 @@ impl Core {
         }
     }
 
+    /// When all links have to be asked for, if they have.
     pub fn resync_at(&self) -> Option<Instant> {
         self.resync.map(|(at, _)| at)
     }
 
+    /// Why all links have to be asked for now, if they have.
     pub fn resync_due(&self, now: Instant) -> Option<&'static str> {
         self.resync.filter(|(at, _)| *at <= now).map(|(_, cause)| cause)
     }

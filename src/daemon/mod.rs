@@ -5,7 +5,7 @@
 //! that the kernel's messages are read and rows are written whatever else goes on. What ends such a sequence early is a
 //! `Stop`, handed up by `?`.
 
-mod core;
+pub mod core;
 mod follow;
 mod outage;
 mod reconcile;
@@ -206,7 +206,8 @@ impl Daemon {
 
     async fn connect(&mut self) -> Result<(), Stop> {
         let store = self.store.clone();
-        let (session, listeners, writer) = self.during(async move { store.connect().await }).await?.map_err(Stop::Failed)?;
+        let connecting = Box::pin(async move { store.connect().await });
+        let (session, listeners, writer) = self.during(connecting).await?.map_err(Stop::Failed)?;
         let session = Rc::new(session);
         let shared = Rc::clone(&session);
         let notifies = self.during(async move { shared.appl.notifies().await }).await?.map_err(Stop::Failed)?;

@@ -224,7 +224,10 @@ impl Daemon {
                     }
                     Trouble::Lost => {
                         self.core.pending.failed(key);
-                        return Err(Stop::Failed(StoreError { operation: "cannot write ports to STATE_DB", source: error }));
+                        return Err(Stop::Failed(StoreError {
+                            operation: "cannot write ports to STATE_DB",
+                            source: error,
+                        }));
                     }
                 },
             }

@@ -1,7 +1,7 @@
 //! The commands that write a row. In: the row. Out: the bytes that Redis gets.
 
 use super::pending::Write;
-use super::resp::{command, word};
+use super::resp::{command, word, words};
 use super::table;
 use crate::sync::port_sync::{Row, RowKey, Table};
 
@@ -30,10 +30,10 @@ impl Encoder {
     /// Appends the command of a write. That of [`Write::Replace`] is the second: a [`Write::Remove`] goes before it.
     pub(super) fn encode(&self, out: &mut Vec<u8>, key: RowKey, write: Write) {
         let name: [&[u8]; 3] = [table::name(key.table).as_bytes(), self.separator.as_bytes(), key.name.as_bytes()];
-        let words = table::fields(key.table).len();
+        let count = table::fields(key.table).len();
         match write {
             Write::Set(row) | Write::Replace(row) => {
-                command(out, 2 + 2 * words);
+                command(out, 2 + 2 * count);
                 word(out, &[b"HSET"]);
                 word(out, &name);
                 match row {
@@ -45,10 +45,10 @@ impl Encoder {
                 }
             }
             Write::Strip => {
-                command(out, 2 + words);
+                command(out, 2 + count);
                 word(out, &[b"HDEL"]);
                 word(out, &name);
-                table::fields(key.table).iter().for_each(|field| word(out, &[field.as_bytes()]));
+                words(out, table::fields(key.table));
             }
             Write::Remove => {
                 command(out, 2);

@@ -4,7 +4,7 @@ use redis::{RedisError, RedisResult, Script, Value, pipe};
 
 use super::error::{StoreError, Trouble};
 use super::read::PortConfig;
-use super::resp::{Reply, command, word};
+use super::resp::{Reply, command, word, words};
 use super::store::Session;
 use super::table::{self, DAEMON, PORT_TABLE};
 
@@ -50,17 +50,12 @@ impl Session {
         let call = |out: &mut Vec<u8>, place: &usize| {
             let port = &ports[*place];
             command(out, 7 + 3 * port.fields);
-            for text in [b"EVALSHA", script.get_hash().as_bytes()] {
-                word(out, &[text]);
-            }
-            word(out, &[itoa::Buffer::new().format(port.fields + 2).as_bytes()]);
-            word(out, &[channel.as_bytes()]);
-            word(out, &[key_set.as_bytes()]);
+            let keys = itoa::Buffer::new().format(port.fields + 2).to_owned();
+            words(out, &["EVALSHA", script.get_hash(), &keys, &channel, &key_set]);
             for _ in 0..port.fields {
                 word(out, &[b"_", PORT_TABLE.as_bytes(), separator, &port.name]);
             }
-            word(out, &[b"G"]);
-            word(out, &[&port.name]);
+            words(out, &[b"G", port.name.as_slice()]);
             out.extend_from_slice(&port.words);
         };
         let mut published = Published::default();

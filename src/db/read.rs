@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::error::{StoreError, Trouble};
 use super::pending::Found;
-use super::resp::{Reply, command, word};
+use super::resp::{Reply, command, word, words};
 use super::store::{Connection, Session};
 use super::table::{self, CONFIG_PORT, DAEMON, PORT_CONFIG_DONE, PORT_INIT_DONE, PORT_TABLE};
 use crate::link::LinkName;
@@ -256,7 +256,7 @@ pub async fn state_rows(state: &Connection, wanted: &HashSet<RowKey>) -> Result<
         command(out, 2 + fields.len());
         word(out, &[b"HMGET"]);
         word(out, &[table::name(row.table).as_bytes(), state.separator.as_bytes(), row.name.as_bytes()]);
-        fields.iter().for_each(|field| word(out, &[field.as_bytes()]));
+        words(out, fields);
     };
     let take = |row: &RowKey, reply: RedisResult<Reply<'_>>| {
         let mut fields = [None; 4];

@@ -19,6 +19,13 @@ pub(super) fn word(out: &mut Vec<u8>, parts: &[&[u8]]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// The next words of a command.
+pub(super) fn words(out: &mut Vec<u8>, words: &[impl AsRef<[u8]>]) {
+    for text in words {
+        word(out, &[text.as_ref()]);
+    }
+}
+
 fn head(out: &mut Vec<u8>, kind: u8, count: usize) {
     if let digit @ 0..=9 = count {
         out.extend_from_slice(&[kind, b'0' + u8::try_from(digit).unwrap_or_default(), b'\r', b'\n']);
@@ -30,7 +37,7 @@ fn head(out: &mut Vec<u8>, kind: u8, count: usize) {
 }
 
 /// A reply. What is neither is an error: see [`Reply::of`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply<'a> {
     /// `+OK`.
     Status,
@@ -58,7 +65,9 @@ impl<'a> Reply<'a> {
                 Self::Bulk(bytes.ok_or_else(|| malformed(raw))?)
             }
             (b'*', Some(length)) => Self::Array(Array { rest, left: usize::try_from(length).unwrap_or_default() }),
-            (b'-', _) => return Err(parse_redis_value(raw).and_then(Value::extract_error).err().unwrap_or(malformed(raw))),
+            (b'-', _) => {
+                return Err(parse_redis_value(raw).and_then(Value::extract_error).err().unwrap_or(malformed(raw)));
+            }
             _ => return Err(malformed(raw)),
         })
     }
@@ -81,7 +90,7 @@ impl<'a> Reply<'a> {
 }
 
 /// The parts of an array, one by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Array<'a> {
     rest: &'a [u8],
     left: usize,
@@ -192,8 +201,8 @@ mod tests {
         assert_eq!(next().unwrap(), Reply::Status);
         assert_eq!(next().unwrap(), Reply::Bulk(b"a\r\nbc"));
         let parts: Vec<_> = next().unwrap().parts().map(Result::unwrap).collect();
-        assert_eq!((parts[0], parts[1]), (Reply::Bulk(b"x"), Reply::Nil));
-        assert_eq!(parts[2].parts().next().unwrap().unwrap(), Reply::Integer(7));
+        assert_eq!(parts[..2], [Reply::Bulk(b"x"), Reply::Nil]);
+        assert_eq!(parts[2].clone().parts().next().unwrap().unwrap(), Reply::Integer(7));
         assert_eq!(Trouble::of(&next().unwrap_err()), Trouble::WrongType);
         assert_eq!(next().unwrap(), Reply::Nil);
         assert_eq!(length(rest).unwrap(), None);
@@ -221,7 +230,7 @@ mod tests {
         fn a_reply_is_not_whole_before_its_last_byte(words in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..6)) {
             let mut out = Vec::new();
             command(&mut out, words.len());
-            words.iter().for_each(|text| word(&mut out, &[text]));
+            super::words(&mut out, &words);
             for end in 0..out.len() {
                 prop_assert!(length(&out[..end]).unwrap().is_none());
             }

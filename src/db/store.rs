@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::error::StoreError;
-use super::resp::{Reply, command, word};
+use super::resp::{Reply, command, words};
 use super::topology::{Address, Database, Topology};
 use super::wire::Wire;
 use super::writer::Writer;
@@ -83,12 +83,7 @@ impl Store {
     pub async fn connect(&self) -> Result<(Session, Listeners, Writer), StoreError> {
         let Topology { appl, config, state } = &self.topology;
         let apart = state.address != appl.address && state.address != config.address;
-        let state_listener = async {
-            Ok(match apart {
-                true => Some(self.listen(state).await?),
-                false => None,
-            })
-        };
+        let state_listener = async { Ok(if apart { Some(self.listen(state).await?) } else { None }) };
         let listeners = async { try_join!(self.listen(appl), self.listen(config), state_listener) };
         let session = async { try_join!(self.open(appl), self.open(config), self.open(state)) };
         let (listeners, (appl, config, state), writer) = try_join!(listeners, session, self.writer())?;
@@ -116,7 +111,10 @@ impl Store {
 
     async fn wire(&self, database: &Database) -> Result<Wire, StoreError> {
         let open = Wire::open(database, &self.username, self.password.as_deref());
-        timeout(self.connect_timeout, open).await.unwrap_or_else(|_| Err(late("redis.connect_timeout"))).map_err(StoreError::doing(CONNECT))
+        timeout(self.connect_timeout, open)
+            .await
+            .unwrap_or_else(|_| Err(late("redis.connect_timeout")))
+            .map_err(StoreError::doing(CONNECT))
     }
 
     async fn open(&self, database: &Database) -> Result<Connection, StoreError> {
@@ -250,9 +248,9 @@ impl Connection {
         loop {
             let mut next = Vec::new();
             let scan = |out: &mut Vec<u8>, cursor: &Vec<u8>| {
-                let words: [&[u8]; 6] = [b"SCAN", cursor, b"MATCH", &pattern, b"COUNT", b"2000"];
-                command(out, words.len());
-                words.iter().for_each(|part| word(out, &[part]));
+                let scan: [&[u8]; 6] = [b"SCAN", cursor, b"MATCH", &pattern, b"COUNT", b"2000"];
+                command(out, scan.len());
+                words(out, &scan);
             };
             self.each(operation, &[cursor], scan, |_, reply| {
                 let mut parts = reply?.parts();

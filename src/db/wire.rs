@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use redis::{RedisError, RedisResult};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::resp::{Reply, command, length, word};
+use super::resp::{Reply, command, length, words};
 use super::stream::{Stream, connect};
 use super::topology::Database;
 
@@ -38,19 +38,18 @@ impl Wire {
     /// Connects, says who we are and selects the database.
     pub(super) async fn open(database: &Database, user: &str, password: Option<&str>) -> RedisResult<Self> {
         let stream = connect(&database.address).await?;
-        let mut wire =
-            Self { stream, output: Vec::new(), sent: 0, input: vec![0; INPUT], unread: 0..0, owed: 0 };
+        let mut wire = Self { stream, output: Vec::new(), sent: 0, input: vec![0; INPUT], unread: 0..0, owed: 0 };
         if let Some(password) = password {
-            let words = [b"AUTH", user.as_bytes(), password.as_bytes()];
-            let words = words.into_iter().filter(|word| !word.is_empty());
+            let auth = ["AUTH", user, password];
+            let without_user = ["AUTH", password];
+            let auth = if user.is_empty() { without_user.as_slice() } else { &auth };
             let out = wire.begin();
-            command(out, words.clone().count());
-            words.for_each(|part| word(out, &[part]));
+            command(out, auth.len());
+            words(out, auth);
         }
         let out = wire.begin();
         command(out, 2);
-        word(out, &[b"SELECT"]);
-        word(out, &[itoa::Buffer::new().format(database.id).as_bytes()]);
+        words(out, &["SELECT", itoa::Buffer::new().format(database.id)]);
         while wire.owed > 0 {
             std::future::poll_fn(|context| wire.poll(context)).await?;
             while let Some(raw) = wire.take()? {

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 pub mod consumer;
 pub mod links;
+pub mod messages;
 pub mod netns;
+pub mod pipeline;
 pub mod ports;
 pub mod producer;
 pub mod redis_server;

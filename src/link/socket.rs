@@ -156,11 +156,7 @@ impl Socket {
 
     /// Reads what is there into `places` and hands each datagram on. False if nothing is left to read for now; then
     /// [`readable`](Self::readable) waits for more.
-    pub(super) fn receive(
-        &self,
-        places: &mut Places,
-        mut each: impl FnMut(Received<'_>),
-    ) -> Result<bool, SocketError> {
+    pub(super) fn receive(&self, places: &mut Places, mut each: impl FnMut(Received<'_>)) -> Result<bool, SocketError> {
         let mut count = 0;
         let outcome = self.0.try_io(Interest::READABLE, |fd| {
             count = places.fill(fd)?;

@@ -123,7 +123,9 @@ mod tests {
     }
 
     /// Times differ, so the text after them is compared.
-    fn logged(layer: impl FnOnce(Kept) -> Box<dyn tracing_subscriber::Layer<tracing_subscriber::Registry> + Send + Sync>) -> String {
+    fn logged(
+        layer: impl FnOnce(Kept) -> Box<dyn tracing_subscriber::Layer<tracing_subscriber::Registry> + Send + Sync>,
+    ) -> String {
         let kept = Kept::default();
         let subscriber = tracing_subscriber::registry().with(layer(kept.clone()));
         tracing::subscriber::with_default(subscriber, || {

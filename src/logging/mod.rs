@@ -131,9 +131,12 @@ fn level(name: &str) -> Option<LogLevel> {
 
 /// `wanted` is CONFIG_DB's `LOGOUTPUT`, which decides where the format is left open.
 fn output(format: LogFormat, wanted: &str) -> Output {
-    let text = || match std::io::stderr().is_terminal() {
-        true => fmt::layer().with_target(false).with_writer(std::io::stderr).boxed(),
-        false => lines(std::io::stderr, true),
+    let text = || {
+        if std::io::stderr().is_terminal() {
+            fmt::layer().with_target(false).with_writer(std::io::stderr).boxed()
+        } else {
+            lines(std::io::stderr, true)
+        }
     };
     match (format, wanted) {
         (LogFormat::Json, _) => fmt::layer().json().with_target(false).with_writer(std::io::stderr).boxed(),

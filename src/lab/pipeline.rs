@@ -1,0 +1,131 @@
+//! The daemon's way from the bytes of a message to a row in Redis, by its own parser, machine, pending rows and writer, with
+//! messages that are made up: for more ports than a kernel holds, and for measuring each part.
+
+use std::time::Duration;
+
+use super::redis_server::RedisServer;
+use super::{Error, messages};
+use crate::daemon::core::Core;
+use crate::db::store::Store;
+use crate::db::topology::{Address, Topology};
+use crate::db::writer::Writer;
+use crate::link::LinkName;
+use crate::link::parse::{Message, Messages};
+use crate::sync::port_sync::Names;
+
+/// Rows of one batch, as the daemon has it.
+const BATCH: usize = 1024;
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The ports that count as such where nothing is configured.
+pub fn names() -> Names {
+    Names { ports: vec!["Ethernet".to_owned()], lags: vec!["PortChannel".to_owned()], management: Vec::new() }
+}
+
+/// A switch's links as the machine knows them, without a kernel.
+pub struct Switch {
+    /// Machine and pending rows.
+    pub core: Core,
+    names: Vec<String>,
+    datagram: Vec<u8>,
+}
+
+impl Switch {
+    /// A switch of so many ports, all seen, down, and published in APPL_DB. Their rows wait to be written.
+    pub fn new(ports: usize) -> Self {
+        let names = super::ports::rows(ports).into_iter().map(|row| row.name).collect();
+        let mut switch = Self { core: Core::new(self::names()), names, datagram: Vec::new() };
+        for port in 0..ports {
+            switch.change(port, false, 1500);
+            if let Some(name) = LinkName::new(switch.names[port].as_bytes()) {
+                switch.core.published(name, true);
+            }
+        }
+        switch
+    }
+
+    /// How many ports it has.
+    pub fn ports(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The name of a port.
+    pub fn name(&self, port: usize) -> &str {
+        &self.names[port]
+    }
+
+    /// A message of the kernel's about this port.
+    pub fn change(&mut self, port: usize, up: bool, mtu: u32) {
+        // The first index after `lo`'s, as in a namespace of its own.
+        let ifindex = u32::try_from(port).unwrap_or(u32::MAX).saturating_add(2);
+        messages::new_link(&mut self.datagram, ifindex, &self.names[port], up, mtu);
+        take(&mut self.core, &self.datagram);
+    }
+}
+
+/// What the daemon does with a datagram.
+pub fn take(core: &mut Core, datagram: &[u8]) {
+    for message in Messages::new(datagram) {
+        if let Ok(Message::Link(event)) = message {
+            core.event(&event);
+        }
+    }
+}
+
+/// A connection like the daemon's for rows.
+pub async fn writer(server: &RedisServer) -> Result<Writer, Error> {
+    let store = Store {
+        topology: Topology::default().at(&Address::Unix(server.socket())),
+        username: String::new(),
+        password: None,
+        connect_timeout: LIMIT,
+        response_timeout: LIMIT,
+    };
+    store.writer().await.map_err(|error| error.source.into())
+}
+
+/// Writes what is pending, batch by batch, until Redis has taken everything, and logs what changed; returns the number of
+/// rows.
+pub async fn write(core: &mut Core, writer: &mut Writer) -> Result<usize, Error> {
+    let mut rows = 0;
+    while !core.pending.is_empty() || !writer.is_idle() {
+        if writer.is_idle() {
+            core.pending.take(BATCH, |key, write| writer.push(key, write));
+            writer.send().await;
+            core.tell();
+        }
+        writer.progress().await.map_err(|error| error.source)?;
+        while let Some((key, _, answer)) = writer.answer().map_err(|error| error.source)? {
+            answer?;
+            core.pending.acknowledge(key);
+            rows += 1;
+        }
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::Commands;
+
+    use super::super::redis_server::STATE_DB;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_of_each_port_is_a_row_of_each() {
+        let server = RedisServer::start().unwrap();
+        let mut writer = writer(&server).await.unwrap();
+        let mut switch = Switch::new(3000);
+        assert_eq!(write(&mut switch.core, &mut writer).await.unwrap(), 3000);
+        for port in 0..switch.ports() {
+            switch.change(port, true, 9100);
+        }
+        assert_eq!(write(&mut switch.core, &mut writer).await.unwrap(), 3000);
+        let mut db = server.client(STATE_DB).unwrap();
+        let row: Vec<(String, String)> = db.hgetall(format!("PORT_TABLE|{}", switch.name(2999))).unwrap();
+        let want = [("state", "ok"), ("netdev_oper_status", "up"), ("admin_status", "up"), ("mtu", "9100")];
+        assert_eq!(row, want.map(|(field, value)| (field.to_owned(), value.to_owned())));
+        switch.change(7, true, 9100);
+        assert_eq!(write(&mut switch.core, &mut writer).await.unwrap(), 0, "it stands there already");
+    }
+}
