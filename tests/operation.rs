@@ -33,7 +33,12 @@ impl Supervisor {
     fn expect(&mut self, wanted: &str) {
         let mut buffer = [0; 4096];
         loop {
-            let length = self.socket.recv(&mut buffer).unwrap_or_else(|_| panic!("no {wanted} after {:?}", self.heard));
+            let length = match self.socket.recv(&mut buffer) {
+                Ok(length) => length,
+                // A signal to this process; a socket with a timeout is not restarted by itself.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => panic!("no {wanted} after {:?}: {error}", self.heard),
+            };
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
             let found = text.lines().any(|line| line.starts_with(wanted));
             self.heard.push(text);

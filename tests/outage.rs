@@ -86,7 +86,6 @@ fn flushall_is_noticed_by_the_audit_and_everything_published_again() {
     rig.run(rig.links.set_admin_many(&rig.ports, true));
     rig.expect_in_step(4);
     let watcher = Watcher::start(&rig.server);
-    rig.until("PortInitDone", || rig.orchagent().count("PortInitDone") == 1);
     redis(&rig, "FLUSHALL");
     rig.until("PortInitDone again", || rig.orchagent().count("PortInitDone") == 2);
     rig.expect_in_step(4);

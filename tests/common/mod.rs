@@ -90,6 +90,8 @@ impl Rig {
         self.expect_config_done();
         self.add_ports();
         self.expect_init_done();
+        // What was popped but not yet told would be popped again from a server that comes back as it was saved.
+        self.until("orchagent to have PortInitDone", || self.orchagent().count("PortInitDone") == 1);
         self
     }
 
