@@ -23,7 +23,7 @@ pub enum Unit {
 
 /// A quantity of one target.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Value {
+pub struct Cell {
     /// Over all rounds.
     pub value: Option<f64>,
     /// Round by round, where rounds can be paired.
@@ -46,15 +46,15 @@ pub struct Row {
     /// In what.
     pub unit: Unit,
     /// In the order of the targets.
-    pub values: Vec<Value>,
+    pub values: Vec<Cell>,
     /// The first target's value divided by that of each other target.
     pub ratios: Vec<Option<f64>>,
 }
 
 impl Row {
     /// Computes the ratios: pair by pair where there are rounds, else from the values.
-    pub fn new(measure: Measure, what: &str, quantity: &'static str, unit: Unit, values: Vec<Value>) -> Self {
-        let ratio = |(a, b): (&Value, &Value)| {
+    pub fn new(measure: Measure, what: &str, quantity: &'static str, unit: Unit, values: Vec<Cell>) -> Self {
+        let ratio = |(a, b): (&Cell, &Cell)| {
             if a.rounds.is_empty() || b.rounds.is_empty() {
                 Some(a.value? / b.value.filter(|b| *b > 0.0)?)
             } else {
@@ -83,7 +83,7 @@ pub fn name(measure: Measure) -> &'static str {
     }
 }
 
-impl Value {
+impl Cell {
     /// As a table shows it.
     pub fn show(&self, unit: Unit) -> String {
         match (&self.text, self.value) {
@@ -110,7 +110,7 @@ fn show(value: f64, unit: Unit) -> String {
 /// Three digits at least, none after the point where there are three before.
 fn digits(value: f64) -> String {
     match value.abs() {
-        size if size == size.trunc() || size >= 99.95 => format!("{value:.0}"),
+        size if size.fract() == 0.0 || size >= 99.95 => format!("{value:.0}"),
         size if size >= 9.995 => format!("{value:.1}"),
         _ => format!("{value:.2}"),
     }
@@ -135,17 +135,17 @@ mod tests {
         for (value, unit, want) in cases {
             assert_eq!(show(value, unit), want);
         }
-        assert_eq!(Value::default().show(Unit::Count), "-");
+        assert_eq!(Cell::default().show(Unit::Count), "-");
     }
 
     #[test]
     fn ratios_are_paired_where_there_are_rounds() {
-        let value = |value, rounds: &[f64]| Value {
+        let value = |value, rounds: &[f64]| Cell {
             value: Some(value),
             rounds: rounds.iter().map(|round| Some(*round)).collect(),
             text: None,
         };
-        let values = vec![value(3.0, &[3.0, 30.0]), value(1.0, &[1.0, 10.0]), value(2.0, &[]), Value::default()];
+        let values = vec![value(3.0, &[3.0, 30.0]), value(1.0, &[1.0, 10.0]), value(2.0, &[]), Cell::default()];
         let row = Row::new(Measure::Latency, "32 ports", "p50", Unit::Nanoseconds, values);
         assert_eq!(row.ratios, [Some(3.0), Some(1.5), None]);
         assert_eq!(row.unrelated().ratios, [None, None, None]);

@@ -3,8 +3,11 @@
 use super::course::{COUNTED, Results, Series};
 use super::plan::Measure;
 use super::protocol::Cpu;
-use super::row::{Row, Unit, Value};
+use super::row::{Cell, Row, Unit};
 use super::stats::{float, median, percentile};
+
+/// Of fewer ticks no share can be told.
+const ENOUGH_TICKS: u64 = 10;
 
 type Look<'a, T> = &'a dyn Fn(&T) -> Option<f64>;
 
@@ -55,19 +58,19 @@ fn kind(variant: usize) -> &'static str {
 }
 
 /// A number of each round: the median, and the rounds to be paired.
-fn by_round<T>(series: &Series<T>, look: Look<'_, T>) -> Vec<Value> {
+fn by_round<T>(series: &Series<T>, look: Look<'_, T>) -> Vec<Cell> {
     let of = |rounds: &Vec<Option<T>>| {
         let rounds: Vec<Option<f64>> = rounds.iter().map(|round| look(round.as_ref()?)).collect();
         let there: Vec<f64> = rounds.iter().copied().flatten().collect();
-        Value { value: median(&there), rounds, text: None }
+        Cell { value: median(&there), rounds, text: None }
     };
     series.rounds.iter().map(of).collect()
 }
 
 /// Two numbers of each round: the one divided by the other over all rounds, and the rounds to be paired.
-fn quotient<T>(series: &Series<T>, number: impl Fn(&T) -> u64, by: impl Fn(&T) -> u64) -> Vec<Value> {
+fn quotient<T>(series: &Series<T>, number: impl Fn(&T) -> u64, by: impl Fn(&T) -> u64) -> Vec<Cell> {
     let ratio = |a: u64, b: u64| (b > 0).then(|| float(a) / float(b));
-    let of = |rounds: &Vec<Option<T>>| Value {
+    let of = |rounds: &Vec<Option<T>>| Cell {
         value: ratio(rounds.iter().flatten().map(&number).sum(), rounds.iter().flatten().map(&by).sum()),
         rounds: rounds.iter().map(|round| round.as_ref().and_then(|round| ratio(number(round), by(round)))).collect(),
         text: None,
@@ -75,29 +78,29 @@ fn quotient<T>(series: &Series<T>, number: impl Fn(&T) -> u64, by: impl Fn(&T) -
     series.rounds.iter().map(of).collect()
 }
 
-fn pooled<T>(series: &Series<T>, look: impl Fn(Vec<&T>) -> Option<f64>) -> Vec<Value> {
-    let of = |rounds: &Vec<Option<T>>| Value { value: look(rounds.iter().flatten().collect()), ..Value::default() };
+fn pooled<T>(series: &Series<T>, look: impl Fn(Vec<&T>) -> Option<f64>) -> Vec<Cell> {
+    let of = |rounds: &Vec<Option<T>>| Cell { value: look(rounds.iter().flatten().collect()), ..Cell::default() };
     series.rounds.iter().map(of).collect()
 }
 
-fn texts<T>(series: &Series<T>, look: impl Fn(Vec<&T>) -> String) -> Vec<Value> {
+fn texts<T>(series: &Series<T>, look: impl Fn(Vec<&T>) -> String) -> Vec<Cell> {
     let of = |rounds: &Vec<Option<T>>| {
         let there: Vec<&T> = rounds.iter().flatten().collect();
-        Value { text: (!there.is_empty()).then(|| look(there)), ..Value::default() }
+        Cell { text: (!there.is_empty()).then(|| look(there)), ..Cell::default() }
     };
     series.rounds.iter().map(of).collect()
 }
 
 fn user_share<'a>(cpus: impl Iterator<Item = &'a Cpu>) -> Option<f64> {
     let (user, system) = cpus.fold((0, 0), |sum, cpu| (sum.0 + cpu.user_ticks, sum.1 + cpu.system_ticks));
-    (user + system > 0).then(|| 100.0 * float(user) / float(user + system))
+    (user + system >= ENOUGH_TICKS).then(|| 100.0 * float(user) / float(user + system))
 }
 
 fn latency(results: &Results) -> Vec<Row> {
     let mut rows = Vec::new();
     for series in &results.latency {
         let what = format!("{} ports", series.ports);
-        let mut row = |quantity, unit, values| rows.push(Row::new(Measure::Latency, &what, quantity, unit, values));
+        let row = |quantity, unit, values| Row::new(Measure::Latency, &what, quantity, unit, values);
         let at = |values: &[u64], percent| {
             let mut sorted = values.to_vec();
             sorted.sort_unstable();
@@ -112,24 +115,23 @@ fn latency(results: &Results) -> Vec<Row> {
         for (value, whole) in p50.iter_mut().zip(all(50)) {
             value.value = whole.value;
         }
-        row("p50", Unit::Nanoseconds, p50);
-        for (quantity, percent) in [("p95", 95), ("p99", 99), ("max", 100)] {
-            row(quantity, Unit::Nanoseconds, all(percent));
-        }
         let events = |round: &super::protocol::Latency| (round.nanoseconds.len() + round.missed) as u64;
-        row("CPU per event", Unit::Nanoseconds, quotient(series, |round| round.cpu.daemon_ns, events));
         let user = pooled(series, |rounds| user_share(rounds.iter().map(|round| &round.cpu)));
-        row("user part of it", Unit::Percent, user);
-        row("Redis CPU per event", Unit::Nanoseconds, quotient(series, |round| round.cpu.redis_ns, events));
         let outcome = texts(series, |rounds| {
             let missed: usize = rounds.iter().map(|round| round.missed).sum();
             let events: u64 = rounds.iter().map(|round| events(round)).sum();
             if missed == 0 { format!("all {events}") } else { format!("MISSED {missed} of {events}") }
         });
-        row("events seen", Unit::Count, outcome);
-        for row in rows.iter_mut().filter(|row| row.quantity == "user part of it") {
-            row.ratios.fill(None);
-        }
+        rows.extend([
+            row("p50", Unit::Nanoseconds, p50),
+            row("p95", Unit::Nanoseconds, all(95)),
+            row("p99", Unit::Nanoseconds, all(99)),
+            row("max", Unit::Nanoseconds, all(100)),
+            row("CPU per event", Unit::Nanoseconds, quotient(series, |round| round.cpu.daemon_ns, events)),
+            row("user part of it", Unit::Percent, user).unrelated(),
+            row("Redis CPU per event", Unit::Nanoseconds, quotient(series, |round| round.cpu.redis_ns, events)),
+            row("events seen", Unit::Count, outcome),
+        ]);
     }
     rows
 }
@@ -233,7 +235,7 @@ fn instructions(results: &Results) -> Vec<Row> {
         return Vec::new();
     }
     let per_event =
-        |sum: &Option<u64>| Value { value: sum.map(|sum| float(sum) / float(COUNTED as u64)), ..Value::default() };
+        |sum: &Option<u64>| Cell { value: sum.map(|sum| float(sum) / float(COUNTED as u64)), ..Cell::default() };
     let values = results.instructions.iter().map(per_event).collect();
     vec![Row::new(Measure::Latency, "under valgrind", "user instructions per event", Unit::Count, values)]
 }

@@ -67,7 +67,7 @@ fn table(rows: &[Row], targets: &[Target], style: Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::plan::Measure;
-    use super::super::row::{Unit, Value};
+    use super::super::row::{Cell, Unit};
     use super::super::target::Role;
     use super::*;
 
@@ -76,7 +76,7 @@ mod tests {
     }
 
     fn row(measure: Measure, quantity: &'static str, values: &[Option<f64>]) -> Row {
-        let values = values.iter().map(|value| Value { value: *value, ..Value::default() }).collect();
+        let values = values.iter().map(|value| Cell { value: *value, ..Cell::default() }).collect();
         Row::new(measure, "32 ports", quantity, Unit::Nanoseconds, values)
     }
 

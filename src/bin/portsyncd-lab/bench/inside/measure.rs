@@ -154,12 +154,12 @@ pub fn start(scene: &mut Scene, ports: usize) -> anyhow::Result<Start> {
 pub fn restart(scene: &mut Scene, warm: bool) -> anyhow::Result<Restart> {
     scene.program.take().context("it does not run")?.end();
     let flag = "WARM_RESTART_ENABLE_TABLE|system";
-    let () = if warm {
+    if warm {
         let () = scene.state_db.hset(flag, "enable", "true")?;
-        scene.state_db.hset("WARM_RESTART_TABLE|portsyncd", "restore_count", "0")?
+        let () = scene.state_db.hset("WARM_RESTART_TABLE|portsyncd", "restore_count", "0")?;
     } else {
-        scene.state_db.del(flag)?
-    };
+        let () = scene.state_db.del(flag)?;
+    }
     let mut appl_db = scene.client(APPL_DB)?;
     let () = appl_db.hset("PORT_TABLE:PortConfigDone", "count", scene.ports.len())?;
     let () = appl_db.hset("PORT_TABLE:PortInitDone", "lanes", "0")?;

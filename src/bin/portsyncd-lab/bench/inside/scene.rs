@@ -77,6 +77,13 @@ impl Scene {
         for folder in ["/run/lab", "/run/redis"] {
             fs::create_dir_all(folder).with_context(|| format!("cannot make {folder}"))?;
         }
+        // With IPv6 the kernel goes through the routes of all links at every change of an MTU.
+        for which in ["all", "default"] {
+            let file = format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6");
+            if fs::exists(&file).unwrap_or(false) {
+                fs::write(&file, "1").with_context(|| format!("cannot write {file}"))?;
+            }
+        }
         let server = RedisServer::start_with(Options { port: Some(TCP_PORT), ..Options::default() })?;
         std::os::unix::fs::symlink(server.socket(), SOCKET).with_context(|| format!("cannot link {SOCKET}"))?;
         std::os::unix::fs::symlink(
@@ -105,6 +112,7 @@ impl Scene {
     /// Empties Redis and writes `CONFIG_DB` for so many ports.
     pub fn fresh_redis(&mut self, count: usize) -> anyhow::Result<()> {
         redis::cmd("FLUSHALL").exec(&mut self.state_db)?;
+        redis::cmd("SCRIPT").arg("FLUSH").exec(&mut self.state_db)?;
         ports::seed(&mut self.server.client(CONFIG_DB)?, "|", &ports::rows(count), true)?;
         Ok(())
     }
