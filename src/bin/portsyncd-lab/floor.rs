@@ -31,7 +31,10 @@ const DATAGRAM: usize = 64 * 1024;
 pub fn run() -> anyhow::Result<ExitCode> {
     let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)
         .context("cannot open a netlink socket")?;
-    setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER).context("cannot set the receive buffer; run as root")?;
+    if setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        // Without privileges it loses messages in a burst, and ends wrong.
+        let _ = setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER);
+    }
     bind(fd.as_raw_fd(), &NetlinkAddr::new(0, RTMGRP_LINK)).context("cannot subscribe to link messages")?;
     let mut redis = UnixStream::connect(SOCKET).with_context(|| format!("cannot reach Redis at {SOCKET}"))?;
     let (mut datagram, mut command, mut answer) = (vec![0; DATAGRAM], Vec::with_capacity(512), [0; 512]);

@@ -246,8 +246,8 @@ mod tests {
     use super::super::protocol::{Burst, Latency, Restart};
     use super::*;
 
-    fn burst_of(nanoseconds: Option<u64>, wrong: usize) -> Option<Burst> {
-        Some(Burst { events: 320, nanoseconds, wrong, cpu: Cpu::default() })
+    fn burst_of(nanoseconds: Option<u64>, wrong: usize) -> Burst {
+        Burst { events: 320, nanoseconds, wrong, cpu: Cpu::default() }
     }
 
     #[test]
@@ -262,7 +262,10 @@ mod tests {
             burst: vec![Series {
                 ports: 32,
                 variant: 10,
-                rounds: vec![vec![burst_of(Some(1), 0), burst_of(None, 7)], vec![burst_of(Some(1), 0), None]],
+                rounds: vec![
+                    vec![Some(burst_of(Some(1), 0)), Some(burst_of(None, 7))],
+                    vec![Some(burst_of(Some(1), 0)), None],
+                ],
             }],
             restart: vec![Series { ports: 512, variant: 1, rounds: vec![vec![Some(restart)], vec![None]] }],
             failures: vec![Failure { target: "b".to_owned(), during: "start".to_owned(), reason: "gone".to_owned() }],

@@ -93,8 +93,8 @@ latency           ours    floor  / floor
 32 ports  p50  61.2 µs  40.8 µs     1.50
           max     1 ms        -        -
 
-start           ours
-32 ports  CPU   2 ms
+start          ours
+32 ports  CPU  2 ms
 
 ";
         assert_eq!(text, want);

@@ -25,7 +25,9 @@ const TCP_PORT: u16 = 6379;
 const FIRST_INDEX: u32 = 1000;
 /// MTUs that are set, one after the other.
 const MTUS: std::ops::Range<u32> = 1500..9000;
-/// For a start, and for every row to be right after the links were made.
+/// For the first sign of the executable.
+const START_LIMIT: Duration = Duration::from_secs(15);
+/// For every row to be right after the links were made.
 const LIMIT: Duration = Duration::from_secs(30);
 /// Between two looks at a row.
 const LOOK: Duration = Duration::from_micros(700);
@@ -165,11 +167,11 @@ impl Scene {
 
     /// Waits until `key` changes, as long as the executable runs.
     pub fn await_key(&mut self, watch: &mut Watch, key: &str) -> anyhow::Result<()> {
-        let limit = Instant::now() + LIMIT;
+        let limit = Instant::now() + START_LIMIT;
         while watch.next((Instant::now() + Duration::from_millis(200)).min(limit))?.is_none() {
             self.program()?.check()?;
             if Instant::now() >= limit {
-                bail!("it did not write {key} within {LIMIT:?}");
+                bail!("it did not write {key} within {START_LIMIT:?}");
             }
         }
         Ok(())
