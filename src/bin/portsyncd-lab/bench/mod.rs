@@ -69,6 +69,7 @@ pub struct Args {
 #[derive(Debug, serde::Serialize)]
 struct Report<'a> {
     machine: Machine,
+    plan: &'a Plan,
     targets: &'a [Target],
     /// The first target ended right everywhere.
     right: bool,
@@ -97,6 +98,7 @@ pub fn main(args: &Args) -> anyhow::Result<ExitCode> {
         targets.iter().enumerate().map(|(at, target)| summary::wrongs(&results, at, &target.name)).collect();
     let report = Report {
         machine: Machine::look(),
+        plan: &plan,
         targets: &targets,
         right: wrong[0].is_empty(),
         wrong,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::ValueEnum;
+use serde::Serialize;
 
 /// One kind of measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -20,7 +21,7 @@ pub enum Measure {
 }
 
 /// A burst: every port changed so many times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct BurstSize {
     /// On a switch with so many ports.
     pub ports: usize,
@@ -29,7 +30,7 @@ pub struct BurstSize {
 }
 
 /// All of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// Ports of each latency measurement.
     pub latency: Vec<usize>,
