@@ -7,6 +7,7 @@
 use std::io;
 use std::time::Duration;
 
+pub mod batch;
 pub mod consumer;
 pub mod links;
 pub mod messages;

@@ -1,8 +1,11 @@
 //! The laboratory: a fake switch for portsyncd, and a demonstration that needs no set-up.
 
+mod bench;
 mod conformance;
 mod demo;
 mod flap;
+mod floor;
+mod place;
 mod server;
 mod switch;
 
@@ -20,11 +23,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::Args),
+    /// One measured executable, in namespaces of its own; what `bench` starts
+    #[command(hide = true)]
+    BenchPlace(bench::inside::Args),
     Conformance(conformance::Args),
     /// One scenario, in namespaces of its own; what `conformance` starts
     #[command(hide = true)]
     ConformanceOne(conformance::OneArgs),
     Demo(demo::Args),
+    /// The least that can be between the kernel and Redis; what `bench` compares with
+    #[command(hide = true)]
+    Floor,
     Switch(switch::Args),
 }
 
@@ -35,8 +45,11 @@ fn main() -> ExitCode {
         std::process::exit(if error.use_stderr() { 64 } else { 0 });
     });
     let outcome = match cli.command {
+        Command::Bench(args) => bench::main(&args),
+        Command::BenchPlace(args) => return bench::inside::main(&args),
         Command::Conformance(args) => return conformance::main(&args),
         Command::ConformanceOne(args) => return conformance::one(&args),
+        Command::Floor => floor::run(),
         Command::Demo(args) => demo::run(&args),
         Command::Switch(args) => switch::run(&args),
     };

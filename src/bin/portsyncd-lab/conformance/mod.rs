@@ -1,17 +1,17 @@
 //! `portsyncd-lab conformance`: holds any portsyncd executable against scenario files.
 //!
-//! In: an executable and files. Each file is run by a child process in namespaces of its own ([`stage`], [`run`]) with a real
+//! In: an executable and files. Each file is run by a child process in namespaces of its own ([`place`], [`run`]) with a real
 //! Redis and real links. Out: the differences ([`report`]); 0 if there are none, 1 if there are, 64 usage, 78 for a bad file.
 
 mod check;
 mod forge;
+mod ip;
 mod monitor;
 mod observe;
 mod report;
 mod rewrite;
 mod run;
 mod scenario;
-mod stage;
 mod text;
 mod world;
 
@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 use report::Report;
 use run::Outcome;
 use scenario::Scenario;
+
+use crate::place;
 
 const DIFFERENT: u8 = 1;
 const USAGE: u8 = 64;
@@ -90,10 +92,13 @@ pub fn main(args: &Args) -> ExitCode {
 
 /// The child's part.
 pub fn one(args: &OneArgs) -> ExitCode {
-    if std::env::var_os(stage::INSIDE).is_none() {
-        return stage::enter().unwrap_or_else(|message| broken(&message));
+    if std::env::var_os(place::INSIDE).is_none() {
+        return place::enter().unwrap_or_else(|message| broken(&message));
     }
-    let outcome = stage::prepare().and_then(|()| Ok(run::run(&Scenario::load(&args.file)?, &args.bin, args.rewrite)));
+    let outcome = place::prepare().and_then(|()| {
+        place::end_with_input();
+        Ok(run::run(&Scenario::load(&args.file)?, &args.bin, args.rewrite))
+    });
     match outcome {
         Ok(outcome) => say(&outcome),
         Err(message) => broken(&message),

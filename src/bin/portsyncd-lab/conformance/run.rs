@@ -1,4 +1,4 @@
-//! One scenario, from setup to the last step: runs inside the stage, prints nothing, returns an [`Outcome`].
+//! One scenario, from setup to the last step: runs inside its place, prints nothing, returns an [`Outcome`].
 //!
 //! A step's actions are done; then its expectations are looked at until they hold, at most for the scenario's `within`; then
 //! the daemon is given the chance to do too much: a link of the runner's own is changed and its row waited for (the daemon
@@ -16,7 +16,7 @@ use super::check::{Difference, Seen, check};
 use super::observe::{SENTINEL, Snapshot, effective, sort};
 use super::scenario::{Action, Flood, Rows, Scenario, Step};
 use super::world::{World, at_rest, links};
-use super::{forge, rewrite, stage};
+use super::{forge, ip, rewrite};
 
 const LOOK: Duration = Duration::from_millis(10);
 /// How long a daemon is watched while Redis does not answer.
@@ -65,7 +65,7 @@ fn play(scenario: &Scenario, program: &Path, rewriting: bool, outcome: &mut Outc
     };
     make_ports(&scenario.setup.ports)?;
     for words in &scenario.setup.ip {
-        stage::ip(None, words)?;
+        ip::run(None, words)?;
     }
     rest()?;
     if scenario.redis.started {
@@ -203,11 +203,11 @@ impl Run<'_> {
             self.world
                 .send("APPL_DB", &[b"HSET", format!("PORT_TABLE{separator}{name}").as_bytes(), b"lanes", b"0"])?;
             if !self.sentinel.there {
-                stage::ip(None, &format!("link add name {name} type bridge"))?;
+                ip::run(None, &format!("link add name {name} type bridge"))?;
                 self.sentinel.there = true;
             }
             self.sentinel.mtu += 1;
-            stage::ip(None, &format!("link set {name} mtu {}", self.sentinel.mtu))?;
+            ip::run(None, &format!("link set {name} mtu {}", self.sentinel.mtu))?;
             let key = format!("PORT_TABLE{}{name}", self.world.databases["STATE_DB"].separator);
             let wanted = self.sentinel.mtu.to_string().into_bytes();
             let answered = wait::until("the row of the runner's link", SENTINEL_LIMIT, || {
@@ -228,7 +228,7 @@ impl Run<'_> {
             return Ok(());
         }
         let name = self.sentinel.name();
-        stage::ip(None, &format!("link delete {name}"))?;
+        ip::run(None, &format!("link delete {name}"))?;
         if self.world.redis_answers() {
             for database in ["APPL_DB", "STATE_DB"] {
                 let key = format!("PORT_TABLE{}{name}", self.world.databases[database].separator);
@@ -294,17 +294,17 @@ impl Run<'_> {
             Action::Ports(names) => make_ports(names),
             Action::Ip(words) => {
                 self.elsewhere(words)?;
-                stage::ip(None, words)
+                ip::run(None, words)
             }
             Action::Elsewhere(words) => {
                 self.elsewhere("elsewhere")?;
-                stage::ip(Some("elsewhere"), words)
+                ip::run(Some("elsewhere"), words)
             }
             Action::Flood(Flood { links, times, mtu }) => {
                 let change = |round: u32| {
                     links.iter().map(move |link| format!("link set {link} mtu {}\n", mtu + (times - round)))
                 };
-                stage::ip_batch(&(1..=*times).flat_map(change).collect::<String>())
+                ip::batch(&(1..=*times).flat_map(change).collect::<String>())
             }
             Action::Forge(message) => forge::send(message),
         }
@@ -324,8 +324,8 @@ impl Run<'_> {
             return Ok(());
         }
         self.elsewhere = true;
-        stage::ip(None, "netns add elsewhere")?;
-        stage::ip(None, &format!("netns attach switch {}", std::process::id()))
+        ip::run(None, "netns add elsewhere")?;
+        ip::run(None, &format!("netns attach switch {}", std::process::id()))
     }
 }
 
@@ -337,8 +337,8 @@ fn rest() -> Result<(), String> {
 fn make_ports(names: &[String]) -> Result<(), String> {
     for name in names {
         let cable = ports::cable(name);
-        stage::ip(None, &format!("link add name {name} type veth peer name {cable}"))?;
-        stage::ip(None, &format!("link set {cable} up"))?;
+        ip::run(None, &format!("link add name {name} type veth peer name {cable}"))?;
+        ip::run(None, &format!("link set {cable} up"))?;
     }
     Ok(())
 }

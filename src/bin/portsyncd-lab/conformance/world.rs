@@ -19,7 +19,7 @@ use super::check::Link;
 use super::monitor::Monitor;
 use super::observe::{Held, SENTINEL, Snapshot, is_hidden};
 use super::scenario::{Consumer, Database, Row, Rows, Scenario};
-use super::{stage, text};
+use super::{ip, text};
 
 const PORT: u16 = 6379;
 /// An address of the switch for daemons that are told to use TCP; anything but 127.0.0.1, see [`super::monitor`].
@@ -68,7 +68,7 @@ impl World {
         }
         fs::write("/run/redis/sonic-db/database_config.json", config.to_string())
             .map_err(|e| format!("cannot write database_config.json: {e}"))?;
-        stage::ip(None, &format!("address add {ADDRESS}/32 dev lo"))?;
+        ip::run(None, &format!("address add {ADDRESS}/32 dev lo"))?;
         let mut options: Vec<String> = ["--bind", "0.0.0.0", "--protected-mode", "no"].map(str::to_owned).to_vec();
         for (name, value) in &scenario.redis.options {
             options.extend([format!("--{name}"), value.clone()]);

@@ -1,13 +1,13 @@
-//! A place of its own for one scenario: user, mount, network and process namespaces.
+//! A place of its own for one scenario or one measured executable: user, mount, network and process namespaces.
 //!
 //! [`enter`] starts this program again inside; the inner program finds an empty `/run` (so that Redis' socket and
 //! `database_config.json` stand where every portsyncd looks for them, and no syslog), a network with nothing but `lo`, and is
-//! the first process of its process namespace: when it ends, whatever it started ends too. It ends when its standard input is
-//! closed, so nothing survives the runner.
+//! the first process of its process namespace: when it ends, whatever it started ends too. It is to end when its standard input
+//! is closed ([`end_with_input`], unless it reads that itself), so nothing survives the runner.
 
 use std::io::Read;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
@@ -60,40 +60,19 @@ pub fn prepare() -> Result<(), String> {
             bound(Some("tmpfs"), own, Some("tmpfs"), MsFlags::empty())?;
         }
     }
-    netns::loopback_up().map_err(|e| e.to_string())?;
+    netns::loopback_up().map_err(|e| e.to_string())
+}
+
+/// Ends this program when its standard input is closed.
+pub fn end_with_input() {
     std::thread::spawn(|| {
         let mut nothing = [0];
         while std::io::stdin().read(&mut nothing).is_ok_and(|n| n > 0) {}
         std::process::exit(1);
     });
-    Ok(())
 }
 
 fn bound(source: Option<&str>, target: &str, kind: Option<&str>, flags: MsFlags) -> Result<(), String> {
     mount(source, target, kind, flags, None::<&str>)
         .map_err(|e| format!("cannot mount {} on {target}: {e}", kind.unwrap_or("anything")))
-}
-
-/// Runs `ip` with these words; the error says what it said.
-pub fn ip(namespace: Option<&str>, words: &str) -> Result<(), String> {
-    let mut command = Command::new("ip");
-    if let Some(name) = namespace {
-        command.args(["-n", name]);
-    }
-    finish(command.args(words.split_whitespace()).stdin(Stdio::null()), &format!("ip {words}"))
-}
-
-/// Runs many `ip` commands by one process.
-pub fn ip_batch(lines: &str) -> Result<(), String> {
-    let file = "/run/lab/batch";
-    std::fs::write(file, lines).map_err(|e| format!("cannot write {file}: {e}"))?;
-    finish(Command::new("ip").args(["-batch", file]), "ip -batch")
-}
-
-fn finish(command: &mut Command, shown: &str) -> Result<(), String> {
-    let output = command.output().map_err(|e| format!("cannot start ip: {e}; it is part of iproute2"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!("{shown}: {}", String::from_utf8_lossy(&output.stderr).trim()))
 }

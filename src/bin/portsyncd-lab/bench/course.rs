@@ -1,0 +1,265 @@
+//! The course of a run: all targets are there at the same time and are measured in turns, so that whatever the machine does
+//! meanwhile hits all of them.
+//!
+//! In: targets and a plan. Out: what was measured, round by round. A target that dies or hangs is reported and left out of the
+//! rest; rows that are wrong in the end are results like others.
+
+use std::time::Instant;
+
+use super::plan::Plan;
+use super::protocol::{Answer, Burst, Latency, Memory, Request, Restart, Start};
+use super::target::{Place, Role, Target};
+
+/// Warm-up of a latency measurement: not measured.
+const WARM_UP: usize = 20;
+/// Events of the shorter count of instructions; the longer has [`COUNTED`] more.
+const FEW: usize = 200;
+/// Events over which instructions are counted.
+pub const COUNTED: usize = 1000;
+
+/// What was measured with some number of ports: for each target, one entry for each round; none where it was left out.
+#[derive(Debug, Clone)]
+pub struct Series<T> {
+    /// Number of ports.
+    pub ports: usize,
+    /// Changes of a port in a row (bursts), or whether the restart was a warm one.
+    pub variant: usize,
+    /// Per target, per round.
+    pub rounds: Vec<Vec<Option<T>>>,
+}
+
+impl<T> Series<T> {
+    /// What one target did.
+    pub fn of(&self, target: usize) -> impl Iterator<Item = &T> {
+        self.rounds[target].iter().flatten()
+    }
+}
+
+/// What went wrong with a target.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Failure {
+    /// Which.
+    pub target: String,
+    /// In what.
+    pub during: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Everything that was measured.
+#[derive(Debug, Default)]
+pub struct Results {
+    /// One change at a time.
+    pub latency: Vec<Series<Latency>>,
+    /// Bursts.
+    pub burst: Vec<Series<Burst>>,
+    /// Cold starts.
+    pub start: Vec<Series<Start>>,
+    /// Restarts.
+    pub restart: Vec<Series<Restart>>,
+    /// Idle processes.
+    pub memory: Vec<Series<Memory>>,
+    /// User instructions of [`COUNTED`] events, per target.
+    pub instructions: Vec<Option<u64>>,
+    /// Who was left out, and why.
+    pub failures: Vec<Failure>,
+}
+
+/// Measures.
+pub fn run(targets: &[Target], plan: &Plan) -> Results {
+    let mut course = Course { targets, places: Vec::new(), results: Results::default(), began: Instant::now() };
+    course.starts(plan);
+    for ports in plan.sizes() {
+        course.size(plan, ports);
+    }
+    if let Some(ports) = plan.instructions {
+        course.instructions(ports);
+    }
+    course.results
+}
+
+struct Course<'a> {
+    targets: &'a [Target],
+    places: Vec<Option<Place>>,
+    results: Results,
+    began: Instant,
+}
+
+impl Course<'_> {
+    fn say(&self, text: &str) {
+        eprintln!("{:6.1} s  {text}", self.began.elapsed().as_secs_f64());
+    }
+
+    /// Cold starts: without links.
+    fn starts(&mut self, plan: &Plan) {
+        if plan.start.is_empty() {
+            return;
+        }
+        self.open(|target| target.role != Role::Floor);
+        for &ports in &plan.start {
+            let during = format!("start, {ports} ports");
+            self.say(&during);
+            let request = Request::Start { ports };
+            let series = self.turns(ports, 0, plan.repetitions(ports), &during, &request, |answer| match answer {
+                Answer::Start(start) => Some(start),
+                _ => None,
+            });
+            self.results.start.push(series);
+        }
+        self.close();
+    }
+
+    /// Everything that is measured with so many links.
+    fn size(&mut self, plan: &Plan, ports: usize) {
+        let during = format!("making {ports} links");
+        self.say(&during);
+        let floor = plan.latency.contains(&ports)
+            || plan.memory.contains(&ports)
+            || plan.burst.iter().any(|burst| burst.ports == ports);
+        self.open(|target| floor || target.role != Role::Floor);
+        self.turns(ports, 0, 1, &during, &Request::SetUp { ports }, |_| Some(()));
+        if plan.memory.contains(&ports) {
+            self.memory(plan, ports);
+        }
+        if plan.latency.contains(&ports) {
+            self.latency(plan, ports);
+        }
+        for burst in plan.burst.iter().filter(|burst| burst.ports == ports) {
+            let during = format!("burst, {ports} ports, each {} times", burst.times);
+            self.say(&during);
+            let (rounds, request) = (plan.repetitions(ports), Request::Burst { times: burst.times });
+            let series = self.turns(ports, burst.times, rounds, &during, &request, |answer| match answer {
+                Answer::Burst(burst) => Some(burst),
+                _ => None,
+            });
+            self.results.burst.push(series);
+        }
+        if plan.restart.contains(&ports) {
+            self.restarts(plan, ports);
+        }
+        self.close();
+    }
+
+    fn latency(&mut self, plan: &Plan, ports: usize) {
+        let during = format!("latency, {ports} ports");
+        self.say(&during);
+        self.turns(ports, 0, 1, &during, &Request::Latency { events: WARM_UP }, |_| Some(()));
+        let request = Request::Latency { events: plan.events.div_ceil(plan.slices) };
+        let series = self.turns(ports, 0, plan.slices, &during, &request, |answer| match answer {
+            Answer::Latency(latency) => Some(latency),
+            _ => None,
+        });
+        self.results.latency.push(series);
+    }
+
+    fn restarts(&mut self, plan: &Plan, ports: usize) {
+        for (at, target) in self.targets.iter().enumerate() {
+            if target.role == Role::Floor {
+                self.places[at] = None;
+            }
+        }
+        for warm in [false, true] {
+            let during = format!("{} restart, {ports} ports", if warm { "warm" } else { "live" });
+            self.say(&during);
+            let (rounds, request) = (plan.repetitions(ports), Request::Restart { warm });
+            let series = self.turns(ports, usize::from(warm), rounds, &during, &request, |answer| match answer {
+                Answer::Restart(restart) => Some(restart),
+                _ => None,
+            });
+            self.results.restart.push(series);
+        }
+    }
+
+    /// All at the same time: they have nothing to do.
+    fn memory(&mut self, plan: &Plan, ports: usize) {
+        let during = format!("memory, {ports} ports");
+        self.say(&during);
+        let request = Request::Memory { milliseconds: plan.idle_milliseconds };
+        for at in 0..self.targets.len() {
+            let asked = self.places[at].as_mut().map(|place| place.ask(&request));
+            if let Some(Err(error)) = asked {
+                self.fail(at, &during, &error);
+            }
+        }
+        let mut series = Series { ports, variant: 0, rounds: vec![vec![None]; self.targets.len()] };
+        for at in 0..self.targets.len() {
+            let answer = self.places[at].as_mut().map(Place::answer);
+            match answer {
+                Some(Ok(Answer::Memory(memory))) => series.rounds[at][0] = Some(memory),
+                Some(Ok(_)) | None => {}
+                Some(Err(error)) => self.fail(at, &during, &error),
+            }
+        }
+        self.results.memory.push(series);
+    }
+
+    fn instructions(&mut self, ports: usize) {
+        let during = "instructions under valgrind";
+        self.say(during);
+        self.open(|_| true);
+        let mut counts = [FEW, FEW + COUNTED].map(|events| {
+            let request = Request::Instructions { ports, events };
+            self.turns(ports, 0, 1, during, &request, |answer| match answer {
+                Answer::Instructions(instructions) => Some(instructions.collected),
+                _ => None,
+            })
+        });
+        let of = |series: &mut Series<u64>, at: usize| series.rounds[at][0].take();
+        for at in 0..self.targets.len() {
+            let both = of(&mut counts[0], at).zip(of(&mut counts[1], at));
+            self.results.instructions.push(both.map(|(few, more)| more.saturating_sub(few)));
+        }
+        self.close();
+    }
+
+    /// Asks all targets the same in turns, beginning with another one in each round.
+    fn turns<T: Clone>(
+        &mut self,
+        ports: usize,
+        variant: usize,
+        rounds: usize,
+        during: &str,
+        request: &Request,
+        take: impl Fn(Answer) -> Option<T>,
+    ) -> Series<T> {
+        let count = self.targets.len();
+        let mut series = Series { ports, variant, rounds: vec![vec![None; rounds]; count] };
+        for round in 0..rounds {
+            for at in (0..count).map(|turn| (turn + round) % count) {
+                let Some(place) = &mut self.places[at] else { continue };
+                match place.ask(request).and_then(|()| place.answer()) {
+                    Ok(answer) => series.rounds[at][round] = take(answer),
+                    Err(error) => self.fail(at, during, &error),
+                }
+            }
+        }
+        series
+    }
+
+    /// Opens a place for each target that has not failed yet.
+    fn open(&mut self, wanted: impl Fn(&Target) -> bool) {
+        self.places.clear();
+        for (at, target) in self.targets.iter().enumerate() {
+            self.places.push(None);
+            if !wanted(target) || self.results.failures.iter().any(|failure| failure.target == target.name) {
+                continue;
+            }
+            match Place::start(target) {
+                Ok(place) => self.places[at] = Some(place),
+                Err(error) => self.fail(at, "opening its place", &error),
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.turns(0, 0, 1, "taking down", &Request::TakeDown, |_| Some(()));
+        self.places.clear();
+    }
+
+    fn fail(&mut self, at: usize, during: &str, error: &anyhow::Error) {
+        let target = self.targets[at].name.clone();
+        self.say(&format!("{target}: {during}: {error:#}"));
+        self.results.failures.push(Failure { target, during: during.to_owned(), reason: format!("{error:#}") });
+        self.places[at] = None;
+    }
+}

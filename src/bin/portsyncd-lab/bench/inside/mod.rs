@@ -1,0 +1,104 @@
+//! The measured side of `bench`: one executable in namespaces of its own, with its own Redis and links.
+//!
+//! In: [`Request`]s on standard input. Out: [`Answer`]s on standard output. It ends when its standard input is closed, whatever
+//! it is doing then, and everything that it started ends with it.
+
+mod measure;
+mod program;
+mod scene;
+mod watch;
+
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::protocol::{Answer, Request};
+use crate::place;
+use program::Target;
+use scene::Scene;
+
+/// One measured executable, in namespaces of its own
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct Args {
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    #[arg(long)]
+    floor: bool,
+}
+
+/// Answers requests until there are no more.
+pub fn main(args: &Args) -> ExitCode {
+    if std::env::var_os(place::INSIDE).is_none() {
+        return place::enter().unwrap_or_else(|message| {
+            say(&Answer::Failed(message));
+            ExitCode::FAILURE
+        });
+    }
+    let target = args.bin.clone().map_or(Target::Floor, Target::Bin);
+    let scene = place::prepare().map_err(anyhow::Error::msg).and_then(|()| Scene::new(target));
+    let requests = requests();
+    let mut scene = match scene {
+        Ok(scene) => scene,
+        Err(error) => {
+            say(&Answer::Failed(format!("{error:#}")));
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut events_so_far = 0;
+    while let Ok(line) = requests.recv() {
+        let answer = serde_json::from_str(&line)
+            .map_err(anyhow::Error::from)
+            .and_then(|request| answer(&mut scene, &request, &mut events_so_far));
+        say(&answer.unwrap_or_else(|error| Answer::Failed(format!("{error:#}"))));
+    }
+    ExitCode::SUCCESS
+}
+
+/// The lines of standard input; this program ends with it.
+fn requests() -> mpsc::Receiver<String> {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if tell.send(line).is_err() {
+                break;
+            }
+        }
+        std::process::exit(0);
+    });
+    told
+}
+
+fn say(answer: &Answer) {
+    let line = serde_json::to_string(answer).unwrap_or_default();
+    let mut out = std::io::stdout().lock();
+    // It fails only if nobody listens any more, and then standard input is closed as well.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+fn answer(scene: &mut Scene, request: &Request, events_so_far: &mut usize) -> anyhow::Result<Answer> {
+    Ok(match *request {
+        Request::SetUp { ports } => {
+            scene.set_up(ports, &[])?;
+            Answer::Done
+        }
+        Request::Latency { events } => {
+            let from = *events_so_far;
+            *events_so_far += events;
+            Answer::Latency(measure::latency(scene, from, events)?)
+        }
+        Request::Burst { times } => Answer::Burst(measure::burst(scene, times)?),
+        Request::Start { ports } => Answer::Start(measure::start(scene, ports)?),
+        Request::Restart { warm } => Answer::Restart(measure::restart(scene, warm)?),
+        Request::Memory { milliseconds } => {
+            Answer::Memory(measure::memory(scene, Duration::from_millis(milliseconds))?)
+        }
+        Request::Instructions { ports, events } => Answer::Instructions(measure::instructions(scene, ports, events)?),
+        Request::TakeDown => {
+            scene.take_down()?;
+            Answer::Done
+        }
+    })
+}

@@ -1,0 +1,152 @@
+//! What is measured, with how many ports, how often.
+
+use std::collections::BTreeSet;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// One kind of measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Measure {
+    /// One change at a time, until its row is there
+    Latency,
+    /// All ports changed at once
+    Burst,
+    /// Cold start until PortConfigDone
+    Start,
+    /// Live and warm restart
+    Restart,
+    /// Memory and wake-ups while idle
+    Memory,
+}
+
+/// A burst: every port changed so many times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BurstSize {
+    /// On a switch with so many ports.
+    pub ports: usize,
+    /// In a row, without waiting.
+    pub times: usize,
+}
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Ports of each latency measurement.
+    pub latency: Vec<usize>,
+    /// Events of each, in all rounds together.
+    pub events: usize,
+    /// Rounds into which they are cut.
+    pub slices: usize,
+    /// The bursts.
+    pub burst: Vec<BurstSize>,
+    /// Ports of each cold start.
+    pub start: Vec<usize>,
+    /// Ports of each restart, live and warm.
+    pub restart: Vec<usize>,
+    /// Ports of each look at memory.
+    pub memory: Vec<usize>,
+    /// How long an idle process is watched.
+    pub idle_milliseconds: u64,
+    /// Repetitions of bursts, starts and restarts with few ports.
+    pub repetitions: usize,
+    /// Repetitions with many ports.
+    pub repetitions_of_many: usize,
+    /// Ports of the count of instructions, if that is wanted.
+    pub instructions: Option<usize>,
+}
+
+/// From so many ports on, a repetition takes long.
+const MANY: usize = 1000;
+
+impl Plan {
+    /// The usual plan.
+    pub fn full() -> Self {
+        let burst = [(32, 10), (128, 10), (512, 10), (2000, 1), (2000, 10), (10_000, 1)];
+        Self {
+            latency: vec![32, 10_000],
+            events: 3000,
+            slices: 30,
+            burst: burst.map(|(ports, times)| BurstSize { ports, times }).to_vec(),
+            start: vec![32, 512, 4096],
+            restart: vec![512],
+            memory: vec![32, 512, 10_000],
+            idle_milliseconds: 5000,
+            repetitions: 10,
+            repetitions_of_many: 5,
+            instructions: None,
+        }
+    }
+
+    /// Just enough to see that everything works.
+    pub fn short() -> Self {
+        Self {
+            latency: vec![32, 512],
+            events: 100,
+            slices: 2,
+            burst: [32, 512].map(|ports| BurstSize { ports, times: 10 }).to_vec(),
+            start: vec![32],
+            restart: vec![512],
+            memory: vec![32],
+            idle_milliseconds: 500,
+            repetitions: 2,
+            repetitions_of_many: 1,
+            instructions: None,
+        }
+    }
+
+    /// Every measurement with these numbers of ports.
+    pub fn with_ports(mut self, ports: &[usize]) -> Self {
+        for sizes in [&mut self.latency, &mut self.start, &mut self.restart, &mut self.memory] {
+            *sizes = ports.to_vec();
+        }
+        self.burst = ports.iter().map(|&ports| BurstSize { ports, times: if ports < MANY { 10 } else { 1 } }).collect();
+        self
+    }
+
+    /// Nothing but these measurements.
+    pub fn only(mut self, measures: &[Measure]) -> Self {
+        if !measures.contains(&Measure::Burst) {
+            self.burst.clear();
+        }
+        let sizes = [
+            (Measure::Latency, &mut self.latency),
+            (Measure::Start, &mut self.start),
+            (Measure::Restart, &mut self.restart),
+            (Measure::Memory, &mut self.memory),
+        ];
+        for (measure, sizes) in sizes {
+            if !measures.contains(&measure) {
+                sizes.clear();
+            }
+        }
+        self
+    }
+
+    /// Numbers of ports for which links are needed, ascending.
+    pub fn sizes(&self) -> Vec<usize> {
+        let bursts = self.burst.iter().map(|burst| &burst.ports);
+        let all = self.latency.iter().chain(&self.restart).chain(&self.memory).chain(bursts);
+        all.copied().collect::<BTreeSet<usize>>().into_iter().collect()
+    }
+
+    /// How often something with so many ports is repeated.
+    pub fn repetitions(&self, ports: usize) -> usize {
+        if ports < MANY { self.repetitions } else { self.repetitions_of_many }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_that_are_measured() {
+        assert_eq!(Plan::full().sizes(), [32, 128, 512, 2000, 10_000]);
+        assert_eq!(Plan::full().only(&[Measure::Start, Measure::Restart]).sizes(), [512]);
+        let plan = Plan::full().with_ports(&[64, 4000]).only(&[Measure::Burst]);
+        assert_eq!(plan.sizes(), [64, 4000]);
+        assert_eq!(plan.burst[1], BurstSize { ports: 4000, times: 1 });
+        assert_eq!((plan.repetitions(64), plan.repetitions(4000)), (10, 5));
+    }
+}

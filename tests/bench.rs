@@ -1,0 +1,79 @@
+//! The laboratory's measurements: that they work and tell right from wrong. They say nothing about speed here.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn bench(bin: &Path, arguments: &[&str]) -> (Output, serde_json::Value) {
+    let output = Command::new(env!("CARGO_BIN_EXE_portsyncd-lab"))
+        .args(["bench", "--short", "--json", "-", "--bin"])
+        .arg(bin)
+        .args(arguments)
+        .output()
+        .expect("portsyncd-lab starts");
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    (output, report)
+}
+
+fn script(folder: &Path, content: &str) -> std::path::PathBuf {
+    let path = folder.join("wrong");
+    std::fs::write(&path, format!("#!/bin/sh\n{content}\n")).expect("a script");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("an executable script");
+    path
+}
+
+#[test]
+fn this_daemon_ends_right_everywhere() {
+    let (output, report) = bench(Path::new(env!("CARGO_BIN_EXE_portsyncd")), &[]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{text}\n{report:#}");
+    assert_eq!(report["right"], true);
+    assert_eq!(report["wrong"][0], serde_json::json!([]));
+    let rows = report["rows"].as_array().expect("rows");
+    for measure in ["latency", "burst", "start", "restart", "memory"] {
+        let of: Vec<_> = rows.iter().filter(|row| row["measure"] == measure).collect();
+        assert!(!of.is_empty(), "{measure} is missing");
+        let said = |value: &serde_json::Value| !value["value"].is_null() || !value["text"].is_null();
+        // Of so few events no share of the user's time can be told.
+        let told = of.iter().filter(|row| row["quantity"] != "user part of it");
+        assert!(told.clone().all(|row| said(&row["values"][0])), "{of:#?}");
+    }
+    let p50 = rows.iter().find(|row| row["quantity"] == "p50").expect("a median");
+    assert!(p50["ratios"][0].as_f64().is_some_and(|ratio| ratio > 0.0), "{p50}");
+}
+
+#[test]
+fn a_program_that_does_nothing_or_ends_is_told_and_the_other_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ends = script(folder.path(), "echo no such luck >&2; exit 3");
+    let against = env!("CARGO_BIN_EXE_portsyncd");
+    let (output, report) = bench(&ends, &["--against", against, "--only", "start,latency", "--ports", "8"]);
+    assert_eq!(output.status.code(), Some(1), "{report:#}");
+    assert_eq!(report["right"], false);
+    let wrong = report["wrong"][0].to_string();
+    assert!(wrong.contains("exit status: 3") && wrong.contains("no such luck"), "{wrong}");
+    assert_eq!(report["wrong"][1], serde_json::json!([]));
+    let seen = report["rows"].as_array().expect("rows").iter().find(|row| row["quantity"] == "events seen");
+    assert_eq!(seen.map(|row| &row["values"][1]["text"]), Some(&serde_json::json!("all 100")));
+
+    let sleeps = script(folder.path(), "exec sleep 1000");
+    let (output, report) = bench(&sleeps, &["--only", "latency", "--ports", "8"]);
+    assert_eq!(output.status.code(), Some(1), "{report:#}");
+    assert!(report["wrong"][0].to_string().contains("did not write _PORT_TABLE:PortConfigDone"), "{report:#}");
+}
+
+#[test]
+fn wrong_usage_is_told() {
+    let daemon = Path::new(env!("CARGO_BIN_EXE_portsyncd"));
+    let none = Path::new("/nonexistent/portsyncd");
+    for (bin, arguments, part) in [
+        (none, &[][..], "--bin"),
+        (daemon, &["--against", "/none"], "--against"),
+        (daemon, &["--ports", "0"], "--ports"),
+    ] {
+        let (output, _) = bench(bin, arguments);
+        assert_eq!(output.status.code(), Some(64));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(part), "{text}");
+    }
+}
