@@ -188,11 +188,9 @@ impl Daemon {
     /// In a burst, lets more messages come together before they are read: nothing could be sent anyway before Redis answers,
     /// and waking up for each message costs several times what the message itself does. A change on a quiet switch never
     /// comes here, nor do the few messages that the kernel sends for one.
-    fn gather(&mut self) {
+    fn gather(&self) {
         let busy = self.live.as_ref().is_some_and(|live| !live.writer.is_idle());
-        if !busy {
-            self.burst = 0;
-        } else if self.burst >= BURST {
+        if busy && self.burst >= BURST {
             std::thread::sleep(GATHER);
         }
     }
@@ -231,6 +229,9 @@ impl Daemon {
                     }
                 },
             }
+        }
+        if live.writer.is_idle() && self.core.pending.is_empty() {
+            self.burst = 0;
         }
         if let Some(error) = reason {
             self.refusals += refused;
