@@ -59,10 +59,15 @@ impl Core {
         self.settle();
     }
 
+    /// All links are being asked for: messages that are lost from now on are a reason to ask again.
+    pub fn begin_dump(&mut self) {
+        self.resync = None;
+        self.machine.begin_dump();
+    }
+
     /// Takes a dump.
     pub fn resync(&mut self, dump: &Dump) {
         self.last_resync = Some(Instant::now());
-        self.resync = None;
         self.machine.resync(&dump.links, dump.complete, &mut self.actions);
         self.settle();
         if !dump.complete {

@@ -21,19 +21,10 @@ impl Daemon {
     pub(super) async fn reconcile(&mut self, cause: &'static str) -> Result<(), Stop> {
         let began = Instant::now();
         let session = self.session_handle()?;
-        let drained = self.drain_links().map_err(Stop::Fatal)?;
-        // What the kernel sends from now on waits in the socket, and is newer than the dump or repeats it.
-        match dump().await {
-            Ok(links) => {
-                self.core.resync(&links);
-                if !drained {
-                    self.core.resync_in(Duration::from_secs(1), cause);
-                }
-            }
-            Err(problem) => {
-                warn!(problem = %problem, "cannot list the kernel's links, trying again");
-                self.core.resync_in(Duration::from_secs(1), cause);
-            }
+        // The links were listed when the daemon started, and nothing was lost since then.
+        let listed = cause == "start" && self.core.resync_at().is_none();
+        if !listed {
+            self.list_links(cause).await?;
         }
         if cause == "overrun" {
             // Only the kernel's side was in doubt.
@@ -81,6 +72,25 @@ impl Daemon {
             warn!(rows = differing, "audit found rows that differed from the kernel, mending them");
         }
         debug!(cause, differing, micros = micros(began), "compared with the kernel");
+        Ok(())
+    }
+
+    /// Asks the kernel for all links, while its messages are read on.
+    async fn list_links(&mut self, cause: &'static str) -> Result<(), Stop> {
+        let drained = self.drain_links().map_err(Stop::Fatal)?;
+        self.core.begin_dump();
+        match self.during(dump()).await? {
+            Ok(links) => {
+                self.core.resync(&links);
+                if !drained {
+                    self.core.resync_in(Duration::from_secs(1), cause);
+                }
+            }
+            Err(problem) => {
+                warn!(problem = %problem, "cannot list the kernel's links, trying again");
+                self.core.resync_in(Duration::from_secs(1), cause);
+            }
+        }
         Ok(())
     }
 

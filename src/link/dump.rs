@@ -7,6 +7,7 @@
 use std::io;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tracing::debug;
 
@@ -64,7 +65,8 @@ async fn attempt(links: &mut Vec<Link>) -> Result<bool, SocketError> {
         })?;
         match answer.end.take() {
             Some(end) => return end.map_err(SocketError::Refused),
-            None if more => {}
+            // The kernel makes the next part while it is read, so there is no other moment for anybody else.
+            None if more => yield_now().await,
             None => socket.readable().await?,
         }
     }

@@ -141,16 +141,22 @@ pub struct PortSync {
     names: Names,
     links: HashMap<IfIndex, Known, RandomState>,
     ports: HashMap<LinkName, Port, RandomState>,
+    /// The links of which messages came since a dump began; `None` while there is no dump.
+    newer: Option<HashSet<IfIndex, RandomState>>,
 }
 
 impl PortSync {
     /// A machine that has seen nothing yet.
     pub fn new(names: Names) -> Self {
-        Self { names, links: HashMap::default(), ports: HashMap::default() }
+        Self { names, links: HashMap::default(), ports: HashMap::default(), newer: None }
     }
 
     /// Takes one event, in the kernel's order.
     pub fn event(&mut self, event: &LinkEvent, actions: &mut Vec<Action>) {
+        if let Some(newer) = &mut self.newer {
+            let (LinkEvent::New(link) | LinkEvent::Del(link)) = event;
+            newer.insert(link.ifindex);
+        }
         match event {
             LinkEvent::New(link) => self.appeared(link, actions),
             // With a master: the link left a bridge, or the message is of family AF_BRIDGE. The link itself lives on.
@@ -159,13 +165,22 @@ impl PortSync {
         }
     }
 
-    /// Takes a dump: afterwards what is known equals it. A dump that is not `complete` proves no link's absence.
+    /// A dump begins. Events may come before [`resync`](Self::resync) takes it; those of before have to be taken by now.
+    pub fn begin_dump(&mut self) {
+        self.newer = Some(HashSet::default());
+    }
+
+    /// Takes a dump: afterwards what is known equals it. A dump that is not `complete` proves no link's absence. What it
+    /// says of a link of which a message came since it began is left aside: the message may be newer, and if it is older
+    /// another follows, or its loss is noticed.
     pub fn resync(&mut self, links: &[Link], complete: bool, actions: &mut Vec<Action>) {
+        let newer = self.newer.take().unwrap_or_default();
         if complete {
             let found: HashMap<IfIndex, LinkName> = links.iter().map(|link| (link.ifindex, link.name)).collect();
             let gone: Vec<IfIndex> = self
                 .links
                 .iter()
+                .filter(|(ifindex, _)| !newer.contains(ifindex))
                 .filter(|(ifindex, known)| match found.get(ifindex) {
                     None => true,
                     // Its index under another name: more likely reused while messages were lost than renamed.
@@ -177,7 +192,7 @@ impl PortSync {
                 self.disappeared(ifindex, None, actions);
             }
         }
-        for link in links {
+        for link in links.iter().filter(|link| !newer.contains(&link.ifindex)) {
             self.appeared(link, actions);
         }
     }
