@@ -33,7 +33,7 @@ pub struct Switch {
 impl Switch {
     /// A switch of so many ports, all seen, down, and published in APPL_DB. Their rows wait to be written.
     pub fn new(ports: usize) -> Self {
-        let names = super::ports::rows(ports).into_iter().map(|row| row.name).collect();
+        let names = (0..ports).map(|port| format!("Ethernet{port}")).collect();
         let mut switch = Self { core: Core::new(self::names()), names, datagram: Vec::new() };
         for port in 0..ports {
             switch.change(port, false, 1500);

@@ -27,6 +27,9 @@ enum Command {
     /// One measured executable, in namespaces of its own; what `bench` starts
     #[command(hide = true)]
     BenchPlace(bench::inside::Args),
+    /// The daemon's parts with messages that are made up, in a process of their own; what `bench` starts
+    #[command(hide = true)]
+    BenchGenerated(bench::generated::Args),
     Conformance(conformance::Args),
     /// One scenario, in namespaces of its own; what `conformance` starts
     #[command(hide = true)]
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Bench(args) => bench::main(&args),
         Command::BenchPlace(args) => return bench::inside::main(&args),
+        Command::BenchGenerated(args) => bench::generated::main(&args),
         Command::Conformance(args) => return conformance::main(&args),
         Command::ConformanceOne(args) => return conformance::one(&args),
         Command::Floor => floor::run(),

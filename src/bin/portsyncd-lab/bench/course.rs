@@ -6,6 +6,7 @@
 
 use std::time::Instant;
 
+use super::generated::{self, Generated};
 use super::plan::Plan;
 use super::protocol::{Answer, Burst, Latency, Memory, Request, Restart, Start};
 use super::target::{Place, Role, Target};
@@ -61,6 +62,10 @@ pub struct Results {
     pub memory: Vec<Series<Memory>>,
     /// User instructions of [`COUNTED`] events, per target.
     pub instructions: Vec<Option<u64>>,
+    /// Messages that are made up.
+    pub generated: Vec<Generated>,
+    /// Where that did not work, and why.
+    pub not_generated: Vec<String>,
     /// Who was left out, and why.
     pub failures: Vec<Failure>,
 }
@@ -74,6 +79,9 @@ pub fn run(targets: &[Target], plan: &Plan) -> Results {
     }
     if let Some(ports) = plan.instructions {
         course.instructions(ports);
+    }
+    for &ports in &plan.generated {
+        course.generated(ports);
     }
     course.results
 }
@@ -210,6 +218,15 @@ impl Course<'_> {
             self.results.instructions.push(both.map(|(few, more)| more.saturating_sub(few)));
         }
         self.close();
+    }
+
+    /// No target takes part: this is about the parts that this laboratory was built with.
+    fn generated(&mut self, ports: usize) {
+        self.say(&format!("generated messages, {ports} ports"));
+        match generated::measure(ports) {
+            Ok(measured) => self.results.generated.push(measured),
+            Err(error) => self.results.not_generated.push(format!("generated messages, {ports} ports: {error:#}")),
+        }
     }
 
     /// Asks all targets the same in turns, beginning with another one in each round.

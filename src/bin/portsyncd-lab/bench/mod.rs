@@ -5,6 +5,7 @@
 //! ended right everywhere, 1 if not, 64 usage. Times never make it fail.
 
 mod course;
+pub mod generated;
 pub mod inside;
 mod machine;
 mod plan;
@@ -20,6 +21,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, bail};
 
+use generated::Generated;
 use machine::Machine;
 use plan::{Measure, Plan};
 use table::Style;
@@ -71,11 +73,15 @@ struct Report<'a> {
     machine: Machine,
     plan: &'a Plan,
     targets: &'a [Target],
-    /// The first target ended right everywhere.
+    /// The first target ended right everywhere, and so did what this laboratory was built with.
     right: bool,
     /// What ended wrong, in the order of the targets.
     wrong: Vec<Vec<String>>,
     rows: Vec<row::Row>,
+    /// Messages that are made up, through the parts of the daemon that this laboratory was built with.
+    generated: &'a [Generated],
+    /// What was wrong there.
+    generated_wrong: Vec<String>,
 }
 
 /// Measures and prints.
@@ -96,13 +102,17 @@ pub fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let results = course::run(&targets, &plan);
     let wrong: Vec<Vec<String>> =
         targets.iter().enumerate().map(|(at, target)| summary::wrongs(&results, at, &target.name)).collect();
+    let generated_wrong: Vec<String> =
+        results.not_generated.iter().cloned().chain(results.generated.iter().flat_map(Generated::wrongs)).collect();
     let report = Report {
         machine: Machine::look(),
         plan: &plan,
         targets: &targets,
-        right: wrong[0].is_empty(),
+        right: wrong[0].is_empty() && generated_wrong.is_empty(),
         wrong,
         rows: summary::rows(&results),
+        generated: &results.generated,
+        generated_wrong,
     };
     args.print(&report)?;
     Ok(if report.right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -148,6 +158,10 @@ impl Args {
         let style = if self.markdown { Style::Markdown } else { Style::Plain };
         println!("{}\n", report.machine.line());
         print!("{}", table::tables(&report.rows, report.targets, style));
+        print!("{}", table::generated(report.generated, style));
+        for what in &report.generated_wrong {
+            println!("{what}");
+        }
         for (target, wrong) in report.targets.iter().zip(&report.wrong) {
             for what in wrong {
                 println!("{}: {what}", target.name);

@@ -18,6 +18,8 @@ pub enum Measure {
     Restart,
     /// Memory and wake-ups while idle
     Memory,
+    /// Messages that are made up, through the parts of the daemon that this laboratory was built with
+    Generated,
 }
 
 /// A burst: every port changed so many times.
@@ -46,6 +48,8 @@ pub struct Plan {
     pub restart: Vec<usize>,
     /// Ports of each look at memory.
     pub memory: Vec<usize>,
+    /// Ports of each measurement with messages that are made up.
+    pub generated: Vec<usize>,
     /// How long an idle process is watched.
     pub idle_milliseconds: u64,
     /// Repetitions of bursts, starts and restarts with few ports.
@@ -71,6 +75,7 @@ impl Plan {
             start: vec![32, 512, 4096],
             restart: vec![512],
             memory: vec![32, 512, 10_000],
+            generated: vec![512, 10_000, 100_000],
             idle_milliseconds: 5000,
             repetitions: 10,
             repetitions_of_many: 5,
@@ -88,6 +93,7 @@ impl Plan {
             start: vec![32],
             restart: vec![512],
             memory: vec![32],
+            generated: vec![512],
             idle_milliseconds: 500,
             repetitions: 2,
             repetitions_of_many: 1,
@@ -97,7 +103,7 @@ impl Plan {
 
     /// Every measurement with these numbers of ports.
     pub fn with_ports(mut self, ports: &[usize]) -> Self {
-        for sizes in [&mut self.latency, &mut self.start, &mut self.restart, &mut self.memory] {
+        for sizes in [&mut self.latency, &mut self.start, &mut self.restart, &mut self.memory, &mut self.generated] {
             *sizes = ports.to_vec();
         }
         self.burst = ports.iter().map(|&ports| BurstSize { ports, times: if ports < MANY { 10 } else { 1 } }).collect();
@@ -114,6 +120,7 @@ impl Plan {
             (Measure::Start, &mut self.start),
             (Measure::Restart, &mut self.restart),
             (Measure::Memory, &mut self.memory),
+            (Measure::Generated, &mut self.generated),
         ];
         for (measure, sizes) in sizes {
             if !measures.contains(&measure) {

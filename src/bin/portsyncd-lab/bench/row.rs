@@ -80,6 +80,7 @@ pub fn name(measure: Measure) -> &'static str {
         Measure::Start => "start",
         Measure::Restart => "restart",
         Measure::Memory => "memory",
+        Measure::Generated => "generated",
     }
 }
 
@@ -94,7 +95,8 @@ impl Cell {
     }
 }
 
-fn show(value: f64, unit: Unit) -> String {
+/// A number as a table shows it.
+pub fn show(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Nanoseconds if value < 1e6 => format!("{} µs", digits(value / 1e3)),
         Unit::Nanoseconds if value < 1e9 => format!("{} ms", digits(value / 1e6)),

@@ -1,5 +1,6 @@
 //! Rows as tables: for a person's terminal, or in Markdown.
 
+use super::generated::Generated;
 use super::row::Row;
 use super::target::Target;
 
@@ -42,6 +43,24 @@ fn table(rows: &[Row], targets: &[Target], style: Style) -> String {
         line.extend(columns.iter().skip(1).map(ratio));
         lines.push(line);
     }
+    laid_out(&lines, 2, style)
+}
+
+/// What was measured with messages that are made up: a column for each number of ports.
+pub fn generated(measured: &[Generated], style: Style) -> String {
+    let Some(first) = measured.first() else { return String::new() };
+    let mut lines = vec![vec!["generated messages, this build".to_owned()]];
+    lines[0].extend(measured.iter().map(|one| format!("{} ports", one.ports)));
+    for (at, (quantity, _)) in first.shown().into_iter().enumerate() {
+        let mut line = vec![quantity.to_owned()];
+        line.extend(measured.iter().map(|one| one.shown()[at].1.clone()));
+        lines.push(line);
+    }
+    laid_out(&lines, 1, style) + "\n"
+}
+
+/// Columns under each other; the first so many hold words.
+fn laid_out(lines: &[Vec<String>], words: usize, style: Style) -> String {
     let widths: Vec<usize> = (0..lines[0].len())
         .map(|at| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or_default())
         .collect();
@@ -49,7 +68,7 @@ fn table(rows: &[Row], targets: &[Target], style: Style) -> String {
     for (number, line) in lines.iter().enumerate() {
         let cells = line.iter().zip(&widths).enumerate().map(|(at, (cell, width))| {
             let space = " ".repeat(width - cell.chars().count());
-            if at < 2 { format!("{cell}{space}") } else { format!("{space}{cell}") }
+            if at < words { format!("{cell}{space}") } else { format!("{space}{cell}") }
         });
         let cells: Vec<String> = cells.collect();
         match style {
@@ -57,7 +76,7 @@ fn table(rows: &[Row], targets: &[Target], style: Style) -> String {
             Style::Markdown => text.push_str(&format!("| {} |\n", cells.join(" | "))),
         }
         if number == 0 && style == Style::Markdown {
-            let rules = (0..widths.len()).map(|at| if at < 2 { "---" } else { "---:" });
+            let rules = (0..widths.len()).map(|at| if at < words { "---" } else { "---:" });
             text.push_str(&format!("|{}|\n", rules.collect::<Vec<_>>().join("|")));
         }
     }
