@@ -20,8 +20,10 @@ test: setup ## Every test: real Redis, real links, the real binary
 	$(CARGO) build --quiet --bins
 	$(AS_ROOT) $(CARGO) test
 
-bench: setup ## Criterion's benches
+bench: setup ## Criterion's benches, then whole executables beside the floor: BENCH_FLAGS="--against PROGRAM"
 	$(CARGO) bench
+	$(CARGO) build --release --quiet --bins
+	target/release/portsyncd-lab bench --bin target/release/portsyncd $(BENCH_FLAGS)
 
 lint: ## Format, lints, documentation
 	$(CARGO) fmt --check

@@ -38,6 +38,11 @@ fn this_daemon_ends_right_everywhere() {
         let told = of.iter().filter(|row| row["quantity"] != "user part of it");
         assert!(told.clone().all(|row| said(&row["values"][0])), "{of:#?}");
     }
+    let generated = &report["generated"][0];
+    assert_eq!((&generated["ports"], &generated["wrong"]), (&512.into(), &0.into()), "{generated}");
+    for messages in ["allocations", "allocations_real"] {
+        assert_eq!(generated[messages], 0, "an event allocates nothing in the steady state: {generated}");
+    }
     let p50 = rows.iter().find(|row| row["quantity"] == "p50").expect("a median");
     assert!(p50["ratios"][0].as_f64().is_some_and(|ratio| ratio > 0.0), "{p50}");
 }
