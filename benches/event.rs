@@ -6,6 +6,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use portsyncd::daemon::core::Core;
+use portsyncd::db::encode::Encoder;
 use portsyncd::db::pending::Pending;
 use portsyncd::lab::messages::new_link;
 use portsyncd::lab::pipeline::{self, Switch, names};
@@ -68,13 +69,14 @@ fn machine(criterion: &mut Criterion) {
     }
 }
 
-/// Every row changes once, is taken and acknowledged.
+/// Every row changes once, is taken, encoded and acknowledged.
 fn pending(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("pending");
+    let mut group = criterion.benchmark_group("pending and encoding");
+    let encoder = Encoder::new("|");
     for ports in SIZES {
         let keys: Vec<RowKey> =
             links(ports, true, 9100).iter().map(|link| RowKey { table: Table::Port, name: link.name }).collect();
-        let (mut pending, mut batch, mut mtu) = (Pending::default(), Vec::new(), 0);
+        let (mut pending, mut output, mut mtu) = (Pending::default(), Vec::new(), 0);
         group.throughput(Throughput::Elements(ports as u64));
         group.bench_function(BenchmarkId::from_parameter(ports), |bencher| {
             bencher.iter(|| {
@@ -82,10 +84,14 @@ fn pending(criterion: &mut Criterion) {
                 for key in &keys {
                     pending.set(*key, Row::Port { admin_up: true, oper_up: true, mtu });
                 }
-                batch.clear();
-                pending.take(usize::MAX, |key, write| batch.push((key, write)));
-                assert_eq!(batch.len(), ports);
-                for (key, _) in &batch {
+                output.clear();
+                let mut taken = 0;
+                pending.take(usize::MAX, |key, write| {
+                    encoder.encode(&mut output, key, write);
+                    taken += 1;
+                });
+                assert_eq!(taken, ports);
+                for key in &keys {
                     pending.acknowledge(*key);
                 }
             });

@@ -7,7 +7,7 @@ use crate::sync::port_sync::{Row, RowKey, Table};
 
 /// Encodes rows for one database.
 #[derive(Debug)]
-pub(super) struct Encoder {
+pub struct Encoder {
     separator: String,
     /// What follows the key when a port's row is set, up to the value of its MTU: by `IFF_RUNNING`, then `IFF_UP`. All that
     /// changes from port to port stands around it.
@@ -15,7 +15,8 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new(separator: &str) -> Self {
+    /// For a database whose keys have this between their parts.
+    pub fn new(separator: &str) -> Self {
         let port = |oper_up, admin_up| {
             let mut out = Vec::new();
             let mut end = 0;
@@ -28,7 +29,7 @@ impl Encoder {
     }
 
     /// Appends the command of a write. That of [`Write::Replace`] is the second: a [`Write::Remove`] goes before it.
-    pub(super) fn encode(&self, out: &mut Vec<u8>, key: RowKey, write: Write) {
+    pub fn encode(&self, out: &mut Vec<u8>, key: RowKey, write: Write) {
         let name: [&[u8]; 3] = [table::name(key.table).as_bytes(), self.separator.as_bytes(), key.name.as_bytes()];
         let count = table::fields(key.table).len();
         match write {

@@ -1,8 +1,8 @@
 //! `SONiC`'s Redis databases: where they are ([`topology`]), how rows are laid out ([`table`]), what waits to be written
-//! ([`pending`]), the connection that rows go over ([`writer`]), and the others ([`store`], with what is read and published
+//! ([`pending`]), their commands ([`encode`]), the connection that they go over ([`writer`]), and the others ([`store`], with what is read and published
 //! over them in [`read`] and [`publish`]).
 
-mod encode;
+pub mod encode;
 mod error;
 pub mod pending;
 pub mod publish;
