@@ -129,7 +129,7 @@ impl Daemon {
         core.machine.record_existing();
         Ok(Self {
             timers: Timers::new(watchdog_interval(), config.log.heartbeat),
-            alarm: Alarm::new(),
+            alarm: Alarm::new().context("cannot make a timer")?,
             signals,
             supervisor: Supervisor::default(),
             outage: Outage::default(),

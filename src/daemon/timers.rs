@@ -1,12 +1,14 @@
 //! The moments at which something is to be done though nothing happened. Each is `None` while it has nothing to do, so that
 //! an idle daemon sleeps until the next audit.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
 
 const FIRST_AWAITED_REPORT: Duration = Duration::from_secs(10);
 const LAST_AWAITED_REPORT: Duration = Duration::from_secs(600);
@@ -30,32 +32,55 @@ pub(super) struct Timers {
     refusals: u32,
 }
 
-/// The one timer of the loop. Setting it costs more than an event does, so a deadline that moves away leaves it as it is:
-/// it then goes off early, once, and is set anew.
+/// The one timer of the loop, a descriptor of the kernel's. One of the runtime would be handed to the kernel anew each time
+/// that the loop waits, which costs as much as reading a message; this one only when a deadline comes nearer. One that moves
+/// away leaves it as it is: it then goes off early, once, and is set anew.
 #[derive(Debug)]
-pub(super) struct Alarm(Pin<Box<Sleep>>);
+pub(super) struct Alarm {
+    timer: AsyncFd<Descriptor>,
+    set: Option<Instant>,
+}
+
+/// What the runtime asks of a descriptor.
+#[derive(Debug)]
+struct Descriptor(TimerFd);
+
+impl AsRawFd for Descriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
 
 impl Alarm {
-    pub fn new() -> Self {
-        Self(Box::pin(sleep_until(Instant::now())))
+    pub fn new() -> io::Result<Self> {
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        #[expect(
+            deprecated,
+            reason = "the other way is unsafe code; the descriptor inside is never exchanged, which is what it is about"
+        )]
+        let timer = AsyncFd::with_interest(Descriptor(timer), Interest::READABLE)?;
+        Ok(Self { timer, set: None })
     }
 
     /// Comes back at `deadline`; never, if there is none. Cancel safe.
-    pub async fn at(&mut self, deadline: Option<Instant>) {
-        poll_fn(|context| {
-            let Some(deadline) = deadline else { return Poll::Pending };
-            if self.0.deadline() > deadline {
-                self.0.as_mut().reset(deadline);
+    pub async fn at(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        let Some(deadline) = deadline else { return std::future::pending().await };
+        loop {
+            let now = Instant::now();
+            if deadline <= now {
+                return Ok(());
             }
-            while self.0.as_mut().poll(context).is_ready() {
-                if Instant::now() >= deadline {
-                    return Poll::Ready(());
-                }
-                self.0.as_mut().reset(deadline);
+            if self.set.is_none_or(|set| set > deadline || set <= now) {
+                // Zero would turn it off.
+                let left = (deadline - now).max(Duration::from_nanos(1));
+                self.timer.get_ref().0.set(Expiration::OneShot(left.into()), TimerSetTimeFlags::empty())?;
+                self.set = Some(deadline);
             }
-            Poll::Pending
-        })
-        .await;
+            let mut ready = self.timer.readable().await?;
+            // It went off, or was set anew meanwhile.
+            let _ = self.timer.get_ref().0.wait();
+            ready.clear_ready();
+        }
     }
 }
 

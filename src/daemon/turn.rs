@@ -124,7 +124,10 @@ impl Daemon {
             }
             outcome = written => Event::Written(outcome),
             heard = heard => Event::Heard(heard),
-            () = self.alarm.at(deadline) => Event::Timer,
+            due = self.alarm.at(deadline) => {
+                due.context("cannot wait for a timer").map_err(Stop::Fatal)?;
+                Event::Timer
+            }
         };
         match event {
             Event::Told(Told::End) => return Err(Stop::Signal),
