@@ -69,8 +69,8 @@ impl Plan {
         let burst = [(32, 10), (128, 10), (512, 10), (2000, 1), (2000, 10), (10_000, 1)];
         Self {
             latency: vec![32, 10_000],
-            events: 3000,
-            slices: 30,
+            events: 9000,
+            slices: 90,
             burst: burst.map(|(ports, times)| BurstSize { ports, times }).to_vec(),
             start: vec![32, 512, 4096],
             restart: vec![512],
