@@ -307,8 +307,7 @@ impl Scene {
     pub fn ping_ns(&mut self) -> anyhow::Result<u64> {
         let mut times = Vec::new();
         for _ in 0..200 {
-            // Both sides asleep, as they are when a change comes: from one answer to the next request in a row would be
-            // ten times faster.
+            // Both sides asleep, as they are when a change comes.
             std::thread::sleep(PING_PAUSE);
             let before = Instant::now();
             redis::cmd("PING").exec(&mut self.state_db)?;
