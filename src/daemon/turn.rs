@@ -129,13 +129,12 @@ impl Daemon {
                 Event::Timer
             }
         };
+        let links = matches!(event, Event::Links);
         match event {
             Event::Told(Told::End) => return Err(Stop::Signal),
             Event::Told(Told::Reload) => self.reload(),
             Event::Links => {
                 self.read_links().map_err(Stop::Fatal)?;
-                self.launch().await;
-                self.gather();
             }
             Event::Written(outcome) => {
                 outcome.map_err(Stop::Failed)?;
@@ -146,6 +145,9 @@ impl Daemon {
             Event::Timer => self.tick()?,
         }
         self.launch().await;
+        if links {
+            self.gather();
+        }
         Ok(())
     }
 
