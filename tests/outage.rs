@@ -10,7 +10,9 @@ use std::time::Duration;
 use common::Rig;
 use common::watcher::Watcher;
 use common::wreck::{all_links, at_work_without_audit, redis, toggle};
+use portsyncd::lab::redis_server::CONFIG_DB;
 use portsyncd::lab::wait;
+use redis::Commands;
 
 #[test]
 fn two_thousand_ports_toggled_at_once_while_redis_is_killed() {
@@ -62,6 +64,24 @@ fn a_redis_that_comes_back_empty_is_filled_anew() {
     rig.expect_log("Redis is back");
     assert_eq!(rig.log_count("Redis is not reachable"), 1);
     assert_eq!(rig.term(), Some(0));
+}
+
+#[test]
+fn after_a_live_restart_too_an_empty_redis_is_filled_from_memory() {
+    let mut rig = Rig::at_work(3);
+    assert_eq!(rig.term(), Some(0));
+    rig.start();
+    rig.expect_log("start kind=Live");
+    // Followed only once the start is over, and with it what is read for later.
+    let () = rig.db(CONFIG_DB).hset("LOGGER|portsyncd", "LOGLEVEL", "INFO").unwrap();
+    rig.expect_log("log level follows CONFIG_DB");
+    rig.server.restart().unwrap();
+    assert_eq!(rig.expect_config_done(), "3");
+    rig.until("the fields of CONFIG_DB as they were", || {
+        rig.mark("Ethernet8").get("lanes").is_some_and(|lanes| lanes == "9,10,11,12")
+    });
+    rig.expect_init_done();
+    rig.expect_in_step(3);
 }
 
 #[test]

@@ -225,7 +225,8 @@ impl Daemon {
             0 => "in service, every configured port is in step".to_owned(),
             count => format!("in service, waiting for {count} configured ports"),
         });
-        Ok(())
+        let session = self.session_handle()?;
+        self.remember_ports(&session).await
     }
 
     /// Serves until something ends the session.

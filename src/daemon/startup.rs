@@ -61,18 +61,21 @@ impl Daemon {
     async fn make_plan(&mut self, session: &Rc<Session>) -> Result<Plan, Stop> {
         let standing = self.ask(session, |session| async move { session.standing().await }).await?;
         let marks = self.ask(session, |session| async move { session.marks().await }).await?;
-        let ports = self.config_ports(session).await?;
+        let names = self.config_names(session).await?;
         let facts = Facts {
             warm_flag: standing.warm_flag,
             restore_count: standing.restore_count,
             dpu: standing.dpu,
             init_done: marks.init_done,
-            kernel_has_ports: ports.iter().any(|port| self.core.machine.has_existing_port(&port.name)),
+            kernel_has_ports: names.iter().any(|name| self.core.machine.has_existing_port(name)),
         };
         let decision = decide(&facts);
         if let Some(warning) = decision.warning {
             warn!(restore_count = ?facts.restore_count.map(|text| text.escape_ascii().to_string()), "{warning}");
         }
+        let configured = names.len();
+        // On a live switch nothing is published, and what the ports are is not needed before every row is right.
+        let ports = if decision.kind == Kind::Live { Rc::default() } else { self.config_ports(session, names).await? };
         self.core.init = match decision.kind {
             Kind::Live => Init::already_said(),
             Kind::Warm => Init::waiting_for(ports.iter().map(|port| port.name.as_slice().into())),
@@ -86,7 +89,7 @@ impl Daemon {
         self.published = marks.config_done || marks.init_done;
         let retired = if decision.kind == Kind::Cold { self.core.retire_existing() } else { Vec::new() };
         info!(
-            kind = ?decision.kind, ports = ports.len(), old_links = retired.len(), awaited = self.core.init.awaited().len(),
+            kind = ?decision.kind, ports = configured, old_links = retired.len(), awaited = self.core.init.awaited().len(),
             restore_count = decision.restore_count, "start"
         );
         Ok(Plan { kind: decision.kind, restore_count: decision.restore_count, ports, retired, done: false })
@@ -94,7 +97,8 @@ impl Daemon {
 
     /// Redis came back empty: as a cold start, but the links that are there are ours and stay as they are.
     async fn plan_again(&mut self, session: &Rc<Session>) -> Result<Plan, Stop> {
-        let mut ports = self.config_ports(session).await?;
+        let names = self.config_names(session).await?;
+        let mut ports = self.config_ports(session, names).await?;
         if ports.is_empty() {
             // CONFIG_DB is as empty as the rest: what it said before is better than nothing.
             ports = Rc::clone(&self.configured);
@@ -124,9 +128,22 @@ impl Daemon {
         Ok(())
     }
 
-    async fn config_ports(&mut self, session: &Rc<Session>) -> Result<Rc<[PortConfig]>, Stop> {
+    /// Reads what a Redis that comes back empty would be filled with, where the start had no need of it.
+    pub(super) async fn remember_ports(&mut self, session: &Rc<Session>) -> Result<(), Stop> {
+        if self.plan.as_ref().is_some_and(|plan| plan.kind == Kind::Live) && self.configured.is_empty() {
+            let names = self.config_names(session).await?;
+            self.config_ports(session, names).await?;
+        }
+        Ok(())
+    }
+
+    async fn config_names(&mut self, session: &Rc<Session>) -> Result<Vec<Vec<u8>>, Stop> {
+        self.ask(session, |session| async move { session.config_names().await }).await
+    }
+
+    async fn config_ports(&mut self, session: &Rc<Session>, names: Vec<Vec<u8>>) -> Result<Rc<[PortConfig]>, Stop> {
         let ConfigPorts { ports, refused } =
-            self.ask(session, |session| async move { session.config_ports().await }).await?;
+            self.ask(session, |session| async move { session.config_rows(names).await }).await?;
         if !refused.is_empty() {
             let keys = refused.iter().map(|(name, reason)| format!("PORT|{} ({reason})", name.escape_ascii()));
             warn!(keys = %named(keys), "keys of CONFIG_DB that are no ports are left out");

@@ -128,13 +128,12 @@ impl Session {
         })
     }
 
-    /// Reads all ports of CONFIG_DB.
-    pub async fn config_ports(&self) -> Result<ConfigPorts, StoreError> {
+    /// The names of all ports of CONFIG_DB, and of what else stands in their table.
+    pub async fn config_names(&self) -> Result<Vec<Vec<u8>>, StoreError> {
         let operation = "cannot read PORT from CONFIG_DB";
         let prefix = table::join(CONFIG_PORT, &self.config.separator, b"");
         let keys = self.config.keys(&prefix, operation).await?;
-        let names = keys.iter().map(|key| key[prefix.len()..].to_vec()).collect();
-        self.config_rows(names).await
+        Ok(keys.iter().map(|key| key[prefix.len()..].to_vec()).collect())
     }
 
     /// Reads these ports of CONFIG_DB; those that are not there are left out.

@@ -262,8 +262,9 @@ impl PortSync {
 
     /// Whether the kernel has this front panel port, from before our start.
     pub fn has_existing_port(&self, name: &[u8]) -> bool {
-        let is_it = |known: &Known| known.existing && known.class == Class::Port && known.name.as_bytes() == name;
-        self.links.values().any(is_it)
+        let port = LinkName::new(name).and_then(|name| self.ports.get(&name));
+        let known = port.and_then(|port| self.links.get(&port.link?));
+        known.is_some_and(|known| known.existing && known.class == Class::Port)
     }
 
     /// Which names concern us.
