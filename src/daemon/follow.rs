@@ -114,7 +114,7 @@ impl Daemon {
         let (held, ready): (Vec<_>, Vec<_>) = changed.into_iter().partition(|name| self.core.init.is_awaited(name));
         self.config_changed.extend(held);
         let asked = ready.clone();
-        let found = self.ask(&session, |session| async move { session.config_rows(asked).await }).await;
+        let found = self.ask(&session, |session| async move { session.config_rows(&asked).await }).await;
         let outcome = match found {
             Ok(found) => {
                 let ports: Rc<[PortConfig]> = found.ports.into();

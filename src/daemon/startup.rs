@@ -3,9 +3,11 @@
 //! The plan is made once and carried out as often as it takes: if Redis goes away in the middle, the same plan goes on with
 //! the next connection, so that a warm restart is counted once and a cold one sets links down once.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::try_join;
 use tokio::time::sleep_until;
 use tracing::{error, info, warn};
 
@@ -74,16 +76,26 @@ impl Daemon {
             warn!(restore_count = ?facts.restore_count.map(|text| text.escape_ascii().to_string()), "{warning}");
         }
         let configured = names.len();
-        // On a live switch nothing is published, and what the ports are is not needed before every row is right.
-        let ports = if decision.kind == Kind::Live { Rc::default() } else { self.config_ports(session, names).await? };
+        let mut ports = Rc::default();
         self.core.init = match decision.kind {
+            // Nothing is published, and what the ports are is not needed before every row is right.
             Kind::Live => Init::already_said(),
-            Kind::Warm => Init::waiting_for(ports.iter().map(|port| port.name.as_slice().into())),
+            Kind::Warm => {
+                let found = self.ask(session, |session| async move { session.config_rows(&names).await }).await?;
+                ports = self.take_ports(found);
+                Init::waiting_for(ports.iter().map(|port| port.name.as_slice().into()))
+            }
             Kind::Cold | Kind::Dpu => {
-                let asked = Rc::clone(&ports);
-                let known = self.ask(session, |session| async move { session.with_admin_status(&asked).await }).await?;
-                let awaited = ports.iter().zip(known).filter(|(_, known)| !known);
-                Init::waiting_for(awaited.map(|(port, _)| port.name.as_slice().into()))
+                // Two connections, so that the one's answers are read while Redis works for the other.
+                let both = self.ask(session, |session| async move {
+                    let (found, known) = try_join!(session.config_rows(&names), session.with_admin_status(&names))?;
+                    let known = names.into_iter().zip(known).filter(|(_, known)| *known).map(|(name, _)| name);
+                    Ok((found, known.collect::<HashSet<_>>()))
+                });
+                let (found, known) = both.await?;
+                ports = self.take_ports(found);
+                let awaited = ports.iter().filter(|port| !known.contains(&port.name));
+                Init::waiting_for(awaited.map(|port| port.name.as_slice().into()))
             }
         };
         self.published = marks.config_done || marks.init_done;
@@ -97,8 +109,7 @@ impl Daemon {
 
     /// Redis came back empty: as a cold start, but the links that are there are ours and stay as they are.
     async fn plan_again(&mut self, session: &Rc<Session>) -> Result<Plan, Stop> {
-        let names = self.config_names(session).await?;
-        let mut ports = self.config_ports(session, names).await?;
+        let mut ports = self.config_ports(session).await?;
         if ports.is_empty() {
             // CONFIG_DB is as empty as the rest: what it said before is better than nothing.
             ports = Rc::clone(&self.configured);
@@ -131,8 +142,7 @@ impl Daemon {
     /// Reads what a Redis that comes back empty would be filled with, where the start had no need of it.
     pub(super) async fn remember_ports(&mut self, session: &Rc<Session>) -> Result<(), Stop> {
         if self.plan.as_ref().is_some_and(|plan| plan.kind == Kind::Live) && self.configured.is_empty() {
-            let names = self.config_names(session).await?;
-            self.config_ports(session, names).await?;
+            self.config_ports(session).await?;
         }
         Ok(())
     }
@@ -141,19 +151,25 @@ impl Daemon {
         self.ask(session, |session| async move { session.config_names().await }).await
     }
 
-    async fn config_ports(&mut self, session: &Rc<Session>, names: Vec<Vec<u8>>) -> Result<Rc<[PortConfig]>, Stop> {
-        let ConfigPorts { ports, refused } =
-            self.ask(session, |session| async move { session.config_rows(names).await }).await?;
+    async fn config_ports(&mut self, session: &Rc<Session>) -> Result<Rc<[PortConfig]>, Stop> {
+        let names = self.config_names(session).await?;
+        let found = self.ask(session, |session| async move { session.config_rows(&names).await }).await?;
+        Ok(self.take_ports(found))
+    }
+
+    /// Remembers the ports of CONFIG_DB, and says what of it are none.
+    fn take_ports(&mut self, found: ConfigPorts) -> Rc<[PortConfig]> {
+        let ConfigPorts { ports, refused } = found;
         if !refused.is_empty() {
             let keys = refused.iter().map(|(name, reason)| format!("PORT|{} ({reason})", name.escape_ascii()));
             warn!(keys = %named(keys), "keys of CONFIG_DB that are no ports are left out");
         }
         if ports.is_empty() {
             info!("CONFIG_DB has no ports, they can come later");
-            return Ok(Rc::default());
+            return Rc::default();
         }
         self.configured = ports.into();
-        Ok(Rc::clone(&self.configured))
+        Rc::clone(&self.configured)
     }
 
     /// Publishes all of them, however often it takes; those whose key is broken are reported and left out.

@@ -137,33 +137,33 @@ impl Session {
     }
 
     /// Reads these ports of CONFIG_DB; those that are not there are left out.
-    pub async fn config_rows(&self, names: Vec<Vec<u8>>) -> Result<ConfigPorts, StoreError> {
+    pub async fn config_rows(&self, names: &[Vec<u8>]) -> Result<ConfigPorts, StoreError> {
         let operation = "cannot read PORT from CONFIG_DB";
         let separator = self.config.separator.as_bytes();
         let mut result = ConfigPorts::default();
         let mut wanted = Vec::new();
         for name in names {
             if name.is_empty() {
-                result.refused.push((name, "the port has no name"));
+                result.refused.push((name.clone(), "the port has no name"));
             } else if name.contains(&0) {
-                result.refused.push((name, "a NUL byte in the name"));
+                result.refused.push((name.clone(), "a NUL byte in the name"));
             } else if !separator.is_empty() && name.windows(separator.len()).any(|part| part == separator) {
-                result.refused.push((name, "a further separator in the name"));
+                result.refused.push((name.clone(), "a further separator in the name"));
             } else {
                 wanted.push(name);
             }
         }
         let prefix = table::join(CONFIG_PORT, &self.config.separator, b"");
-        let ask = |out: &mut Vec<u8>, name: &Vec<u8>| {
+        let ask = |out: &mut Vec<u8>, name: &&Vec<u8>| {
             command(out, 2);
             word(out, &[b"HGETALL"]);
             word(out, &[&prefix, name]);
         };
-        let take = |name: &Vec<u8>, reply: RedisResult<Reply<'_>>| {
+        let take = |name: &&Vec<u8>, reply: RedisResult<Reply<'_>>| {
             match reply {
                 Ok(reply) => result.ports.extend(PortConfig::read(name, reply)?),
                 Err(error) if Trouble::of(&error) == Trouble::WrongType => {
-                    result.refused.push((name.clone(), "the key is no hash"));
+                    result.refused.push(((*name).clone(), "the key is no hash"));
                 }
                 Err(error) => return Err(error),
             }
@@ -174,15 +174,15 @@ impl Session {
     }
 
     /// Which of these ports have `admin_status` in their APPL_DB row.
-    pub async fn with_admin_status(&self, ports: &[PortConfig]) -> Result<Vec<bool>, StoreError> {
+    pub async fn with_admin_status(&self, names: &[Vec<u8>]) -> Result<Vec<bool>, StoreError> {
         let prefix = table::join(PORT_TABLE, &self.appl.separator, b"");
-        let ask = |out: &mut Vec<u8>, port: &PortConfig| {
+        let ask = |out: &mut Vec<u8>, name: &Vec<u8>| {
             command(out, 3);
             word(out, &[b"HEXISTS"]);
-            word(out, &[&prefix, &port.name]);
+            word(out, &[&prefix, name]);
             word(out, &[b"admin_status"]);
         };
-        self.appl_has(ports, ask).await
+        self.appl_has(names, ask).await
     }
 
     /// Which of these ports have a row in APPL_DB.
