@@ -161,3 +161,23 @@ impl Core {
 fn up_down(up: bool) -> &'static str {
     if up { "up" } else { "down" }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_during_a_dump_is_a_reason_for_another_and_one_before_it_is_not() {
+        let names = Names { ports: vec!["Ethernet".to_owned()], lags: Vec::new(), management: Vec::new() };
+        let dump = Dump { links: Vec::new(), complete: true, retries: 0 };
+        let mut core = Core::new(names);
+        core.resync_in(Duration::ZERO, "overrun");
+        core.begin_dump();
+        core.resync(&dump);
+        assert_eq!(core.resync_at(), None);
+        core.begin_dump();
+        core.resync_in(Duration::ZERO, "overrun");
+        core.resync(&dump);
+        assert!(core.resync_at().is_some());
+    }
+}

@@ -181,6 +181,7 @@ impl Daemon {
             }
         }
         self.disconnect();
+        self.core.tell();
         let left = self.core.pending.len();
         if left > 0 {
             warn!(rows = left, "ended with rows that Redis did not take");

@@ -79,7 +79,11 @@ impl Daemon {
     async fn list_links(&mut self, cause: &'static str) -> Result<(), Stop> {
         let drained = self.drain_links().map_err(Stop::Fatal)?;
         self.core.begin_dump();
-        match self.during(dump()).await? {
+        let listed = self.during(dump()).await.inspect_err(|_| {
+            // Whatever ended it comes first, but the reason to ask, a loss perhaps, is still there.
+            self.core.resync_in(Duration::ZERO, cause);
+        })?;
+        match listed {
             Ok(links) => {
                 self.core.resync(&links);
                 if !drained {

@@ -15,10 +15,9 @@ use tracing::{debug, error, info, warn};
 use super::{Daemon, Live, Stop};
 use crate::db::store::Heard;
 use crate::db::table::redis_key;
+use crate::db::writer::BATCH;
 use crate::db::{StoreError, Trouble};
 
-/// Rows of one batch. Redis works some milliseconds at so many, and what changes meanwhile joins the next.
-const BATCH: usize = 1024;
 /// So many link messages while Redis is busy without a pause make a burst.
 const BURST: usize = 32;
 /// How long messages of a burst may come together: about as long as Redis takes to answer.

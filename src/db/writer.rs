@@ -17,6 +17,8 @@ use super::resp::Reply;
 use super::wire::Wire;
 use crate::sync::port_sync::RowKey;
 
+/// Rows of one batch. Redis works some milliseconds at so many, and what changes meanwhile joins the next.
+pub const BATCH: usize = 1024;
 const OPERATION: &str = "cannot write ports to STATE_DB";
 
 /// What Redis said of one write.

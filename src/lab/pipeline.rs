@@ -8,13 +8,11 @@ use super::{Error, messages};
 use crate::daemon::core::Core;
 use crate::db::store::Store;
 use crate::db::topology::{Address, Topology};
-use crate::db::writer::Writer;
+use crate::db::writer::{BATCH, Writer};
 use crate::link::LinkName;
 use crate::link::parse::{Message, Messages};
 use crate::sync::port_sync::Names;
 
-/// Rows of one batch, as the daemon has it.
-const BATCH: usize = 1024;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The ports that count as such where nothing is configured.
