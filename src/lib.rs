@@ -11,3 +11,4 @@ pub mod lab;
 pub mod link;
 pub mod logging;
 pub mod sync;
+pub mod telemetry;

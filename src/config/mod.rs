@@ -31,6 +31,16 @@ pub struct Config {
     pub log: LogConfig,
     /// How the daemon ends.
     pub shutdown: ShutdownConfig,
+    /// Metrics.
+    pub telemetry: TelemetryConfig,
+    /// The HTTP server.
+    pub http: HttpConfig,
+    /// The control socket.
+    pub control: ControlConfig,
+    /// What survives a restart.
+    pub state: StateConfig,
+    /// What counts as well.
+    pub health: HealthConfig,
 }
 
 /// `[redis]`
@@ -147,6 +157,64 @@ pub struct ShutdownConfig {
     pub grace: Duration,
 }
 
+/// `[telemetry]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// How many ports have series of their own; the rest is summed.
+    pub per_port_limit: usize,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Address and port; empty turns the server off.
+    pub listen: String,
+    /// File with the server's certificate chain in PEM; with it the server speaks TLS only.
+    pub tls_cert: PathBuf,
+    /// File with the certificate's key in PEM.
+    pub tls_key: PathBuf,
+    /// File with the authorities of client certificates in PEM; with it clients have to have one.
+    pub client_ca: PathBuf,
+    /// Connections that may be open at once.
+    pub max_connections: usize,
+}
+
+/// `[control]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ControlConfig {
+    /// Path of the control socket; empty turns it off.
+    pub socket: PathBuf,
+}
+
+/// `[state]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StateConfig {
+    /// Folder of the state file; empty turns it off.
+    pub dir: PathBuf,
+    /// How long after a change it is written at the latest.
+    #[serde(with = "humantime_serde")]
+    pub save_interval: Duration,
+}
+
+/// `[health]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HealthConfig {
+    /// How long a start may take to `PortInitDone` before it counts as timed out.
+    #[serde(with = "humantime_serde")]
+    pub initial_sync_timeout: Duration,
+    /// How long a loss of messages or a drift that was found counts.
+    #[serde(with = "humantime_serde")]
+    pub window: Duration,
+    /// What 99 of 100 rows should not exceed, from message to acknowledgement.
+    #[serde(with = "humantime_serde")]
+    pub latency_p99: Duration,
+}
+
 impl Default for RedisConfig {
     fn default() -> Self {
         Self {
@@ -181,5 +249,45 @@ impl Default for PortsConfig {
 impl Default for ShutdownConfig {
     fn default() -> Self {
         Self { grace: Duration::from_secs(5) }
+    }
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { per_port_limit: 1024 }
+    }
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:9477".to_owned(),
+            tls_cert: PathBuf::new(),
+            tls_key: PathBuf::new(),
+            client_ca: PathBuf::new(),
+            max_connections: 128,
+        }
+    }
+}
+
+impl Default for ControlConfig {
+    fn default() -> Self {
+        Self { socket: "/run/portsyncd/control.sock".into() }
+    }
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        Self { dir: "/var/lib/portsyncd".into(), save_interval: Duration::from_secs(30) }
+    }
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        Self {
+            initial_sync_timeout: Duration::from_secs(300),
+            window: Duration::from_secs(300),
+            latency_p99: Duration::from_millis(100),
+        }
     }
 }

@@ -1,0 +1,185 @@
+//! The health score: 0 to 100, the sum of parts that each say why they do not give all their points. docs/health.md describes
+//! them; the table below is what holds.
+
+use std::time::Duration;
+
+use super::latch::Component;
+use crate::config::HealthConfig;
+use crate::telemetry::Telemetry;
+use crate::telemetry::api::{Health, Latency, Part, PortCounts};
+
+/// What the score rests on besides what [`Telemetry`] holds.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// How many ports stand how.
+    pub ports: PortCounts,
+    /// Ports whose row has been out of step for more than a second.
+    pub late: usize,
+    /// Latency over the last minute or so.
+    pub recent: Option<Latency>,
+}
+
+/// Computes it.
+pub fn score(telemetry: &Telemetry, facts: &Facts, config: &HealthConfig) -> Health {
+    let parts = vec![
+        redis(telemetry),
+        rows(telemetry, facts),
+        start(telemetry, facts),
+        kernel(telemetry, config),
+        drift(telemetry, config),
+        latency(facts, config),
+        services(telemetry),
+    ];
+    let sum: f64 = parts.iter().map(|part| part.points).sum();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of points from 0 to 100")]
+    let score = sum.round().clamp(0.0, 100.0) as u8;
+    Health { score, parts }
+}
+
+/// `share` of the points, of 0 to 1, with a reason unless it is all of them.
+fn part(name: &str, weight: u8, share: f64, reason: impl FnOnce() -> String) -> Part {
+    let points = (f64::from(weight) * share * 10.0).round() / 10.0;
+    Part { name: name.to_owned(), weight, points, reason: (share < 1.0).then(reason) }
+}
+
+fn redis(telemetry: &Telemetry) -> Part {
+    let reason = telemetry.latches.reason(Component::Redis);
+    part("redis", 30, if reason.is_none() { 1.0 } else { 0.0 }, || reason.unwrap_or_default())
+}
+
+fn rows(telemetry: &Telemetry, facts: &Facts) -> Part {
+    if let Some(reason) = telemetry.latches.reason(Component::Rows) {
+        return part("rows", 20, 0.0, || reason);
+    }
+    let share = 1.0 - ratio(facts.late, facts.ports.total);
+    part("rows", 20, share, || {
+        format!("{} of {} ports are out of step for more than a second", facts.late, facts.ports.total)
+    })
+}
+
+fn start(telemetry: &Telemetry, facts: &Facts) -> Part {
+    let current = telemetry.starts.current();
+    let awaited = facts.ports.awaited;
+    if current.done {
+        return part("start", 20, 1.0, String::new);
+    }
+    if current.timed_out {
+        return part("start", 20, 0.0, || {
+            format!("PortInitDone is due for {:.0} s, {awaited} ports are awaited", current.seconds)
+        });
+    }
+    let share = (1.0 - ratio(awaited, facts.ports.total)).min(0.9);
+    part("start", 20, share, || format!("PortInitDone is still due, {awaited} ports are awaited"))
+}
+
+fn kernel(telemetry: &Telemetry, config: &HealthConfig) -> Part {
+    if let Some(reason) = telemetry.latches.reason(Component::Kernel) {
+        return part("kernel", 15, 0.0, || reason);
+    }
+    let recent = telemetry.since(&telemetry.moments.overrun).filter(|ago| *ago < config.window);
+    part("kernel", 15, if recent.is_some() { 0.5 } else { 1.0 }, || {
+        format!("link messages were lost {} s ago, all links were asked for again", seconds(recent))
+    })
+}
+
+fn drift(telemetry: &Telemetry, config: &HealthConfig) -> Part {
+    let recent = telemetry.since(&telemetry.moments.drift).filter(|ago| *ago < config.window);
+    part("drift", 5, if recent.is_some() { 0.0 } else { 1.0 }, || {
+        format!("an audit {} s ago found rows that differed from the kernel", seconds(recent))
+    })
+}
+
+fn latency(facts: &Facts, config: &HealthConfig) -> Part {
+    let limit = config.latency_p99.as_secs_f64();
+    let p99 = facts.recent.and_then(|recent| recent.p99).unwrap_or_default();
+    let share = if p99 <= limit { 1.0 } else { (limit / p99).clamp(0.0, 0.9) };
+    part("latency", 5, share, || {
+        format!("99 of 100 rows took up to {:.1} ms, the limit is {:.1} ms", p99 * 1e3, limit * 1e3)
+    })
+}
+
+fn services(telemetry: &Telemetry) -> Part {
+    let reasons: Vec<String> = [Component::State, Component::Http, Component::Control]
+        .into_iter()
+        .filter_map(|component| Some(format!("{}: {}", component.name(), telemetry.latches.reason(component)?)))
+        .collect();
+    part("services", 5, 1.0 - ratio(reasons.len(), 3), || reasons.join("; "))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of ports")]
+fn ratio(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { part.min(whole) as f64 / whole as f64 }
+}
+
+fn seconds(ago: Option<Duration>) -> u64 {
+    ago.unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::super::latch::COMPONENTS;
+    use super::*;
+    use crate::sync::start::Kind;
+
+    fn well() -> (Telemetry, Facts, HealthConfig) {
+        let telemetry = Telemetry::default();
+        for component in COMPONENTS {
+            telemetry.latches.ready(component);
+        }
+        telemetry.starts.begun(Kind::Cold, Instant::now());
+        telemetry.starts.done();
+        let facts = Facts { ports: PortCounts { total: 32, up: 32, ..PortCounts::default() }, ..Facts::default() };
+        (telemetry, facts, HealthConfig::default())
+    }
+
+    fn points(health: &Health, name: &str) -> f64 {
+        let part = health.parts.iter().find(|part| part.name == name).unwrap();
+        assert_eq!(part.reason.is_some(), part.points < f64::from(part.weight), "{part:?}");
+        part.points
+    }
+
+    #[test]
+    fn all_is_well_gives_100_and_the_weights_are_100() {
+        let (telemetry, facts, config) = well();
+        let health = score(&telemetry, &facts, &config);
+        assert_eq!(health.score, 100, "{health:?}");
+        assert_eq!(health.parts.iter().map(|part| u32::from(part.weight)).sum::<u32>(), 100);
+    }
+
+    #[test]
+    fn each_part_costs_its_points() {
+        let (telemetry, mut facts, config) = well();
+        telemetry.latches.unready(Component::Redis, "connection refused");
+        telemetry.latches.unready(Component::Http, "the port is taken");
+        telemetry.mark(&telemetry.moments.overrun);
+        telemetry.mark(&telemetry.moments.drift);
+        facts.late = 8;
+        facts.recent =
+            Some(Latency { count: 1, p99: Some(config.latency_p99.as_secs_f64() * 2.0), ..Latency::default() });
+        let health = score(&telemetry, &facts, &config);
+        for (name, wanted) in [
+            ("redis", 0.0),
+            ("rows", 15.0),
+            ("start", 20.0),
+            ("kernel", 7.5),
+            ("drift", 0.0),
+            ("latency", 2.5),
+            ("services", 3.3),
+        ] {
+            assert!((points(&health, name) - wanted).abs() < 1e-9, "{name}: {health:?}");
+        }
+        assert_eq!(health.score, 48);
+    }
+
+    #[test]
+    fn a_start_gives_what_share_of_ports_is_there_and_nothing_once_it_takes_too_long() {
+        let (telemetry, mut facts, config) = well();
+        telemetry.starts.begun(Kind::Cold, Instant::now());
+        facts.ports.awaited = 16;
+        assert!((points(&score(&telemetry, &facts, &config), "start") - 10.0).abs() < 1e-9);
+        telemetry.starts.timed_out();
+        assert!(points(&score(&telemetry, &facts, &config), "start").abs() < 1e-9);
+    }
+}

@@ -1,0 +1,109 @@
+//! What is going on, for whoever asks: counted by the core, read beside it.
+//!
+//! The core writes to atomics and never waits for a reader, allocates nothing for an event, and knows nothing of who reads.
+//! Readers (HTTP, the control socket, the state file, alerting) run on a thread of their own.
+
+pub mod api;
+pub mod catalog;
+pub mod expose;
+pub mod labels;
+pub mod observe;
+pub mod ports;
+pub mod read;
+pub mod starts;
+pub mod value;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::health::Latches;
+use catalog::Metrics;
+use ports::Ports;
+use starts::Starts;
+
+/// See the module. One for each daemon.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Each port.
+    pub ports: Ports,
+    /// The components, ready or not.
+    pub latches: Latches,
+    /// This start and those before it.
+    pub starts: Starts,
+    /// When things happened that health looks back at.
+    pub moments: Moments,
+    began: Instant,
+    began_ms: u64,
+    /// Since when the core has been at work without waiting, in milliseconds since the start and one more; 0 while it waits.
+    busy: AtomicU64,
+}
+
+/// When things last happened, in milliseconds since the start and one more; 0: never.
+#[derive(Debug, Default)]
+pub struct Moments {
+    /// The kernel dropped link messages.
+    pub overrun: AtomicU64,
+    /// An audit found rows that differed.
+    pub drift: AtomicU64,
+    /// Everything was compared, as milliseconds of Unix time.
+    pub resync_ms: AtomicU64,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            metrics: Metrics::default(),
+            ports: Ports::default(),
+            latches: Latches::default(),
+            starts: Starts::default(),
+            moments: Moments::default(),
+            began: Instant::now(),
+            began_ms: ports::now_ms(),
+            busy: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Telemetry {
+    /// How long the daemon runs.
+    pub fn uptime(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// When the daemon started, as Unix time.
+    pub fn started(&self) -> f64 {
+        ports::seconds(self.began_ms)
+    }
+
+    fn moment(&self) -> u64 {
+        u64::try_from(self.uptime().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// It happens now.
+    pub fn mark(&self, moment: &AtomicU64) {
+        moment.store(self.moment(), Ordering::Relaxed);
+    }
+
+    /// How long ago it happened, if it did.
+    pub fn since(&self, moment: &AtomicU64) -> Option<Duration> {
+        let at = moment.load(Ordering::Relaxed);
+        (at > 0).then(|| Duration::from_millis(self.moment().saturating_sub(at)))
+    }
+
+    /// The core begins to work on what came.
+    pub fn core_works(&self) {
+        self.mark(&self.busy);
+    }
+
+    /// The core waits for something to happen.
+    pub fn core_waits(&self) {
+        self.busy.store(0, Ordering::Relaxed);
+    }
+
+    /// How long the core has been at work without waiting; zero while it waits.
+    pub fn core_busy(&self) -> Duration {
+        self.since(&self.busy).unwrap_or_default()
+    }
+}

@@ -1,0 +1,147 @@
+//! The core's side: what it tells of ports, without allocating for one that it knows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::Telemetry;
+use super::ports::Cell;
+use crate::link::{IfIndex, LinkName};
+
+/// Tells of ports. The core has one.
+#[derive(Debug)]
+pub struct Observer {
+    telemetry: Arc<Telemetry>,
+    cells: HashMap<LinkName, Arc<Cell>, RandomState>,
+}
+
+impl Observer {
+    /// Tells here.
+    pub fn new(telemetry: Arc<Telemetry>) -> Self {
+        Self { telemetry, cells: HashMap::default() }
+    }
+
+    /// Where it tells.
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+
+    /// The row (admin, oper, mtu) that the port deserves, known from the link of this index, and whether Redis holds it.
+    pub fn wanted(&mut self, name: LinkName, row: (bool, bool, u32), ifindex: IfIndex, there: bool) {
+        self.tell(name, |cell| cell.wanted(row, ifindex, there));
+    }
+
+    /// Redis holds the row that the port deserves.
+    pub fn settled(&mut self, name: LinkName) {
+        self.tell(name, Cell::settled);
+    }
+
+    /// The port's row has to go.
+    pub fn removed(&mut self, name: LinkName) {
+        self.tell(name, Cell::removed);
+    }
+
+    /// The port's link is there, and APPL_DB has no row for it.
+    pub fn waiting(&mut self, name: LinkName) {
+        self.tell(name, Cell::waiting);
+    }
+
+    /// The start waits for these ports, and for no others.
+    pub fn awaited<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) {
+        for cell in self.cells.values() {
+            cell.awaited(false);
+        }
+        for name in names.filter_map(LinkName::new) {
+            self.tell(name, |cell| cell.awaited(true));
+        }
+    }
+
+    fn tell(&mut self, name: LinkName, change: impl FnOnce(&Cell)) {
+        let cell = self.cells.entry(name).or_insert_with(|| self.telemetry.ports.cell(name));
+        change(cell);
+        self.telemetry.ports.touch(cell);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::api::Standing;
+    use super::*;
+
+    fn name(text: &str) -> LinkName {
+        LinkName::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_port_from_awaited_to_removed() {
+        let telemetry = Arc::new(Telemetry::default());
+        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let standing = || telemetry.ports.cell(name("Ethernet0")).standing();
+        observer.awaited([b"Ethernet0".as_slice(), b"no name of a link"].into_iter());
+        assert_eq!(standing(), Some(Standing::Awaited));
+        observer.waiting(name("Ethernet0"));
+        assert_eq!(standing(), Some(Standing::Waiting));
+        observer.wanted(name("Ethernet0"), (true, false, 9100), 7, false);
+        assert_eq!(standing(), Some(Standing::Pending));
+        observer.settled(name("Ethernet0"));
+        let port = telemetry.ports.cell(name("Ethernet0")).port().unwrap();
+        assert_eq!(
+            (port.admin.as_deref(), port.oper.as_deref(), port.mtu, port.ifindex),
+            (Some("up"), Some("down"), Some(9100), Some(7))
+        );
+        assert!(port.in_step && port.flaps == 0 && port.last_change.is_some());
+        observer.removed(name("Ethernet0"));
+        assert_eq!(standing(), None);
+    }
+
+    #[test]
+    fn each_change_of_the_operational_state_is_a_flap_and_no_other_is() {
+        let telemetry = Arc::new(Telemetry::default());
+        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let flaps = || telemetry.ports.cell(name("Ethernet0")).flaps();
+        let mut row = |admin, oper, mtu| observer.wanted(name("Ethernet0"), (admin, oper, mtu), 7, false);
+        row(true, true, 9100);
+        row(false, true, 1500);
+        assert_eq!(flaps(), 0);
+        for up in [false, true, true, false] {
+            row(true, up, 1500);
+        }
+        assert_eq!(flaps(), 3);
+        let history = telemetry.ports.cell(name("Ethernet0")).history();
+        assert_eq!(history.iter().map(|(_, up)| *up).collect::<Vec<_>>(), [false, true, false]);
+    }
+
+    #[test]
+    fn history_keeps_the_last_few_and_goes_on_after_a_restart() {
+        let telemetry = Arc::new(Telemetry::default());
+        let mut observer = Observer::new(Arc::clone(&telemetry));
+        for flap in 0..20 {
+            observer.wanted(name("Ethernet0"), (true, flap % 2 == 0, 9100), 7, true);
+        }
+        let cell = telemetry.ports.cell(name("Ethernet0"));
+        assert_eq!((cell.flaps(), cell.history().len()), (19, 8));
+        let next = Telemetry::default();
+        next.ports.restore(name("Ethernet0"), cell.flaps(), &cell.history());
+        let cell = next.ports.cell(name("Ethernet0"));
+        assert_eq!((cell.flaps(), cell.history().len(), cell.standing()), (19, 8, None));
+    }
+
+    #[test]
+    fn changed_ports_are_taken_once_and_names_are_in_order() {
+        let telemetry = Arc::new(Telemetry::default());
+        let mut observer = Observer::new(Arc::clone(&telemetry));
+        for port in ["Ethernet12", "Ethernet4", "PortChannel1"] {
+            observer.wanted(name(port), (true, true, 9100), 7, true);
+        }
+        let cells = telemetry.ports.cells();
+        let names: Vec<String> = cells.iter().map(|cell| cell.name().to_string()).collect();
+        assert_eq!(names, ["Ethernet4", "Ethernet12", "PortChannel1"]);
+        assert_eq!(telemetry.ports.take_changed(&cells).len(), 3);
+        assert!(telemetry.ports.take_changed(&cells).is_empty());
+        let before = telemetry.ports.generation();
+        observer.removed(name("Ethernet4"));
+        assert_ne!(telemetry.ports.generation(), before);
+        assert_eq!(telemetry.ports.take_changed(&cells).len(), 1);
+    }
+}

@@ -1,0 +1,264 @@
+//! Each port as it stands, for whoever looks: one cell of atomics, written by the core, read at any time.
+//!
+//! The core never waits for a reader. Only making a cell takes a lock, once in a port's life. A reader may see one field of
+//! a cell older than the next; the row itself (admin, oper, mtu) is one word.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Notify;
+
+use super::api::{Change, Port, Standing};
+use crate::link::{IfIndex, LinkName};
+
+/// Changes of the operational state that are kept for each port.
+pub const HISTORY: usize = 8;
+
+const PRESENT: u64 = 1;
+const ADMIN_UP: u64 = 1 << 1;
+const OPER_UP: u64 = 1 << 2;
+const IN_STEP: u64 = 1 << 3;
+const WAITING: u64 = 1 << 4;
+const AWAITED: u64 = 1 << 5;
+const MTU_SHIFT: u32 = 32;
+
+/// One port.
+#[derive(Debug)]
+pub struct Cell {
+    name: LinkName,
+    state: AtomicU64,
+    ifindex: AtomicU32,
+    flaps: AtomicU64,
+    /// When the row last changed, in milliseconds of Unix time.
+    changed: AtomicU64,
+    /// When the last few changes of the operational state were, and (lowest bit) whether it came up.
+    history: [AtomicU64; HISTORY],
+    history_end: AtomicUsize,
+    /// Not looked at by the stream since it changed.
+    dirty: AtomicBool,
+}
+
+impl Cell {
+    fn new(name: LinkName) -> Self {
+        Self {
+            name,
+            state: AtomicU64::new(0),
+            ifindex: AtomicU32::new(0),
+            flaps: AtomicU64::new(0),
+            changed: AtomicU64::new(0),
+            history: Default::default(),
+            history_end: AtomicUsize::new(0),
+            dirty: AtomicBool::new(false),
+        }
+    }
+
+    fn flags(&self) -> u64 {
+        self.state.load(Ordering::Relaxed)
+    }
+
+    /// The row that the port deserves, and whether Redis holds it already. Only the core calls this.
+    pub(super) fn wanted(&self, (admin_up, oper_up, mtu): (bool, bool, u32), ifindex: IfIndex, there: bool) {
+        let before = self.flags();
+        let flag = |set, flag| if set { flag } else { 0 };
+        let after = PRESENT
+            | flag(admin_up, ADMIN_UP)
+            | flag(oper_up, OPER_UP)
+            | flag(there, IN_STEP)
+            | (before & AWAITED)
+            | (u64::from(mtu) << MTU_SHIFT);
+        let row = !(IN_STEP | AWAITED | WAITING);
+        if before & PRESENT != 0 && (before ^ after) & OPER_UP != 0 {
+            self.flaps.fetch_add(1, Ordering::Relaxed);
+            let end = self.history_end.load(Ordering::Relaxed);
+            self.history[end % HISTORY].store(now_ms() << 1 | u64::from(oper_up), Ordering::Relaxed);
+            self.history_end.store(end + 1, Ordering::Release);
+        }
+        if (before ^ after) & row != 0 {
+            self.changed.store(now_ms(), Ordering::Relaxed);
+        }
+        self.ifindex.store(ifindex, Ordering::Relaxed);
+        self.state.store(after, Ordering::Release);
+    }
+
+    /// Sets and clears flags. Only the core calls this.
+    fn flag(&self, set: u64, clear: u64) {
+        self.state.store(self.flags() & !clear | set, Ordering::Release);
+    }
+
+    /// Redis holds the row that the port deserves.
+    pub(super) fn settled(&self) {
+        self.flag(IN_STEP, AWAITED);
+    }
+
+    /// The port's row has to go.
+    pub(super) fn removed(&self) {
+        self.changed.store(now_ms(), Ordering::Relaxed);
+        self.flag(0, PRESENT | IN_STEP | WAITING | ADMIN_UP | OPER_UP);
+    }
+
+    /// The link is there, and APPL_DB does not have the port's row.
+    pub(super) fn waiting(&self) {
+        self.flag(WAITING, PRESENT | IN_STEP);
+    }
+
+    /// The start waits for this port.
+    pub(super) fn awaited(&self, awaited: bool) {
+        if awaited { self.flag(AWAITED, 0) } else { self.flag(0, AWAITED) }
+    }
+
+    /// The port's name.
+    pub fn name(&self) -> &LinkName {
+        &self.name
+    }
+
+    /// Changes of the operational state.
+    pub fn flaps(&self) -> u64 {
+        self.flaps.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody wants the link up, and whether it is.
+    pub fn up_down(&self) -> (bool, bool) {
+        let flags = self.flags();
+        (flags & ADMIN_UP != 0, flags & OPER_UP != 0)
+    }
+
+    /// How the port stands; `None` for one that is neither there nor awaited.
+    pub fn standing(&self) -> Option<Standing> {
+        let flags = self.flags();
+        if flags & PRESENT != 0 {
+            Some(if flags & IN_STEP != 0 { Standing::InStep } else { Standing::Pending })
+        } else if flags & WAITING != 0 {
+            Some(Standing::Waiting)
+        } else if flags & AWAITED != 0 {
+            Some(Standing::Awaited)
+        } else {
+            None
+        }
+    }
+
+    /// When the row last changed, as Unix time in milliseconds.
+    pub fn changed_ms(&self) -> u64 {
+        self.changed.load(Ordering::Relaxed)
+    }
+
+    /// The last changes of the operational state, oldest first, in milliseconds of Unix time, and whether it came up.
+    pub fn history(&self) -> Vec<(u64, bool)> {
+        let end = self.history_end.load(Ordering::Acquire);
+        (end.saturating_sub(HISTORY)..end)
+            .map(|at| self.history[at % HISTORY].load(Ordering::Relaxed))
+            .map(|word| (word >> 1, word & 1 == 1))
+            .collect()
+    }
+
+    /// The port for people and programs; `None` for one that is neither there nor awaited.
+    pub fn port(&self) -> Option<Port> {
+        let standing = self.standing()?;
+        let flags = self.flags();
+        let known = flags & PRESENT != 0;
+        let up_down = |flag| known.then(|| if flags & flag != 0 { "up" } else { "down" }.to_owned());
+        let seconds = |ms: u64| (ms > 0).then(|| seconds(ms));
+        Some(Port {
+            name: self.name.to_string(),
+            admin: up_down(ADMIN_UP),
+            oper: up_down(OPER_UP),
+            mtu: known.then_some(flags >> MTU_SHIFT),
+            ifindex: known.then(|| self.ifindex.load(Ordering::Relaxed)),
+            flaps: self.flaps(),
+            last_change: seconds(self.changed_ms()),
+            state: standing,
+            in_step: standing == Standing::InStep,
+            history: self.history().into_iter().map(|(at, up)| Change { at: self::seconds(at), up }).collect(),
+        })
+    }
+}
+
+/// All ports that were ever seen.
+#[derive(Debug, Default)]
+pub struct Ports {
+    cells: Mutex<HashMap<LinkName, Arc<Cell>>>,
+    generation: AtomicU64,
+    watched: AtomicBool,
+    /// Told of changes while somebody watches.
+    pub changed: Notify,
+}
+
+impl Ports {
+    /// The port's cell, made if there is none.
+    pub fn cell(&self, name: LinkName) -> Arc<Cell> {
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(cells.entry(name).or_insert_with(|| Arc::new(Cell::new(name))))
+    }
+
+    /// Something about this port changed.
+    pub(super) fn touch(&self, cell: &Cell) {
+        cell.dirty.store(true, Ordering::Release);
+        self.generation.fetch_add(1, Ordering::Release);
+        if self.watched.load(Ordering::Relaxed) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// A number that is another one whenever anything has changed.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Whether [`changed`](Self::changed) is to be told.
+    pub fn watch(&self, watched: bool) {
+        self.watched.store(watched, Ordering::Relaxed);
+    }
+
+    /// Every cell, those of ports that went included, in the order of the names with their numbers as numbers.
+    pub fn cells(&self) -> Vec<Arc<Cell>> {
+        let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<Arc<Cell>> = cells.values().cloned().collect();
+        drop(cells);
+        all.sort_by_cached_key(|cell| natural(cell.name.as_bytes()));
+        all
+    }
+
+    /// Takes over what was known of a port before a restart.
+    pub fn restore(&self, name: LinkName, flaps: u64, history: &[(u64, bool)]) {
+        let cell = self.cell(name);
+        cell.flaps.fetch_add(flaps, Ordering::Relaxed);
+        // Changes that came since the start are newer: they stay, and these go before them.
+        let newer = cell.history();
+        let all: Vec<_> = history.iter().copied().chain(newer).collect();
+        for (at, (ms, up)) in all.iter().enumerate() {
+            cell.history[at % HISTORY].store(ms << 1 | u64::from(*up), Ordering::Relaxed);
+        }
+        cell.history_end.store(all.len(), Ordering::Release);
+        if cell.standing().is_some() {
+            self.touch(&cell);
+        }
+    }
+
+    /// The cells whose port changed since they were last taken. One reader only: what it takes no other sees.
+    pub fn take_changed(&self, cells: &[Arc<Cell>]) -> Vec<Arc<Cell>> {
+        cells.iter().filter(|cell| cell.dirty.swap(false, Ordering::Acquire)).cloned().collect()
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds as seconds.
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of Unix time stay below 2^53")]
+pub fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1e3
+}
+
+/// `Ethernet4` before `Ethernet12`.
+fn natural(name: &[u8]) -> (Vec<u8>, u64, Vec<u8>) {
+    let digits = name.iter().position(u8::is_ascii_digit).unwrap_or(name.len());
+    let (text, rest) = name.split_at(digits);
+    let end = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+    // Names have at most 15 bytes, so that the number fits.
+    let number = rest[..end].iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+    (text.to_vec(), number, rest[end..].to_vec())
+}

@@ -1,0 +1,358 @@
+//! The reader's side: everything as it stands at one moment, as [`api`](super::api) has it and as single values.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Telemetry;
+use super::api::{
+    Durations, Events, Kernel, Latency, Port, PortCounts, PortList, Redis, Sample, Standing, Start, StateFile, Status,
+};
+use super::catalog::{self, Computed, Metric};
+use super::labels::{Db, Outcome};
+use super::ports::{Cell, now_ms, seconds};
+use super::value::{Distribution, Label, Reading};
+use crate::config::HealthConfig;
+use crate::health::score::{self, Facts};
+use crate::health::{Component, Latches};
+use crate::sync::start::Kind;
+
+/// A row that is out of step for longer is late.
+const LATE_MS: u64 = 1000;
+/// What "recent" looks back to, at least.
+const RECENT: Duration = Duration::from_secs(60);
+
+/// Reads. There is one; what it computes from one look to the next (recent latencies, rates) it keeps itself.
+#[derive(Debug)]
+pub struct Reader {
+    telemetry: Arc<Telemetry>,
+    /// Ports that have series of their own.
+    per_port_limit: usize,
+    health: Mutex<HealthConfig>,
+    recent: Mutex<Recent>,
+    state_file: Mutex<StateFile>,
+    host: String,
+}
+
+/// Two earlier readings of the latency: what came since the older one is recent.
+#[derive(Debug)]
+struct Recent {
+    older: (Instant, Distribution),
+    newer: (Instant, Distribution),
+}
+
+/// One value of one metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// Its labels, in the order of the catalogue.
+    pub labels: Vec<(&'static str, String)>,
+    /// What it says.
+    pub reading: Reading,
+}
+
+/// What the stream of samples began its interval with.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    at: Instant,
+    events: u64,
+    writes: u64,
+    latency: Distribution,
+}
+
+impl Reader {
+    /// Reads from here.
+    pub fn new(telemetry: Arc<Telemetry>, per_port_limit: usize, health: HealthConfig) -> Self {
+        let now = (Instant::now(), Distribution::default());
+        Self {
+            telemetry,
+            per_port_limit,
+            health: Mutex::new(health),
+            recent: Mutex::new(Recent { older: now.clone(), newer: now }),
+            state_file: Mutex::default(),
+            host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        }
+    }
+
+    /// Where it reads.
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+
+    /// From now on health is judged by this.
+    pub fn judge_by(&self, health: HealthConfig) {
+        *lock(&self.health) = health;
+    }
+
+    /// When the state file was written, and where it is.
+    pub fn saved(&self, path: String, written: Option<f64>) {
+        let mut file = lock(&self.state_file);
+        file.path = path;
+        file.written = written.or(file.written);
+    }
+
+    /// `/api/v1/ports`
+    pub fn ports(&self) -> PortList {
+        PortList { ports: self.telemetry.ports.cells().iter().filter_map(|cell| cell.port()).collect() }
+    }
+
+    /// `/api/v1/status`
+    pub fn status(&self) -> Status {
+        let telemetry = &self.telemetry;
+        let metrics = &telemetry.metrics;
+        let cells = telemetry.ports.cells();
+        let facts = self.facts(&cells);
+        let readiness = telemetry.latches.readiness();
+        let current = telemetry.starts.current();
+        let health = score::score(telemetry, &facts, &lock(&self.health));
+        let written: u64 =
+            [Db::Appl, Db::Config, Db::State].map(|db| metrics.redis_writes.of((db, Outcome::Ok))).iter().sum();
+        let last_resync = telemetry.moments.resync_ms.load(std::sync::atomic::Ordering::Relaxed);
+        let mut state_file = lock(&self.state_file).clone();
+        state_file.recoveries = metrics.state_file_recoveries.sum();
+        state_file.corruptions = metrics.state_file_corruptions.sum();
+        state_file.backups = metrics.state_file_backups.sum();
+        Status {
+            version: VERSION.to_owned(),
+            commit: COMMIT.to_owned(),
+            pid: std::process::id(),
+            host: self.host.clone(),
+            started: telemetry.started(),
+            uptime: telemetry.uptime().as_secs_f64(),
+            summary: summary(&telemetry.latches, &facts.ports),
+            ready: readiness.ready,
+            components: readiness.components,
+            health,
+            ports: facts.ports,
+            start: Start {
+                kind: current.kind.map(|kind| kind_name(kind).to_owned()),
+                done: current.done,
+                seconds: current.seconds,
+                timed_out: current.timed_out,
+                awaited: facts.ports.awaited,
+                awaited_first: current.awaited_first,
+            },
+            starts: super::api::Starts {
+                warm: metrics.warm_starts.sum(),
+                cold: metrics.cold_starts.sum(),
+                live: metrics.live_restarts.sum(),
+                fallbacks: metrics.warm_start_fallbacks.sum(),
+                completed: metrics.initial_syncs.sum(),
+                timed_out: metrics.initial_sync_timeouts.sum(),
+                durations: telemetry.starts.durations(),
+            },
+            events: Events {
+                total: metrics.link_events.sum(),
+                latency: latency(&metrics.event_latency.distribution()),
+                recent_latency: facts.recent,
+            },
+            redis: Redis {
+                up: [Db::Appl, Db::Config, Db::State]
+                    .map(|db| (Db::VALUES[db as usize].to_owned(), metrics.redis_up.of(db) > 0.0))
+                    .into(),
+                pending_rows: count(metrics.pending_rows.of(())),
+                reconnects: metrics.redis_reconnects.sum(),
+                emptied: metrics.redis_emptied.sum(),
+                written,
+                refused: metrics.redis_writes.sum() - written,
+                latency: latency(&metrics.redis_write.distribution()),
+            },
+            kernel: Kernel {
+                receive_buffer: count(metrics.netlink_receive_buffer.of(())) as u64,
+                overruns: metrics.netlink_overruns.sum(),
+                resyncs: metrics.resyncs.each().map(|(cause, count)| (cause.join(""), count)).collect(),
+                dump_retries: metrics.dump_retries.sum(),
+                drift_found: metrics.drift_found.sum(),
+                drift_repaired: metrics.drift_repairs.sum(),
+                last_resync: (last_resync > 0).then(|| seconds(last_resync)),
+            },
+            state_file,
+        }
+    }
+
+    /// Begins an interval of [`sample`](Self::sample).
+    pub fn mark(&self) -> Mark {
+        let metrics = &self.telemetry.metrics;
+        Mark {
+            at: Instant::now(),
+            events: metrics.link_events.sum(),
+            writes: metrics.redis_writes.sum(),
+            latency: metrics.event_latency.distribution(),
+        }
+    }
+
+    /// Rates and latencies since the mark, which begins anew.
+    pub fn sample(&self, mark: &mut Mark) -> Sample {
+        let now = self.mark();
+        let before = std::mem::replace(mark, now);
+        let passed = (mark.at - before.at).as_secs_f64().max(1e-3);
+        #[expect(clippy::cast_precision_loss, reason = "counts of an interval")]
+        let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / passed;
+        let cells = self.telemetry.ports.cells();
+        let health = score::score(&self.telemetry, &self.facts(&cells), &lock(&self.health));
+        Sample {
+            at: seconds(now_ms()),
+            events_per_second: rate(mark.events, before.events),
+            writes_per_second: rate(mark.writes, before.writes),
+            latency: latency(&mark.latency.since(&before.latency)),
+            pending_rows: count(self.telemetry.metrics.pending_rows.of(())),
+            health: health.score,
+        }
+    }
+
+    /// Every value of every metric but the process's own, in the catalogue's order.
+    #[expect(clippy::cast_precision_loss, reason = "numbers of ports and flaps")]
+    pub fn values(&self, each: &mut dyn FnMut(&Metric, Value)) {
+        let telemetry = &self.telemetry;
+        telemetry.metrics.each(&mut |metric, family| {
+            family.read(&mut |labels, reading| {
+                let labels =
+                    metric.labels.iter().copied().zip(labels.iter().map(|value| (*value).to_owned())).collect();
+                each(&metric, Value { labels, reading });
+            });
+        });
+        let mut gauge = |computed: &Computed, values: &[&str], number: f64| {
+            let metric = computed.metric();
+            let labels = metric.labels.iter().copied().zip(values.iter().map(|value| (*value).to_owned())).collect();
+            each(&metric, Value { labels, reading: Reading::Number(number) });
+        };
+        let cells = telemetry.ports.cells();
+        let facts = self.facts(&cells);
+        let counts = facts.ports;
+        for (state, ports) in [
+            ("up", counts.up),
+            ("down", counts.down),
+            ("admin_down", counts.admin_down),
+            ("waiting", counts.waiting),
+            ("awaited", counts.awaited),
+        ] {
+            gauge(&catalog::PORTS, &[state], ports as f64);
+        }
+        gauge(&catalog::PORTS_OUT_OF_STEP, &[], counts.out_of_step as f64);
+        let there: Vec<&Arc<Cell>> = cells.iter().filter(|cell| cell.standing().is_some()).collect();
+        let (listed, unlisted) = there.split_at(there.len().min(self.per_port_limit));
+        for cell in listed {
+            let name = cell.name().to_string();
+            gauge(&catalog::PORT_OPER_UP, &[&name], f64::from(u8::from(cell.up_down().1)));
+            gauge(&catalog::PORT_FLAPS, &[&name], cell.flaps() as f64);
+        }
+        gauge(&catalog::PORTS_UNLISTED, &[], unlisted.len() as f64);
+        gauge(&catalog::PORT_FLAPS_UNLISTED, &[], unlisted.iter().map(|cell| cell.flaps()).sum::<u64>() as f64);
+        gauge(&catalog::INITIAL_SYNC, &[], telemetry.starts.current().seconds);
+        if let Some(Durations { min, avg, max, p50, p90, p99, .. }) = telemetry.starts.durations() {
+            for (stat, value) in [("min", min), ("avg", avg), ("max", max), ("p50", p50), ("p90", p90), ("p99", p99)] {
+                gauge(&catalog::INITIAL_SYNC_HISTORY, &[stat], value);
+            }
+        }
+        gauge(
+            &catalog::LAST_AUDIT,
+            &[],
+            seconds(telemetry.moments.resync_ms.load(std::sync::atomic::Ordering::Relaxed)),
+        );
+        for component in telemetry.latches.readiness().components {
+            gauge(&catalog::COMPONENT_READY, &[&component.name], f64::from(u8::from(component.ready)));
+        }
+        let health = score::score(telemetry, &facts, &lock(&self.health));
+        gauge(&catalog::HEALTH_SCORE, &[], f64::from(health.score));
+        gauge(&catalog::BUILD_INFO, &[VERSION, COMMIT], 1.0);
+    }
+
+    fn facts(&self, cells: &[Arc<Cell>]) -> Facts {
+        let mut ports = PortCounts::default();
+        let (mut late, now) = (0, now_ms());
+        for port in cells.iter() {
+            let Some(standing) = port.standing() else { continue };
+            ports.total += 1;
+            match standing {
+                Standing::Awaited => ports.awaited += 1,
+                Standing::Waiting => ports.waiting += 1,
+                Standing::InStep | Standing::Pending => match port.up_down() {
+                    (_, true) => ports.up += 1,
+                    (true, false) => ports.down += 1,
+                    (false, false) => ports.admin_down += 1,
+                },
+            }
+            if standing == Standing::Pending {
+                ports.out_of_step += 1;
+                late += usize::from(now.saturating_sub(port.changed_ms()) > LATE_MS);
+            }
+        }
+        Facts { ports, late, recent: self.recent() }
+    }
+
+    fn recent(&self) -> Option<Latency> {
+        let now = Instant::now();
+        let distribution = self.telemetry.metrics.event_latency.distribution();
+        let mut recent = lock(&self.recent);
+        if now - recent.newer.0 >= RECENT {
+            recent.older = std::mem::replace(&mut recent.newer, (now, distribution.clone()));
+        }
+        let since = distribution.since(&recent.older.1);
+        (since.count() > 0).then(|| latency(&since))
+    }
+}
+
+/// The daemon's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit that it was built from, where the build knew it.
+pub const COMMIT: &str = match option_env!("PORTSYNCD_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
+/// The kind of start, for people and programs.
+pub fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Cold => "cold",
+        Kind::Dpu => "dpu",
+        Kind::Warm => "warm",
+        Kind::Live => "live",
+    }
+}
+
+fn summary(latches: &Latches, ports: &PortCounts) -> String {
+    let required = [Component::Kernel, Component::Redis, Component::Rows, Component::Ports];
+    match required.into_iter().find_map(|component| Some((component, latches.reason(component)?))) {
+        Some((component, reason)) => format!("{}: {reason}", component.name()),
+        None if ports.out_of_step > 0 => {
+            format!("in service, {} of {} ports are being written", ports.out_of_step, ports.total)
+        }
+        None => format!(
+            "in service, {} ports are in step, {} of them up",
+            ports.total - ports.waiting - ports.awaited,
+            ports.up
+        ),
+    }
+}
+
+fn latency(distribution: &Distribution) -> Latency {
+    Latency {
+        count: distribution.count(),
+        p50: distribution.quantile(0.5),
+        p90: distribution.quantile(0.9),
+        p99: distribution.quantile(0.99),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "gauges that count rows, ports or bytes")]
+fn count(value: f64) -> usize {
+    value.max(0.0) as usize
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ports that changed, apart by whether they are still there.
+pub fn split(cells: &[Arc<Cell>]) -> (Vec<Port>, Vec<String>) {
+    let mut removed = Vec::new();
+    let ports = cells
+        .iter()
+        .filter_map(|cell| {
+            let port = cell.port();
+            if port.is_none() {
+                removed.push(cell.name().to_string());
+            }
+            port
+        })
+        .collect();
+    (ports, removed)
+}

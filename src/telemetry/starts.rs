@@ -1,0 +1,165 @@
+//! This start, and how long those before it took.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::api::Durations;
+use crate::sync::start::Kind;
+
+/// Starts whose durations are kept.
+const KEPT: usize = 100;
+/// Awaited ports that are named.
+const NAMED: usize = 20;
+
+/// Written a few times in a daemon's life.
+#[derive(Debug, Default)]
+pub struct Starts {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    kind: Option<Kind>,
+    began: Option<Instant>,
+    took: Option<Duration>,
+    timed_out: bool,
+    awaited_first: Vec<String>,
+    /// Seconds, oldest first, over restarts.
+    durations: Vec<f64>,
+}
+
+/// This start at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Current {
+    /// Its kind, once it is known.
+    pub kind: Option<Kind>,
+    /// How long it took or takes; zero before it is known what it is.
+    pub seconds: f64,
+    /// Whether it came to its end.
+    pub done: bool,
+    /// Whether it takes or took too long.
+    pub timed_out: bool,
+    /// The first ports that it waits for.
+    pub awaited_first: Vec<String>,
+}
+
+impl Starts {
+    /// A start of this kind began at this moment.
+    pub fn begun(&self, kind: Kind, began: Instant) {
+        let mut inner = self.lock();
+        *inner = Inner {
+            kind: Some(kind),
+            began: Some(began),
+            durations: std::mem::take(&mut inner.durations),
+            ..Inner::default()
+        };
+    }
+
+    /// It waits for these.
+    pub fn awaits<'a>(&self, names: impl Iterator<Item = &'a [u8]>) {
+        self.lock().awaited_first = names.take(NAMED).map(|name| name.escape_ascii().to_string()).collect();
+    }
+
+    /// It came to its end. False if it had before: said again to a Redis that lost it.
+    pub fn done(&self) -> bool {
+        let mut inner = self.lock();
+        let Some(took) = inner.began.map(|began| began.elapsed()).filter(|_| inner.took.is_none()) else {
+            return false;
+        };
+        inner.took = Some(took);
+        inner.awaited_first.clear();
+        inner.durations.push(took.as_secs_f64());
+        let surplus = inner.durations.len().saturating_sub(KEPT);
+        inner.durations.drain(..surplus);
+        true
+    }
+
+    /// It takes longer than it may. True if that is news.
+    pub fn timed_out(&self) -> bool {
+        !std::mem::replace(&mut self.lock().timed_out, true)
+    }
+
+    /// How it stands.
+    pub fn current(&self) -> Current {
+        let inner = self.lock();
+        let running = || inner.began.map(|began| began.elapsed());
+        Current {
+            kind: inner.kind,
+            seconds: inner.took.or_else(running).unwrap_or_default().as_secs_f64(),
+            done: inner.took.is_some(),
+            timed_out: inner.timed_out,
+            awaited_first: inner.awaited_first.clone(),
+        }
+    }
+
+    /// How long the last starts took in seconds, oldest first.
+    pub fn kept(&self) -> Vec<f64> {
+        self.lock().durations.clone()
+    }
+
+    /// Takes over what an earlier run kept.
+    pub fn restore(&self, earlier: &[f64]) {
+        let mut inner = self.lock();
+        let mut all: Vec<f64> =
+            earlier.iter().copied().filter(|seconds| seconds.is_finite() && *seconds >= 0.0).collect();
+        all.append(&mut inner.durations);
+        let surplus = all.len().saturating_sub(KEPT);
+        all.drain(..surplus);
+        inner.durations = all;
+    }
+
+    /// Statistics of the last starts' durations.
+    #[expect(clippy::cast_precision_loss, reason = "at most a hundred")]
+    pub fn durations(&self) -> Option<Durations> {
+        let mut sorted = self.kept();
+        sorted.sort_by(f64::total_cmp);
+        let (min, max) = (*sorted.first()?, *sorted.last()?);
+        let count = sorted.len();
+        let at = |percent: usize| sorted[(count * percent).div_ceil(100).clamp(1, count) - 1];
+        let avg = sorted.iter().sum::<f64>() / count as f64;
+        Some(Durations { count, min, avg, max, p50: at(50), p90: at(90), p99: at(99) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_kept_over_restarts_and_bounded() {
+        let starts = Starts::default();
+        starts.restore(&[1.0; 3]);
+        starts.begun(Kind::Cold, Instant::now());
+        assert!(!starts.current().done);
+        assert!(starts.done());
+        assert!(!starts.done(), "it ends once");
+        starts.restore(&(0..200).map(f64::from).collect::<Vec<_>>());
+        let durations = starts.durations().unwrap();
+        assert_eq!(durations.count, KEPT);
+        assert!((durations.max - 199.0).abs() < 1e-9);
+        assert!(starts.kept()[KEPT - 1] < 1.0, "this start's own is the last");
+    }
+
+    #[test]
+    fn statistics_of_durations() {
+        let starts = Starts::default();
+        assert_eq!(starts.durations(), None);
+        starts.restore(&(1..=10).rev().map(f64::from).collect::<Vec<_>>());
+        let durations = starts.durations().unwrap();
+        assert_eq!((durations.min, durations.avg, durations.max), (1.0, 5.5, 10.0));
+        assert_eq!((durations.p50, durations.p90, durations.p99), (5.0, 9.0, 10.0));
+    }
+
+    #[test]
+    fn a_timeout_is_news_once() {
+        let starts = Starts::default();
+        starts.begun(Kind::Warm, Instant::now());
+        assert!(starts.timed_out());
+        assert!(!starts.timed_out());
+        assert!(starts.current().timed_out);
+    }
+}
