@@ -49,11 +49,7 @@ fn table(ports: &[Port], now: f64, paint: Paint) -> String {
 }
 
 /// One line; `mark` may put something around a cell that has its width already.
-fn line(
-    cells: &[String; COLUMNS],
-    widths: &[usize; COLUMNS],
-    mark: impl Fn(usize, String) -> String,
-) -> String {
+fn line(cells: &[String; COLUMNS], widths: &[usize; COLUMNS], mark: impl Fn(usize, String) -> String) -> String {
     let mut line = String::new();
     for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
         let padded = match column {

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use portsyncd::config::ControlConfig;
 use portsyncd::control::Control;
-use portsyncd::telemetry::api::{Component, Health, Kernel, Latency, PortCounts, Redis, Start, Starts, StateFile, Status};
+use portsyncd::telemetry::api::{
+    Component, Health, Kernel, Latency, PortCounts, Redis, Start, Starts, StateFile, Status,
+};
 
 use super::text::{Paint, ago, bytes, count, duration, latency, plain, plural, span};
 use super::{block_on, json, now, put, shows_colour};
@@ -38,7 +40,7 @@ impl Page {
         let _ = writeln!(self.text, "{name:<INDENT$}{value}");
     }
 
-    /// Several values, separated by `separator`.
+    /// Several values; those that are empty are left out.
     fn list<const N: usize>(&mut self, name: &str, values: [String; N]) {
         let values: Vec<String> = values.into_iter().filter(|value| !value.is_empty()).collect();
         self.line(name, &values.join(", "));
@@ -243,8 +245,13 @@ pub(super) mod tests {
 
     /// A switch at work at time 10,000.
     pub fn well() -> Status {
-        let component =
-            |name: &str, required| Component { name: name.to_owned(), ready: true, required, reason: None, since: 2000.0 };
+        let component = |name: &str, required| Component {
+            name: name.to_owned(),
+            ready: true,
+            required,
+            reason: None,
+            since: 2000.0,
+        };
         let part = |name: &str, weight: u8| Part { name: name.to_owned(), weight, points: weight.into(), reason: None };
         Status {
             version: "0.1.0".to_owned(),

@@ -11,9 +11,10 @@ pub fn latency(seconds: Option<f64>) -> String {
     }
 }
 
-/// Two digits that say something: 1.2, 12, 123.
+/// Two digits that say something: 1, 1.2, 12, 123.
 fn digits(value: f64) -> String {
-    if value >= 9.95 || value == value.round() { format!("{value:.0}") } else { format!("{value:.1}") }
+    let text = if value >= 9.95 { format!("{value:.0}") } else { format!("{value:.1}") };
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
 /// How long something took.
@@ -133,7 +134,7 @@ mod tests {
             (None, "-"),
             (Some(0.000_000_4), "0.4 µs"),
             (Some(0.000_061), "61 µs"),
-            (Some(0.000_999_6), "1.0 ms"),
+            (Some(0.000_999_6), "1 ms"),
             (Some(0.001_24), "1.2 ms"),
             (Some(0.25), "250 ms"),
             (Some(1.0), "≥ 1 s"),
