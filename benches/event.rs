@@ -133,7 +133,7 @@ fn resync(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter_batched(
                 || {
-                    let mut core = Core::new(names());
+                    let mut core = Core::new(names(), std::sync::Arc::default());
                     core.resync(&before);
                     before.links.iter().for_each(|link| core.published(link.name, true));
                     core.pending.take(usize::MAX, |_, _| {});

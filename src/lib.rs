@@ -3,10 +3,12 @@
 //! The way of the data is one direction: [`link`] reads the kernel, [`sync`] decides, [`db`] writes; [`daemon`] drives them. [`lab`] holds what the
 //! laboratory and the tests share: a throwaway Redis, network namespaces and fake ports; the daemon does not use it.
 
+pub mod app;
 pub mod config;
 pub mod daemon;
 pub mod db;
 pub mod health;
+pub mod http;
 pub mod lab;
 pub mod link;
 pub mod logging;

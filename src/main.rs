@@ -3,11 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use portsyncd::config::{self, Config, ConfigError, Flags, LogLevel};
-use portsyncd::daemon::Daemon;
-use portsyncd::logging::Logging;
+use portsyncd::{app, http};
 
 const FAILURE: u8 = 1;
 const USAGE: u8 = 64;
@@ -71,7 +69,7 @@ fn main() -> ExitCode {
     };
     let outcome = match arguments.command.unwrap_or(Command::Run) {
         Command::CheckConfig => check_config(&config),
-        Command::Run => run(config, flags),
+        Command::Run => app::run(config, flags),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -86,21 +84,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
-    // One provider of cryptography is compiled in; a second call would find it there.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let logging = Logging::start(&config.log).context("cannot start the log")?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    runtime.block_on(async {
-        let daemon = Daemon::new(config, Box::new(move || config::load(&flags)), logging).await?;
-        daemon.run().await
-    })
-}
-
 #[expect(clippy::print_stdout, reason = "the command's output")]
 fn check_config(config: &Config) -> anyhow::Result<bool> {
     let store = config.redis.store()?;
+    http::tls::acceptor(&config.http).map_err(ConfigError::from)?;
     print!("{}", config.shown());
     println!();
     let password = if store.password.is_some() { "<hidden>" } else { "none" };

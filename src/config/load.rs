@@ -11,8 +11,11 @@ use thiserror::Error;
 use super::{Config, DATABASE_CONFIG, DEFAULT_FILE, LogLevel, RedisConfig};
 use crate::db::store::Store;
 use crate::db::topology::{Address, Topology, TopologyError};
+use crate::http::tls::TlsError;
 
 const ENVIRONMENT: &str = "PORTSYNCD_";
+/// The path of a socket has at most 107 bytes; some are needed while it is made.
+const SOCKET_PATH: usize = 90;
 
 /// What the command line says.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +54,9 @@ pub enum ConfigError {
     /// The databases' own files.
     #[error(transparent)]
     Topology(#[from] TopologyError),
+    /// The HTTP server's certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// Reads everything. A default file that is not there is fine; one that was named has to be.
@@ -119,6 +125,42 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     {
         if let Some(prefix) = prefixes.iter().find(|prefix| prefix.is_empty() || prefix.len() > 15) {
             return wrong(key, format!("{prefix:?}"), "a prefix has 1 to 15 bytes, as the names of links have");
+        }
+    }
+    let http = &config.http;
+    if !http.listen.is_empty() && http.listen.parse::<std::net::SocketAddr>().is_err() {
+        let value = format!("{:?}", http.listen);
+        return wrong(
+            "http.listen",
+            value,
+            "an address and a port, for example \"127.0.0.1:9477\" or \"[::]:9477\", or \"\" to turn it off",
+        );
+    }
+    for (key, file, needs, other) in [
+        ("http.tls_cert", &http.tls_cert, "http.tls_key", &http.tls_key),
+        ("http.tls_key", &http.tls_key, "http.tls_cert", &http.tls_cert),
+        ("http.client_ca", &http.client_ca, "http.tls_cert", &http.tls_cert),
+    ] {
+        if !file.as_os_str().is_empty() && other.as_os_str().is_empty() {
+            return wrong(key, format!("{:?}", file.display().to_string()), &format!("needs {needs} as well"));
+        }
+    }
+    if http.max_connections == 0 || http.max_connections > 10_000 {
+        return wrong("http.max_connections", http.max_connections.to_string(), "from 1 to 10000");
+    }
+    let control = config.control.socket.as_os_str();
+    if control.len() > SOCKET_PATH {
+        let value = format!("{:?}", config.control.socket.display().to_string());
+        return wrong("control.socket", value, "at most 90 bytes, more than 100 no socket's path can have");
+    }
+    for (key, time, least) in [
+        ("state.save_interval", config.state.save_interval, Duration::from_secs(1)),
+        ("health.initial_sync_timeout", config.health.initial_sync_timeout, Duration::from_millis(1)),
+        ("health.window", config.health.window, Duration::from_secs(1)),
+        ("health.latency_p99", config.health.latency_p99, Duration::from_micros(1)),
+    ] {
+        if time < least {
+            return wrong(key, format!("{time:?}"), &format!("at least \"{}\"", humantime::format_duration(least)));
         }
     }
     if !config.redis.username.is_empty() && config.redis.password_file.as_os_str().is_empty() {

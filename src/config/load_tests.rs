@@ -55,6 +55,12 @@ fn every_message_names_where_which_key_and_what_would_be_right() {
         ("[redis]\nresponse_timeout = \"0s\"", [("", "")], ["redis.response_timeout", "0s", "5s"]),
         ("[ports]\nprefixes = []", [("", "")], ["ports.prefixes", "[]", "Ethernet"]),
         ("[ports]\nlag_prefixes = [\"\"]", [("", "")], ["ports.lag_prefixes", "\"\"", "1 to 15"]),
+        ("[http]\nlisten = \"localhost\"", [("", "")], ["http.listen", "localhost", "127.0.0.1:9477"]),
+        ("[http]\ntls_cert = \"c.pem\"", [("", "")], ["http.tls_cert", "c.pem", "http.tls_key"]),
+        ("[http]\nclient_ca = \"c.pem\"", [("", "")], ["http.client_ca", "c.pem", "http.tls_cert"]),
+        ("[http]\nmax_connections = 0", [("", "")], ["http.max_connections", "0", "1 to 10000"]),
+        ("[state]\nsave_interval = \"1ms\"", [("", "")], ["state.save_interval", "1ms", "at least \"1s\""]),
+        ("[health]\nwindow = \"0s\"", [("", "")], ["health.window", "0ns", "at least \"1s\""]),
         ("[redis]\nusername = \"u\"", [("", "")], ["redis.username", "u", "password_file"]),
         ("", [("PORTSYNCD_LOG__FORMAT", "loud")], ["PORTSYNCD_", "loud", "syslog"]),
     ] {

@@ -16,6 +16,7 @@ mod watch;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -28,11 +29,14 @@ use crate::db::StoreError;
 use crate::db::read::PortConfig;
 use crate::db::store::{Listeners, Session, Store};
 use crate::db::writer::Writer;
-use crate::health::{Supervisor, watchdog_interval};
+use crate::health::{Component, Supervisor, watchdog_interval};
 use crate::link::dump::dump;
 use crate::link::monitor::Monitor;
 use crate::logging::Logging;
 use crate::sync::port_sync::Names;
+use crate::sync::start::Kind;
+use crate::telemetry::Telemetry;
+use crate::telemetry::labels::{Cause, Db, Outcome};
 use outage::Outage;
 use startup::Plan;
 use timers::{Alarm, Timers};
@@ -64,11 +68,16 @@ struct Live {
     notifies: bool,
     /// Compared with what stands there, so that rows may be written.
     writing: bool,
+    /// When the batch under way was sent.
+    sent: Option<Instant>,
 }
 
 /// See the module.
 pub struct Daemon {
     config: Config,
+    telemetry: Arc<Telemetry>,
+    /// Told of a configuration that was read again.
+    reloaded: Box<dyn Fn(&Config)>,
     read_config: Box<dyn Fn() -> Result<Config, ConfigError>>,
     logging: Logging,
     supervisor: Supervisor,
@@ -98,11 +107,14 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Subscribes to the kernel, and records the links that are there. `read_config` reads the configuration anew.
+    /// Subscribes to the kernel, and records the links that are there. `read_config` reads the configuration anew, and
+    /// `reloaded` is told of it.
     pub async fn new(
         config: Config,
         read_config: Box<dyn Fn() -> Result<Config, ConfigError>>,
+        reloaded: Box<dyn Fn(&Config)>,
         logging: Logging,
+        telemetry: Arc<Telemetry>,
     ) -> anyhow::Result<Self> {
         // First of all: a signal that comes during the start ends the daemon as one that comes later does.
         let signals = Signals::new().context("cannot listen to signals")?;
@@ -118,22 +130,27 @@ impl Daemon {
         } else {
             info!(bytes = monitor.granted(), "netlink receive buffer");
         }
+        telemetry.metrics.netlink_receive_buffer.set_count((), monitor.granted());
         let names = Names {
             ports: config.ports.prefixes.clone(),
             lags: config.ports.lag_prefixes.clone(),
             management: if config.ports.management { vec!["eth".to_owned()] } else { Vec::new() },
         };
-        let mut core = Core::new(names);
+        let mut core = Core::new(names, Arc::clone(&telemetry));
         let links = dump().await.context("cannot list the kernel's links")?;
         core.resync(&links);
         core.machine.record_existing();
+        telemetry.latches.ready(Component::Kernel);
+        let limit = Instant::now() + config.health.initial_sync_timeout;
         Ok(Self {
-            timers: Timers::new(watchdog_interval(), config.log.heartbeat),
+            timers: Timers::new(watchdog_interval(), config.log.heartbeat, limit),
             alarm: Alarm::new().context("cannot make a timer")?,
             signals,
             supervisor: Supervisor::default(),
             outage: Outage::default(),
             config,
+            telemetry,
+            reloaded,
             read_config,
             logging,
             monitor,
@@ -172,6 +189,7 @@ impl Daemon {
                 Stop::Fatal(error) => return Err(error),
                 Stop::Emptied => {
                     warn!("Redis has lost its contents, publishing everything again");
+                    self.telemetry.metrics.redis_emptied.count(());
                     self.plan = None;
                     self.disconnect();
                 }
@@ -212,16 +230,21 @@ impl Daemon {
         let session = Rc::new(session);
         let shared = Rc::clone(&session);
         let notifies = self.during(async move { shared.appl.notifies().await }).await?.map_err(Stop::Failed)?;
-        self.live = Some(Live { session, listeners, writer, notifies, writing: false });
+        self.live = Some(Live { session, listeners, writer, notifies, writing: false, sent: None });
+        self.redis_is_up(true);
         self.subscribe_config().await?;
         self.start().await?;
-        self.reconcile(if self.supervisor.is_ready() { "reconnect" } else { "start" }).await?;
+        self.reconcile(if self.supervisor.is_ready() { Cause::Reconnect } else { Cause::Start }).await?;
         if self.outage.over() {
             info!("Redis is back, every row is compared");
+            self.telemetry.metrics.redis_reconnects.count(());
             // A server that was only slow may still carry out what the old connection had sent: look once more.
-            self.core.resync_in(Duration::from_secs(1), "reconnect");
+            self.core.resync_in(Duration::from_secs(1), Cause::Reconnect);
         }
         self.supervisor.ready();
+        if self.plan.as_ref().is_some_and(|plan| plan.kind() == Kind::Live) {
+            self.start_is_done();
+        }
         self.supervisor.status(match self.core.init.awaited().len() {
             0 => "in service, every configured port is in step".to_owned(),
             count => format!("in service, waiting for {count} configured ports"),
@@ -242,7 +265,7 @@ impl Daemon {
             } else if let Some(cause) = self.core.resync_due(now) {
                 self.reconcile(cause).await?;
             } else if self.timers.audit.is_some_and(|at| at <= now) {
-                self.reconcile("audit").await?;
+                self.reconcile(Cause::Audit).await?;
             } else if self.core.watch.is_due(now) {
                 self.check_awaited().await?;
             } else if std::mem::take(&mut self.logger_changed) {
@@ -263,18 +286,46 @@ impl Daemon {
     /// Gives the connections up. What was under way is pending again.
     fn disconnect(&mut self) {
         if let Some(mut live) = self.live.take() {
+            let metrics = &self.telemetry.metrics;
             for key in live.writer.give_up() {
+                metrics.redis_writes.count((Db::State, Outcome::Lost));
                 self.core.pending.failed(key);
             }
         }
+        self.telemetry.latches.unready(Component::Rows, "not compared since Redis was lost");
         self.core.pending.forget_known();
         self.core.watch.disconnected();
         self.timers.write_again = None;
     }
 
+    fn redis_is_up(&self, up: bool) {
+        for db in [Db::Appl, Db::Config, Db::State] {
+            self.telemetry.metrics.redis_up.set(db, f64::from(u8::from(up)));
+        }
+        if up {
+            self.telemetry.latches.ready(Component::Redis);
+        }
+    }
+
+    /// This start came to its end.
+    fn start_is_done(&self) {
+        self.telemetry.metrics.port_init_done.set((), 1.0);
+        self.telemetry.latches.ready(Component::Ports);
+        if self.telemetry.starts.done() {
+            self.telemetry.metrics.initial_syncs.count(());
+        }
+    }
+
     /// Redis is gone: says so, at growing intervals, and waits before the next attempt.
     async fn lost(&mut self, error: Option<&StoreError>) {
+        if self.live.is_none() {
+            self.telemetry.metrics.redis_connect_failures.count(());
+        }
         self.disconnect();
+        self.redis_is_up(false);
+        let problem =
+            error.map_or_else(|| "the connection ended".to_owned(), |error| format!("{error}: {}", error.source));
+        self.telemetry.latches.unready(Component::Redis, problem);
         let pause = self.outage.attempt_failed(error);
         self.supervisor.still_starting(Duration::from_secs(60));
         self.supervisor.status(format!("waiting for Redis, {} rows pending", self.core.pending.len()));

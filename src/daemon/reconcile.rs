@@ -3,33 +3,39 @@
 //! Start, overrun, interrupted dump, reconnect and audit are this one path.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{Daemon, Stop};
-use crate::db::pending::Standing;
+use crate::db::pending::{Origin, Standing};
 use crate::db::read::state_rows;
 use crate::db::store::{subscribe, unsubscribe};
+use crate::health::Component;
 use crate::link::LinkName;
 use crate::link::dump::dump;
 use crate::sync::port_sync::{RowKey, Table};
+use crate::telemetry::labels::{Cause, DumpOutcome};
+use crate::telemetry::ports::now_ms;
+use crate::telemetry::value::Label;
 
 impl Daemon {
     /// Compares everything, and writes what differs.
-    pub(super) async fn reconcile(&mut self, cause: &'static str) -> Result<(), Stop> {
+    pub(super) async fn reconcile(&mut self, cause: Cause) -> Result<(), Stop> {
         let began = Instant::now();
         let session = self.session_handle()?;
         // The links were listed when the daemon started, and nothing was lost since then.
-        let listed = cause == "start" && self.core.resync_at().is_none();
+        let listed = cause == Cause::Start && self.core.resync_at().is_none();
         if !listed {
             self.list_links(cause).await?;
         }
-        if cause == "overrun" {
+        if cause == Cause::Overrun {
             // Only the kernel's side was in doubt.
             self.check_awaited().await?;
-            info!(cause, micros = micros(began), "links compared");
+            self.compared(cause, began);
+            info!(cause = cause.text(), micros = micros(began), "links compared");
             return Ok(());
         }
         let reading = self.core.pending.begin_reading();
@@ -60,7 +66,9 @@ impl Daemon {
         for (name, present) in names.into_iter().zip(present) {
             self.core.published(name, present);
         }
+        self.core.pending.because(if cause == Cause::Audit { Origin::Audit } else { Origin::Other });
         let differing = self.write_differing(&rows.broken) + self.strip_stale(&rows.others);
+        self.core.pending.because(Origin::Other);
         if let Some(live) = &mut self.live {
             live.writing = true;
         }
@@ -68,15 +76,25 @@ impl Daemon {
         // Changes of LOGGER are told by the server where it tells any; where it does not, this is when they are seen.
         self.logger_changed = true;
         self.timers.set_audit(self.config.netlink.audit_interval);
-        if differing > 0 && cause == "audit" {
+        self.compared(cause, began);
+        self.telemetry.latches.ready(Component::Rows);
+        if differing > 0 && cause == Cause::Audit {
+            self.telemetry.metrics.drift_found.add((), differing as u64);
+            self.telemetry.mark(&self.telemetry.moments.drift);
             warn!(rows = differing, "audit found rows that differed from the kernel, mending them");
         }
-        debug!(cause, differing, micros = micros(began), "compared with the kernel");
+        debug!(cause = cause.text(), differing, micros = micros(began), "compared with the kernel");
         Ok(())
     }
 
+    fn compared(&self, cause: Cause, began: Instant) {
+        self.telemetry.metrics.resyncs.count(cause);
+        self.telemetry.metrics.resync_duration.observe(began.elapsed());
+        self.telemetry.moments.resync_ms.store(now_ms(), Ordering::Relaxed);
+    }
+
     /// Asks the kernel for all links, while its messages are read on.
-    async fn list_links(&mut self, cause: &'static str) -> Result<(), Stop> {
+    async fn list_links(&mut self, cause: Cause) -> Result<(), Stop> {
         let drained = self.drain_links().map_err(Stop::Fatal)?;
         self.core.begin_dump();
         let listed = self.during(dump()).await.inspect_err(|_| {
@@ -91,6 +109,7 @@ impl Daemon {
                 }
             }
             Err(problem) => {
+                self.telemetry.metrics.dumps.count(DumpOutcome::Failed);
                 warn!(problem = %problem, "cannot list the kernel's links, trying again");
                 self.core.resync_in(Duration::from_secs(1), cause);
             }

@@ -16,13 +16,16 @@ use crate::db::publish::Published;
 use crate::db::read::{ConfigPorts, PortConfig};
 use crate::db::store::Session;
 use crate::db::table::{PORT_CONFIG_DONE, PORT_INIT_DONE};
+use crate::health::Component;
 use crate::link::admin::set_down;
 use crate::link::{IfIndex, LinkName};
 use crate::sync::init::Init;
 use crate::sync::start::{Facts, Kind, decide};
+use crate::telemetry::labels::{Db, Outcome};
 
 /// How many ports a message names.
 const NAMED: usize = 20;
+const INIT_DUE: &str = "PortInitDone is still due";
 
 /// What this start does.
 #[derive(Debug)]
@@ -33,6 +36,13 @@ pub(super) struct Plan {
     /// Links from before a cold start, to be set down.
     retired: Vec<(IfIndex, LinkName)>,
     done: bool,
+}
+
+impl Plan {
+    /// The kind of start.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
 }
 
 impl Daemon {
@@ -77,7 +87,14 @@ impl Daemon {
         }
         let configured = names.len();
         let mut ports = Rc::default();
-        self.core.init = match decision.kind {
+        let metrics = &self.telemetry.metrics;
+        match decision.kind {
+            Kind::Cold | Kind::Dpu => metrics.cold_starts.count(()),
+            Kind::Warm => metrics.warm_starts.count(()),
+            Kind::Live => metrics.live_restarts.count(()),
+        }
+        metrics.warm_start_fallbacks.add((), u64::from(decision.warning.is_some()));
+        let init = match decision.kind {
             // Nothing is published, and what the ports are is not needed before every row is right.
             Kind::Live => Init::already_said(),
             Kind::Warm => {
@@ -98,6 +115,9 @@ impl Daemon {
                 Init::waiting_for(awaited.map(|port| port.name.as_slice().into()))
             }
         };
+        self.core.awaits(init);
+        self.telemetry.starts.is_of(decision.kind);
+        self.telemetry.latches.unready(Component::Ports, INIT_DUE);
         self.published = marks.config_done || marks.init_done;
         let retired = if decision.kind == Kind::Cold { self.core.retire_existing() } else { Vec::new() };
         info!(
@@ -114,7 +134,9 @@ impl Daemon {
             // CONFIG_DB is as empty as the rest: what it said before is better than nothing.
             ports = Rc::clone(&self.configured);
         }
-        self.core.init = Init::waiting_for(ports.iter().map(|port| port.name.as_slice().into()));
+        self.core.awaits(Init::waiting_for(ports.iter().map(|port| port.name.as_slice().into())));
+        self.telemetry.metrics.port_init_done.set((), 0.0);
+        self.telemetry.latches.unready(Component::Ports, INIT_DUE);
         self.published = false;
         info!(ports = ports.len(), "publishing again");
         Ok(Plan { kind: Kind::Cold, restore_count: 0, ports, retired: Vec::new(), done: false })
@@ -177,11 +199,16 @@ impl Daemon {
         self.ask(session, |session| async move { session.load_script().await }).await?;
         let mut left: Vec<usize> = (0..ports.len()).collect();
         while !left.is_empty() {
+            let sent = left.len();
             let ports = Rc::clone(ports);
             let Published { refused, reason, broken } = {
                 let ports = Rc::clone(&ports);
                 self.ask(session, |session| async move { session.publish(&ports, &left).await }).await?
             };
+            let writes = &self.telemetry.metrics.redis_writes;
+            writes.add((Db::Appl, Outcome::Ok), (sent - refused.len() - broken.len()) as u64);
+            writes.add((Db::Appl, Outcome::Refused), refused.len() as u64);
+            writes.add((Db::Appl, Outcome::WrongType), broken.len() as u64);
             for place in broken {
                 error!(
                     port = %ports[place].config_key(),
@@ -207,6 +234,7 @@ impl Daemon {
         let since = self.timers.awaited.map_or(Duration::ZERO, |(_, _, since)| since.elapsed());
         self.publish_all(&session, &Rc::from([PortConfig::mark(PORT_INIT_DONE, "lanes", "0")])).await?;
         self.core.init.said();
+        self.start_is_done();
         self.published = true;
         info!(seconds = since.as_secs_f64(), "PortInitDone published, every configured port is there");
         self.supervisor.status("in service, every configured port is in step");

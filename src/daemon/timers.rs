@@ -29,6 +29,8 @@ pub(super) struct Timers {
     pub left_out: Option<Instant>,
     /// When to name the awaited ports, how long to wait after that, and since when they are awaited.
     pub awaited: Option<(Instant, Duration, Instant)>,
+    /// When the start has taken too long.
+    pub sync_limit: Option<Instant>,
     refusals: u32,
 }
 
@@ -85,7 +87,7 @@ impl Alarm {
 }
 
 impl Timers {
-    pub fn new(watchdog: Option<Duration>, heartbeat: Duration) -> Self {
+    pub fn new(watchdog: Option<Duration>, heartbeat: Duration, sync_limit: Instant) -> Self {
         let mut timers = Self {
             watchdog: watchdog.map(|every| (Instant::now(), every)),
             heartbeat: None,
@@ -94,6 +96,7 @@ impl Timers {
             publish_again: None,
             left_out: None,
             awaited: None,
+            sync_limit: Some(sync_limit),
             refusals: 0,
         };
         timers.set_heartbeat(heartbeat);
@@ -111,7 +114,7 @@ impl Timers {
     /// The next one that a turn itself deals with.
     pub fn next_service(&self) -> Option<Instant> {
         let regular = [self.watchdog, self.heartbeat].map(|timer| timer.map(|(at, _)| at));
-        let once = [self.write_again, self.left_out, self.awaited.map(|(at, ..)| at)];
+        let once = [self.write_again, self.left_out, self.sync_limit, self.awaited.map(|(at, ..)| at)];
         regular.into_iter().chain(once).flatten().min()
     }
 

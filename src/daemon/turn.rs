@@ -13,10 +13,13 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::{Daemon, Live, Stop};
+use crate::db::pending::Origin;
 use crate::db::store::Heard;
 use crate::db::table::redis_key;
 use crate::db::writer::BATCH;
 use crate::db::{StoreError, Trouble};
+use crate::link::LinkEvent;
+use crate::telemetry::labels::{Cause, Db, LinkKind, Outcome, Refusal};
 
 /// So many link messages while Redis is busy without a pause make a burst.
 const BURST: usize = 32;
@@ -96,6 +99,8 @@ impl Daemon {
     /// does not wait.
     async fn turn_until(&mut self, work: Option<Instant>) -> Result<(), Stop> {
         self.launch().await;
+        self.telemetry.metrics.pending_rows.set_count((), self.core.pending.unwritten());
+        self.telemetry.core_waits();
         self.timers.left_out_since(self.logging.has_left_out());
         let late = self.live.as_ref().and_then(|live| live.writer.deadline());
         let deadline = self.timers.next_service().into_iter().chain(work).chain(late).min();
@@ -128,6 +133,7 @@ impl Daemon {
                 Event::Timer
             }
         };
+        self.telemetry.core_works();
         let links = matches!(event, Event::Links);
         match event {
             Event::Told(Told::End) => return Err(Stop::Signal),
@@ -166,11 +172,27 @@ impl Daemon {
     /// Reads a batch of what the kernel has to say. True if there may be more.
     pub(super) fn read_links(&mut self) -> anyhow::Result<bool> {
         let core = &mut self.core;
-        let batch = self.monitor.read(|event| core.event(&event)).context("cannot watch the kernel's links")?;
+        let mut gone = 0;
+        core.pending.because(Origin::Message(Instant::now()));
+        let batch = self.monitor.read(|event| {
+            gone += u64::from(matches!(event, LinkEvent::Del(_)));
+            core.event(&event);
+        });
+        core.pending.because(Origin::Other);
+        let batch = batch.context("cannot watch the kernel's links")?;
+        let metrics = &self.telemetry.metrics;
+        metrics.link_events.add(LinkKind::Del, gone);
+        metrics.link_events.add(LinkKind::New, batch.events as u64 - gone);
+        metrics.netlink_refused.add(Refusal::Foreign, batch.foreign.into());
+        metrics.netlink_refused.add(Refusal::Malformed, batch.malformed.into());
         self.burst = self.burst.saturating_add(batch.events);
         if batch.lost {
             warn!("the kernel had to drop link messages, asking it for all links");
-            self.core.resync_in(Duration::ZERO, "overrun");
+            if batch.malformed == 0 {
+                metrics.netlink_overruns.count(());
+                self.telemetry.mark(&self.telemetry.moments.overrun);
+            }
+            self.core.resync_in(Duration::ZERO, Cause::Overrun);
         }
         Ok(batch.more)
     }
@@ -178,11 +200,12 @@ impl Daemon {
     /// Sends what is pending, unless a batch is under way or Redis is not to be bothered; then says what changed. The row
     /// comes first: whoever waits for it does not wait for the log.
     async fn launch(&mut self) {
-        if let Some(Live { writer, writing: true, .. }) = &mut self.live
+        if let Some(Live { writer, writing: true, sent, .. }) = &mut self.live
             && !self.core.pending.is_empty()
             && writer.is_idle()
             && self.timers.write_again.is_none()
         {
+            *sent = Some(Instant::now());
             self.core.pending.take(BATCH, |key, write| writer.push(key, write));
             writer.send().await;
         }
@@ -203,15 +226,14 @@ impl Daemon {
     fn written(&mut self) -> Result<(), Stop> {
         let Some(live) = &mut self.live else { return Ok(()) };
         let (mut refused, mut reason) = (0, None);
+        let now = Instant::now();
+        let metrics = &self.telemetry.metrics;
         while let Some((key, _, answer)) = live.writer.answer().map_err(Stop::Failed)? {
             match answer {
-                Ok(()) => {
-                    if self.core.pending.acknowledge(key).is_some() {
-                        self.core.init.row_written(key.name.as_bytes());
-                    }
-                }
+                Ok(()) => self.core.acknowledged(key, now),
                 Err(error) => match Trouble::of(&error) {
                     Trouble::WrongType => {
+                        metrics.redis_writes.count((Db::State, Outcome::WrongType));
                         if self.core.pending.broken(key) {
                             error!(
                                 key = %redis_key(key, &self.store.topology.state.separator).escape_ascii(),
@@ -221,10 +243,12 @@ impl Daemon {
                     }
                     Trouble::NoScript | Trouble::Refused => {
                         refused += 1;
+                        metrics.redis_writes.count((Db::State, Outcome::Refused));
                         self.core.pending.failed(key);
                         reason.get_or_insert(error);
                     }
                     Trouble::Lost => {
+                        metrics.redis_writes.count((Db::State, Outcome::Lost));
                         self.core.pending.failed(key);
                         return Err(Stop::Failed(StoreError {
                             operation: "cannot write ports to STATE_DB",
@@ -233,6 +257,11 @@ impl Daemon {
                     }
                 },
             }
+        }
+        if live.writer.is_idle()
+            && let Some(sent) = live.sent.take()
+        {
+            metrics.redis_write.observe(now - sent);
         }
         if live.writer.is_idle() && self.core.pending.is_empty() {
             self.burst = 0;
@@ -273,12 +302,27 @@ impl Daemon {
             self.timers.left_out = None;
             self.logging.report_left_out();
         }
+        if self.timers.sync_limit.is_some_and(|at| at <= now) {
+            self.timers.sync_limit = None;
+            self.start_takes_too_long();
+        }
         if self.core.init.is_said() {
             self.timers.awaited = None;
         } else if let Some(awaited_for) = self.timers.awaited_due(now) {
             self.report_awaited(awaited_for);
         }
         Ok(())
+    }
+
+    fn start_takes_too_long(&self) {
+        if !self.telemetry.starts.current().done && self.telemetry.starts.timed_out() {
+            self.telemetry.metrics.initial_sync_timeouts.count(());
+            warn!(
+                seconds = self.config.health.initial_sync_timeout.as_secs(),
+                awaited = self.core.init.awaited().len(),
+                "the start takes longer than health.initial_sync_timeout, going on"
+            );
+        }
     }
 
     fn report_awaited(&mut self, awaited_for: Duration) {
@@ -311,13 +355,19 @@ impl Daemon {
                 if config.redis != self.config.redis
                     || config.ports != self.config.ports
                     || config.netlink.receive_buffer != self.config.netlink.receive_buffer
+                    || config.telemetry != self.config.telemetry
+                    || config.http != self.config.http
+                    || config.control != self.config.control
+                    || config.state != self.config.state
                 {
                     warn!(
-                        "[redis], [ports] and netlink.receive_buffer hold from the next start on; restart the daemon for them"
+                        "[redis], [ports], netlink.receive_buffer, [telemetry], [http], [control] and [state] hold from the next start on; restart the daemon for them"
                     );
                 }
+                (self.reloaded)(&config);
                 self.config.log = config.log;
                 self.config.shutdown = config.shutdown;
+                self.config.health = config.health;
                 self.config.netlink.audit_interval = config.netlink.audit_interval;
                 info!("configuration read again");
             }

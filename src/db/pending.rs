@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
+use tokio::time::Instant;
 
 use crate::sync::port_sync::{Row, RowKey};
 
@@ -59,12 +60,45 @@ pub enum Found {
     Other,
 }
 
+/// Why a row is written, for those who count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// A link message, received at this moment.
+    Message(Instant),
+    /// An audit found that it differs, though nothing had told of a change.
+    Audit,
+    /// Anything else: a start, a loss.
+    #[default]
+    Other,
+}
+
+impl Origin {
+    /// What remains when a write takes the place of one that still waits: the message that has waited longest.
+    fn or(self, newer: Self) -> Self {
+        if matches!(self, Self::Message(_)) { self } else { newer }
+    }
+}
+
+/// What Redis has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// The row that stands there now.
+    pub row: Option<Row>,
+    /// Why it was written.
+    pub origin: Origin,
+    /// Whether nothing else of this row waits.
+    pub settled: bool,
+}
+
 #[derive(Debug, Default)]
 struct Slot {
     /// What Redis is known to hold in our fields; `None`: unknown, or not what we would write.
     known: Option<Row>,
     under_way: Option<Write>,
     waiting: Option<Write>,
+    /// Why what is under way, and what waits, is written.
+    under_way_for: Origin,
+    waiting_for: Origin,
     /// Stands in the queue, be it for a write that was withdrawn since.
     queued: bool,
     /// The reading after which this slot last changed.
@@ -80,9 +114,21 @@ pub struct Pending {
     queue: VecDeque<RowKey>,
     reading: u64,
     waiting: usize,
+    under_way: usize,
+    origin: Origin,
 }
 
 impl Pending {
+    /// Why rows are wanted from now on.
+    pub fn because(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
+    /// Whether rows are wanted because of a message.
+    pub fn is_for_message(&self) -> bool {
+        matches!(self.origin, Origin::Message(_))
+    }
+
     /// The row has to say this.
     pub fn set(&mut self, key: RowKey, row: Row) -> Standing {
         let slot = self.slots.entry(key).or_default();
@@ -134,9 +180,16 @@ impl Pending {
     }
 
     fn enqueue(&mut self, key: RowKey, write: Write) {
+        self.enqueue_for(key, write, self.origin);
+    }
+
+    fn enqueue_for(&mut self, key: RowKey, write: Write, origin: Origin) {
         let slot = self.slots.entry(key).or_default();
         slot.touched = self.reading;
-        if slot.waiting.replace(write).is_none() {
+        if slot.waiting.replace(write).is_some() {
+            slot.waiting_for = slot.waiting_for.or(origin);
+        } else {
+            slot.waiting_for = origin;
             self.waiting += 1;
             if !std::mem::replace(&mut slot.queued, true) {
                 self.queue.push_back(key);
@@ -147,6 +200,11 @@ impl Pending {
     /// How many rows wait, those under way not counted.
     pub fn len(&self) -> usize {
         self.waiting
+    }
+
+    /// How many rows wait or are under way.
+    pub fn unwritten(&self) -> usize {
+        self.waiting + self.under_way
     }
 
     /// Whether nothing waits.
@@ -165,38 +223,48 @@ impl Pending {
             let Some(write) = slot.waiting.take() else { continue };
             self.waiting -= 1;
             slot.under_way = Some(write);
+            slot.under_way_for = slot.waiting_for;
+            self.under_way += 1;
             taken += 1;
             each(key, write);
         }
     }
 
-    /// Redis has done it. Returns the row that stands there now.
-    pub fn acknowledge(&mut self, key: RowKey) -> Option<Row> {
+    /// Redis has done it.
+    pub fn acknowledge(&mut self, key: RowKey) -> Option<Done> {
         let slot = self.slots.get_mut(&key)?;
         let write = slot.under_way.take()?;
+        self.under_way -= 1;
         slot.touched = self.reading;
         slot.broken = false;
         slot.known = write.leaves();
-        slot.known
+        Some(Done { row: slot.known, origin: slot.under_way_for, settled: slot.waiting.is_none() })
     }
 
     /// It is not known whether Redis has done it: it waits again, unless something newer does.
     pub fn failed(&mut self, key: RowKey) {
         let Some(slot) = self.slots.get_mut(&key) else { return };
         let Some(write) = slot.under_way.take() else { return };
+        self.under_way -= 1;
         slot.known = None;
         let again = match (write, slot.waiting) {
             (write, None) => write,
             (Write::Set(_), Some(newer)) => newer,
             (older, Some(newer)) => newer.leaves().map_or(newer, |row| older.set(row)),
         };
-        self.enqueue(key, again);
+        let origin = slot.under_way_for.or(slot.waiting_for);
+        if slot.waiting.is_some() {
+            slot.waiting_for = origin;
+        }
+        self.enqueue_for(key, again, origin);
     }
 
     /// The key holds another type: given up until the row changes or is found mended. True if that is news.
     pub fn broken(&mut self, key: RowKey) -> bool {
         let Some(slot) = self.slots.get_mut(&key) else { return false };
-        slot.under_way = None;
+        if slot.under_way.take().is_some() {
+            self.under_way -= 1;
+        }
         slot.known = None;
         !std::mem::replace(&mut slot.broken, true)
     }

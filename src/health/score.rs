@@ -117,18 +117,14 @@ fn seconds(ago: Option<Duration>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::super::latch::COMPONENTS;
     use super::*;
-    use crate::sync::start::Kind;
 
     fn well() -> (Telemetry, Facts, HealthConfig) {
         let telemetry = Telemetry::default();
         for component in COMPONENTS {
             telemetry.latches.ready(component);
         }
-        telemetry.starts.begun(Kind::Cold, Instant::now());
         telemetry.starts.done();
         let facts = Facts { ports: PortCounts { total: 32, up: 32, ..PortCounts::default() }, ..Facts::default() };
         (telemetry, facts, HealthConfig::default())
@@ -175,8 +171,8 @@ mod tests {
 
     #[test]
     fn a_start_gives_what_share_of_ports_is_there_and_nothing_once_it_takes_too_long() {
-        let (telemetry, mut facts, config) = well();
-        telemetry.starts.begun(Kind::Cold, Instant::now());
+        let (_, mut facts, config) = well();
+        let telemetry = Telemetry::default();
         facts.ports.awaited = 16;
         assert!((points(&score(&telemetry, &facts, &config), "start") - 10.0).abs() < 1e-9);
         telemetry.starts.timed_out();

@@ -1,11 +1,15 @@
 //! The daemon's way from the bytes of a message to a row in Redis, by its own parser, machine, pending rows and writer, with
 //! messages that are made up: for more ports than a kernel holds, and for measuring each part.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::redis_server::RedisServer;
 use super::{Error, messages};
 use crate::daemon::core::Core;
+use crate::db::pending::Origin;
 use crate::db::store::Store;
 use crate::db::topology::{Address, Topology};
 use crate::db::writer::{BATCH, Writer};
@@ -32,7 +36,7 @@ impl Switch {
     /// A switch of so many ports, all seen, down, and published in APPL_DB. Their rows wait to be written.
     pub fn new(ports: usize) -> Self {
         let names = (0..ports).map(|port| format!("Ethernet{port}")).collect();
-        let mut switch = Self { core: Core::new(self::names()), names, datagram: Vec::new() };
+        let mut switch = Self { core: Core::new(self::names(), Arc::default()), names, datagram: Vec::new() };
         for port in 0..ports {
             switch.change(port, false, 1500);
             if let Some(name) = LinkName::new(switch.names[port].as_bytes()) {
@@ -63,6 +67,7 @@ impl Switch {
 
 /// What the daemon does with a datagram.
 pub fn take(core: &mut Core, datagram: &[u8]) {
+    core.pending.because(Origin::Message(Instant::now()));
     for message in Messages::new(datagram) {
         if let Ok(Message::Link(event)) = message {
             core.event(&event);
@@ -95,7 +100,7 @@ pub async fn write(core: &mut Core, writer: &mut Writer) -> Result<usize, Error>
         writer.progress().await.map_err(|error| error.source)?;
         while let Some((key, _, answer)) = writer.answer().map_err(|error| error.source)? {
             answer?;
-            core.pending.acknowledge(key);
+            core.acknowledged(key, Instant::now());
             rows += 1;
         }
     }

@@ -23,6 +23,10 @@ const READS: usize = 16;
 pub struct Batch {
     /// Events handed on.
     pub events: usize,
+    /// Datagrams that did not come from the kernel.
+    pub foreign: u32,
+    /// Messages that were not understood; they count as lost.
+    pub malformed: u32,
     /// Messages were lost: only a dump tells what is true now.
     pub lost: bool,
     /// There may be more to read at once.
@@ -70,12 +74,16 @@ impl Monitor {
                             Ok(_) => {}
                             Err(error) => {
                                 warn!(error = %error, "link message not understood, asking the kernel for all links");
+                                batch.malformed += 1;
                                 batch.lost = true;
                             }
                         }
                     }
                 }
-                Received::Foreign(port) => warn!(port, "netlink message refused, it does not come from the kernel"),
+                Received::Foreign(port) => {
+                    warn!(port, "netlink message refused, it does not come from the kernel");
+                    batch.foreign += 1;
+                }
                 Received::Lost => batch.lost = true,
             })?;
             if !batch.more {

@@ -61,6 +61,7 @@ macro_rules! counted {
     ($($(#[doc = $help:literal])+ $field:ident: $type:ident $(<$labels:ty>)? = $name:literal $($survives:ident)?;)*) => {
         /// What is counted as it happens.
         #[derive(Debug, Default)]
+        #[expect(clippy::doc_markdown, reason = "the descriptions are those of the metrics, which are plain text")]
         pub struct Metrics {
             $($(#[doc = $help])+ pub $field: $type $(<$labels>)?,)*
         }
@@ -285,9 +286,11 @@ pub fn text() -> String {
     let all = catalog();
     let width = all.iter().map(|metric| named(metric).len()).max().unwrap_or_default();
     let kind = 9;
-    all.iter()
-        .map(|metric| format!("{:width$}  {:kind$}  {}\n", named(metric), metric.kind.name(), metric.help))
-        .collect()
+    let mut text = String::new();
+    for metric in &all {
+        text.push_str(&format!("{:width$}  {:kind$}  {}\n", named(metric), metric.kind.name(), metric.help));
+    }
+    text
 }
 
 fn named(metric: &Metric) -> String {

@@ -5,6 +5,7 @@
 //! until the next scrape, which the hot path must not pay for; ours are counted in buckets from the beginning, and their
 //! lines are made by the exporter's own functions.
 
+use indexmap::IndexMap;
 use metrics::{Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};
 use metrics_exporter_prometheus::{LabelSet, PrometheusBuilder, PrometheusRecorder};
@@ -63,7 +64,7 @@ fn set(recorder: &PrometheusRecorder, kind: Kind, key: &Key, number: f64) {
 
 #[expect(clippy::cast_precision_loss, reason = "bounds in nanoseconds")]
 fn write_histogram(text: &mut String, metric: &Metric, name: &str, key: &Key, distribution: &Distribution) {
-    let labels = LabelSet::from_key_and_global(key, &Default::default());
+    let labels = LabelSet::from_key_and_global(key, &IndexMap::default());
     write_help_line(text, name, None, None, metric.help);
     write_type_line(text, name, None, None, metric.kind.name());
     let mut count = 0;

@@ -107,3 +107,16 @@ impl Telemetry {
         self.since(&self.busy).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+impl Telemetry {
+    /// A daemon that started so long ago.
+    pub fn began_ago(ago: Duration) -> Self {
+        Self { began: Instant::now().checked_sub(ago).unwrap_or_else(Instant::now), ..Self::default() }
+    }
+
+    /// Its core has never waited.
+    pub fn core_works_since_the_start(&self) {
+        self.busy.store(1, Ordering::Relaxed);
+    }
+}

@@ -49,18 +49,19 @@ impl Observer {
 
     /// The start waits for these ports, and for no others.
     pub fn awaited<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) {
-        for cell in self.cells.values() {
-            cell.awaited(false);
+        for cell in self.cells.values().filter(|cell| cell.awaited(false)) {
+            self.telemetry.ports.touch(cell);
         }
         for name in names.filter_map(LinkName::new) {
             self.tell(name, |cell| cell.awaited(true));
         }
     }
 
-    fn tell(&mut self, name: LinkName, change: impl FnOnce(&Cell)) {
+    fn tell(&mut self, name: LinkName, change: impl FnOnce(&Cell) -> bool) {
         let cell = self.cells.entry(name).or_insert_with(|| self.telemetry.ports.cell(name));
-        change(cell);
-        self.telemetry.ports.touch(cell);
+        if change(cell) {
+            self.telemetry.ports.touch(cell);
+        }
     }
 }
 

@@ -58,8 +58,8 @@ impl Cell {
         self.state.load(Ordering::Relaxed)
     }
 
-    /// The row that the port deserves, and whether Redis holds it already. Only the core calls this.
-    pub(super) fn wanted(&self, (admin_up, oper_up, mtu): (bool, bool, u32), ifindex: IfIndex, there: bool) {
+    /// The row that the port deserves, and whether Redis holds it already. True if that is news. Only the core calls this.
+    pub(super) fn wanted(&self, (admin_up, oper_up, mtu): (bool, bool, u32), ifindex: IfIndex, there: bool) -> bool {
         let before = self.flags();
         let flag = |set, flag| if set { flag } else { 0 };
         let after = PRESENT
@@ -78,34 +78,43 @@ impl Cell {
         if (before ^ after) & row != 0 {
             self.changed.store(now_ms(), Ordering::Relaxed);
         }
-        self.ifindex.store(ifindex, Ordering::Relaxed);
+        let same_link = self.ifindex.swap(ifindex, Ordering::Relaxed) == ifindex;
         self.state.store(after, Ordering::Release);
+        before != after || !same_link
     }
 
-    /// Sets and clears flags. Only the core calls this.
-    fn flag(&self, set: u64, clear: u64) {
-        self.state.store(self.flags() & !clear | set, Ordering::Release);
+    /// Sets and clears flags. True if that is news. Only the core calls this.
+    fn flag(&self, set: u64, clear: u64) -> bool {
+        let before = self.flags();
+        let after = before & !clear | set;
+        self.state.store(after, Ordering::Release);
+        before != after
     }
 
     /// Redis holds the row that the port deserves.
-    pub(super) fn settled(&self) {
-        self.flag(IN_STEP, AWAITED);
+    pub(super) fn settled(&self) -> bool {
+        self.flag(IN_STEP, AWAITED)
     }
 
     /// The port's row has to go.
-    pub(super) fn removed(&self) {
+    pub(super) fn removed(&self) -> bool {
         self.changed.store(now_ms(), Ordering::Relaxed);
-        self.flag(0, PRESENT | IN_STEP | WAITING | ADMIN_UP | OPER_UP);
+        self.flag(0, PRESENT | IN_STEP | WAITING | ADMIN_UP | OPER_UP)
     }
 
     /// The link is there, and APPL_DB does not have the port's row.
-    pub(super) fn waiting(&self) {
-        self.flag(WAITING, PRESENT | IN_STEP);
+    pub(super) fn waiting(&self) -> bool {
+        self.flag(WAITING, PRESENT | IN_STEP)
     }
 
     /// The start waits for this port.
-    pub(super) fn awaited(&self, awaited: bool) {
+    pub(super) fn awaited(&self, awaited: bool) -> bool {
         if awaited { self.flag(AWAITED, 0) } else { self.flag(0, AWAITED) }
+    }
+
+    /// Whether the start still waits for this port's row.
+    pub fn is_awaited(&self) -> bool {
+        self.flags() & AWAITED != 0
     }
 
     /// The port's name.
@@ -208,6 +217,11 @@ impl Ports {
     /// Whether [`changed`](Self::changed) is to be told.
     pub fn watch(&self, watched: bool) {
         self.watched.store(watched, Ordering::Relaxed);
+    }
+
+    /// How many cells there are.
+    pub fn count(&self) -> usize {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Every cell, those of ports that went included, in the order of the names with their numbers as numbers.

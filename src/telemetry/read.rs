@@ -5,19 +5,22 @@ use std::time::{Duration, Instant};
 
 use super::Telemetry;
 use super::api::{
-    Durations, Events, Kernel, Latency, Port, PortCounts, PortList, Redis, Sample, Standing, Start, StateFile, Status,
+    Durations, Events, Kernel, Latency, Port, PortCounts, PortList, Readiness, Redis, Sample, Standing, Start,
+    StateFile, Status,
 };
 use super::catalog::{self, Computed, Metric};
 use super::labels::{Db, Outcome};
 use super::ports::{Cell, now_ms, seconds};
 use super::value::{Distribution, Label, Reading};
 use crate::config::HealthConfig;
+use crate::health::Component;
 use crate::health::score::{self, Facts};
-use crate::health::{Component, Latches};
 use crate::sync::start::Kind;
 
 /// A row that is out of step for longer is late.
 const LATE_MS: u64 = 1000;
+/// Awaited ports that are named.
+const NAMED: usize = 20;
 /// What "recent" looks back to, at least.
 const RECENT: Duration = Duration::from_secs(60);
 
@@ -94,13 +97,30 @@ impl Reader {
         PortList { ports: self.telemetry.ports.cells().iter().filter_map(|cell| cell.port()).collect() }
     }
 
+    /// `/readyz`
+    pub fn readiness(&self) -> Readiness {
+        self.readiness_of(&self.telemetry.ports.cells())
+    }
+
+    /// The core says that ports are awaited; which they are is seen here.
+    fn readiness_of(&self, cells: &[Arc<Cell>]) -> Readiness {
+        let mut readiness = self.telemetry.latches.readiness();
+        let count = cells.iter().filter(|cell| cell.is_awaited()).count();
+        let ports = readiness.components.iter_mut().find(|component| component.name == Component::Ports.name());
+        if let Some(reason) = ports.and_then(|ports| ports.reason.as_mut()).filter(|_| count > 0) {
+            let more = if count > NAMED { ", …" } else { "" };
+            reason.push_str(&format!(": {count} awaited, {}{more}", awaited(cells).join(", ")));
+        }
+        readiness
+    }
+
     /// `/api/v1/status`
     pub fn status(&self) -> Status {
         let telemetry = &self.telemetry;
         let metrics = &telemetry.metrics;
         let cells = telemetry.ports.cells();
         let facts = self.facts(&cells);
-        let readiness = telemetry.latches.readiness();
+        let readiness = self.readiness_of(&cells);
         let current = telemetry.starts.current();
         let health = score::score(telemetry, &facts, &lock(&self.health));
         let written: u64 =
@@ -117,7 +137,7 @@ impl Reader {
             host: self.host.clone(),
             started: telemetry.started(),
             uptime: telemetry.uptime().as_secs_f64(),
-            summary: summary(&telemetry.latches, &facts.ports),
+            summary: summary(&readiness, &facts.ports),
             ready: readiness.ready,
             components: readiness.components,
             health,
@@ -127,8 +147,8 @@ impl Reader {
                 done: current.done,
                 seconds: current.seconds,
                 timed_out: current.timed_out,
-                awaited: facts.ports.awaited,
-                awaited_first: current.awaited_first,
+                awaited: cells.iter().filter(|cell| cell.is_awaited()).count(),
+                awaited_first: awaited(&cells),
             },
             starts: super::api::Starts {
                 warm: metrics.warm_starts.sum(),
@@ -258,7 +278,7 @@ impl Reader {
     fn facts(&self, cells: &[Arc<Cell>]) -> Facts {
         let mut ports = PortCounts::default();
         let (mut late, now) = (0, now_ms());
-        for port in cells.iter() {
+        for port in cells {
             let Some(standing) = port.standing() else { continue };
             ports.total += 1;
             match standing {
@@ -308,10 +328,10 @@ pub fn kind_name(kind: Kind) -> &'static str {
     }
 }
 
-fn summary(latches: &Latches, ports: &PortCounts) -> String {
-    let required = [Component::Kernel, Component::Redis, Component::Rows, Component::Ports];
-    match required.into_iter().find_map(|component| Some((component, latches.reason(component)?))) {
-        Some((component, reason)) => format!("{}: {reason}", component.name()),
+fn summary(readiness: &Readiness, ports: &PortCounts) -> String {
+    let mut required = readiness.components.iter().filter(|component| component.required);
+    match required.find_map(|component| Some((&component.name, component.reason.as_ref()?))) {
+        Some((name, reason)) => format!("{name}: {reason}"),
         None if ports.out_of_step > 0 => {
             format!("in service, {} of {} ports are being written", ports.out_of_step, ports.total)
         }
@@ -321,6 +341,11 @@ fn summary(latches: &Latches, ports: &PortCounts) -> String {
             ports.up
         ),
     }
+}
+
+/// The first ports that the start waits for.
+fn awaited(cells: &[Arc<Cell>]) -> Vec<String> {
+    cells.iter().filter(|cell| cell.is_awaited()).take(NAMED).map(|cell| cell.name().to_string()).collect()
 }
 
 fn latency(distribution: &Distribution) -> Latency {

@@ -8,8 +8,6 @@ use crate::sync::start::Kind;
 
 /// Starts whose durations are kept.
 const KEPT: usize = 100;
-/// Awaited ports that are named.
-const NAMED: usize = 20;
 
 /// Written a few times in a daemon's life.
 #[derive(Debug, Default)]
@@ -17,15 +15,20 @@ pub struct Starts {
     inner: Mutex<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     kind: Option<Kind>,
-    began: Option<Instant>,
+    began: Instant,
     took: Option<Duration>,
     timed_out: bool,
-    awaited_first: Vec<String>,
     /// Seconds, oldest first, over restarts.
     durations: Vec<f64>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self { kind: None, began: Instant::now(), took: None, timed_out: false, durations: Vec::new() }
+    }
 }
 
 /// This start at one moment.
@@ -33,41 +36,28 @@ struct Inner {
 pub struct Current {
     /// Its kind, once it is known.
     pub kind: Option<Kind>,
-    /// How long it took or takes; zero before it is known what it is.
+    /// How long it took or takes.
     pub seconds: f64,
     /// Whether it came to its end.
     pub done: bool,
     /// Whether it takes or took too long.
     pub timed_out: bool,
-    /// The first ports that it waits for.
-    pub awaited_first: Vec<String>,
 }
 
 impl Starts {
-    /// A start of this kind began at this moment.
-    pub fn begun(&self, kind: Kind, began: Instant) {
-        let mut inner = self.lock();
-        *inner = Inner {
-            kind: Some(kind),
-            began: Some(began),
-            durations: std::mem::take(&mut inner.durations),
-            ..Inner::default()
-        };
-    }
-
-    /// It waits for these.
-    pub fn awaits<'a>(&self, names: impl Iterator<Item = &'a [u8]>) {
-        self.lock().awaited_first = names.take(NAMED).map(|name| name.escape_ascii().to_string()).collect();
+    /// This start, which began with the daemon, turned out to be of this kind.
+    pub fn is_of(&self, kind: Kind) {
+        self.lock().kind = Some(kind);
     }
 
     /// It came to its end. False if it had before: said again to a Redis that lost it.
     pub fn done(&self) -> bool {
         let mut inner = self.lock();
-        let Some(took) = inner.began.map(|began| began.elapsed()).filter(|_| inner.took.is_none()) else {
+        if inner.took.is_some() {
             return false;
-        };
+        }
+        let took = inner.began.elapsed();
         inner.took = Some(took);
-        inner.awaited_first.clear();
         inner.durations.push(took.as_secs_f64());
         let surplus = inner.durations.len().saturating_sub(KEPT);
         inner.durations.drain(..surplus);
@@ -82,13 +72,11 @@ impl Starts {
     /// How it stands.
     pub fn current(&self) -> Current {
         let inner = self.lock();
-        let running = || inner.began.map(|began| began.elapsed());
         Current {
             kind: inner.kind,
-            seconds: inner.took.or_else(running).unwrap_or_default().as_secs_f64(),
+            seconds: inner.took.unwrap_or_else(|| inner.began.elapsed()).as_secs_f64(),
             done: inner.took.is_some(),
             timed_out: inner.timed_out,
-            awaited_first: inner.awaited_first.clone(),
         }
     }
 
@@ -133,7 +121,6 @@ mod tests {
     fn durations_are_kept_over_restarts_and_bounded() {
         let starts = Starts::default();
         starts.restore(&[1.0; 3]);
-        starts.begun(Kind::Cold, Instant::now());
         assert!(!starts.current().done);
         assert!(starts.done());
         assert!(!starts.done(), "it ends once");
@@ -157,7 +144,7 @@ mod tests {
     #[test]
     fn a_timeout_is_news_once() {
         let starts = Starts::default();
-        starts.begun(Kind::Warm, Instant::now());
+        starts.is_of(Kind::Warm);
         assert!(starts.timed_out());
         assert!(!starts.timed_out());
         assert!(starts.current().timed_out);

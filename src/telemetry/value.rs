@@ -14,6 +14,10 @@ pub trait Label: Copy {
     const VALUES: &'static [&'static str];
     /// Which of the values this is.
     fn index(self) -> usize;
+    /// The value.
+    fn text(self) -> &'static str {
+        Self::VALUES[self.index()]
+    }
 }
 
 /// The labels of a family: none, one, or two.

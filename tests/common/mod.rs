@@ -4,12 +4,15 @@
 #![allow(dead_code, reason = "each file of tests uses a part of this")]
 #![allow(clippy::unwrap_used, reason = "a test has nobody else to tell")]
 
+pub mod certificates;
+pub mod http;
 pub mod orchagent;
 pub mod watcher;
 pub mod wreck;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -75,6 +78,8 @@ impl Rig {
         let database_config = rig.server.write_database_config().unwrap();
         rig.set("PORTSYNCD_REDIS__DATABASE_CONFIG", database_config.to_str().unwrap());
         rig.set("PORTSYNCD_LOG__FORMAT", "text");
+        rig.set("PORTSYNCD_CONTROL__SOCKET", rig.control_socket().to_str().unwrap());
+        rig.set("PORTSYNCD_STATE__DIR", rig.state_dir().to_str().unwrap());
         rig
     }
 
@@ -116,6 +121,43 @@ impl Rig {
     /// Adds an argument of the daemon.
     pub fn argument(&mut self, argument: &str) {
         self.arguments.push(argument.to_owned());
+    }
+
+    /// Where the daemon serves HTTP, in this thread's namespace.
+    pub fn http(&self) -> SocketAddr {
+        "127.0.0.1:9477".parse().unwrap()
+    }
+
+    /// The daemon's control socket.
+    pub fn control_socket(&self) -> PathBuf {
+        self.dir.path().join("control.sock")
+    }
+
+    /// Where the daemon keeps what survives it.
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// What the daemon answers on this path, as JSON. Waits for it to listen.
+    pub fn api<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
+        let answer = wait::until_some(path, LIMIT, || http::get(self.http(), path).ok()).unwrap();
+        serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{path}: {error}: {}", answer.body))
+    }
+
+    /// The value of a series of `/metrics`, written as there.
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let text = http::get(self.http(), "/metrics").ok()?.body;
+        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// Waits for a series to have a value like this.
+    pub fn expect_metric(&self, series: &str, wanted: impl Fn(f64) -> bool) {
+        let mut seen = None;
+        let waited = wait::until(series, LIMIT, || {
+            seen = self.metric(series);
+            seen.is_some_and(&wanted)
+        });
+        waited.unwrap_or_else(|_| panic!("{series} is {seen:?}"));
     }
 
     /// A folder for files of the test.

@@ -329,7 +329,7 @@ impl World {
         for (at, (key, _)) in flight.batch.into_iter().enumerate() {
             if refused >> (at % 8) & 1 == 1 {
                 self.pending.failed(key);
-            } else if self.pending.acknowledge(key).is_some() {
+            } else if self.pending.acknowledge(key).is_some_and(|done| done.row.is_some()) {
                 self.init.row_written(key.name.as_bytes());
             }
         }

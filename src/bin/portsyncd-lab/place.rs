@@ -55,7 +55,7 @@ pub fn prepare() -> Result<(), String> {
     if !Path::new("/var/run").is_symlink() {
         bound(Some("/run"), "/var/run", None, MsFlags::MS_BIND)?;
     }
-    for own in ["/var/lib/portsyncd", "/etc/sonic"] {
+    for own in ["/var/lib", "/etc/sonic"] {
         if Path::new(own).is_dir() {
             bound(Some("tmpfs"), own, Some("tmpfs"), MsFlags::empty())?;
         }

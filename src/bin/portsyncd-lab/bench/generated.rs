@@ -208,7 +208,7 @@ async fn real(server: &RedisServer) -> anyhow::Result<usize> {
     let mut monitor = Monitor::open(1 << 20)?;
     batch.send(&Requests::add(names.iter().map(String::as_str), indexes[0]))?;
     batch.send(&Requests::admin(&indexes, true))?;
-    let mut core = portsyncd::daemon::core::Core::new(pipeline::names());
+    let mut core = portsyncd::daemon::core::Core::new(pipeline::names(), std::sync::Arc::default());
     let mut writer = pipeline::writer(server).await?;
     while monitor.read(|event| core.event(&event))?.more {}
     for name in &names {

@@ -1,0 +1,89 @@
+//! The composition root: the core on the main thread, and beside it, on a thread of its own, whatever tells of it.
+//!
+//! The two share only [`Telemetry`], which the core writes to without waiting. Nothing beside the core can stop it: what
+//! fails there is said in the log and in health, and tried again.
+
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::oneshot;
+use tracing::{debug, warn};
+
+use crate::config::{self, Config, Flags};
+use crate::daemon::Daemon;
+use crate::http::{self, Service};
+use crate::logging::Logging;
+use crate::telemetry::Telemetry;
+use crate::telemetry::read::Reader;
+
+/// How much more often the core is chosen than what runs beside it, where both want a processor.
+const NICE: i32 = 10;
+/// How long the end of what runs beside the core may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Runs the daemon until it is told to end. The answer is whether everything was written.
+pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
+    // One provider of cryptography is compiled in; a second call would find it there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let logging = Logging::start(&config.log).context("cannot start the log")?;
+    let telemetry = Arc::new(Telemetry::default());
+    let reader = Reader::new(Arc::clone(&telemetry), config.telemetry.per_port_limit, config.health.clone());
+    let reader = Arc::new(reader);
+    let beside = Beside::start(config.clone(), Arc::clone(&reader)).context("cannot start a thread")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let reloaded = Box::new(move |config: &Config| reader.judge_by(config.health.clone()));
+    let outcome = runtime.block_on(async {
+        let daemon = Daemon::new(config, Box::new(move || config::load(&flags)), reloaded, logging, telemetry).await?;
+        daemon.run().await
+    });
+    beside.end();
+    outcome
+}
+
+/// What runs beside the core.
+struct Beside {
+    end: oneshot::Sender<()>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Beside {
+    fn start(config: Config, reader: Arc<Reader>) -> std::io::Result<Self> {
+        let (end, told) = oneshot::channel();
+        let (at_end, ended) = mpsc::channel();
+        thread::Builder::new().name("beside".to_owned()).spawn(move || {
+            // Linux counts niceness by thread. Without it the core is no worse off than among other processes.
+            if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+                debug!(error = %error, "cannot lower the priority of what runs beside the core");
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(beside(&config, reader, told)),
+                Err(error) => {
+                    warn!(error = %error, "cannot start the runtime beside the core, going on without HTTP and state");
+                }
+            }
+            // The receiver is gone if this took too long.
+            let _ = at_end.send(());
+        })?;
+        Ok(Self { end, ended })
+    }
+
+    fn end(self) {
+        let _ = self.end.send(());
+        if self.ended.recv_timeout(FAREWELL).is_err() {
+            warn!("what runs beside the core did not end in time");
+        }
+    }
+}
+
+async fn beside(config: &Config, reader: Arc<Reader>, told_to_end: oneshot::Receiver<()>) {
+    reader.telemetry().latches.ready(crate::health::Component::State);
+    let service = Service::new(reader);
+    tokio::select! {
+        () = http::serve(service, &config.http, &config.control) => {}
+        _ = told_to_end => {}
+    }
+}

@@ -1,0 +1,239 @@
+//! Listening, and what a connection may take of us.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, info, warn};
+
+use super::tls::{self, TlsError};
+use super::{Service, route};
+use crate::config::HttpConfig;
+use crate::health::Component;
+
+/// For a request's head to come, also on a connection that was idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// For the client to take in what was written.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of a request's head, and of what is written ahead.
+const BUFFER: usize = 16 * 1024;
+const HEADERS: usize = 64;
+/// Connections of the control socket at once. Only those who may use it can hold them.
+const CONTROL_CONNECTIONS: usize = 32;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Why there is nothing to connect to.
+#[derive(Debug, Error)]
+enum ListenError {
+    #[error("cannot listen on http.listen = {address:?}: {source}")]
+    Tcp { address: String, source: io::Error },
+    #[error("cannot listen on control.socket = {path:?}: {source}")]
+    Unix { path: PathBuf, source: io::Error },
+    #[error("control.socket = {path:?}: another daemon answers there")]
+    Taken { path: PathBuf },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Listens on TCP, if it is wanted, and serves whoever comes.
+pub(super) async fn tcp(service: &Arc<Service>, config: &HttpConfig) {
+    if config.listen.is_empty() {
+        service.telemetry().latches.ready(Component::Http);
+        return;
+    }
+    let open = async || {
+        let acceptor = tls::acceptor(config)?;
+        let listener = TcpListener::bind(&config.listen).await;
+        let listener = listener.map_err(|source| ListenError::Tcp { address: config.listen.clone(), source })?;
+        Ok((listener, acceptor))
+    };
+    let (listener, acceptor) = until_open(service, Component::Http, open).await;
+    if let Ok(address) = listener.local_addr() {
+        info!(address = %address, tls = acceptor.is_some(), "serving HTTP");
+    }
+    let places = Arc::new(Semaphore::new(config.max_connections));
+    let metrics = &service.telemetry().metrics;
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                accept_failed(&error).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            metrics.http_connections_refused.count(());
+            refuse(&stream);
+            continue;
+        };
+        connections.spawn(one(
+            Arc::clone(service),
+            stream,
+            acceptor.clone(),
+            place,
+            config.max_connections,
+            Arc::clone(&places),
+        ));
+    }
+}
+
+/// Says that there is no room, if that can be said without waiting.
+fn refuse(stream: &TcpStream) {
+    let answer =
+        b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\nretry-after: 1\r\n\r\n";
+    let _ = stream.try_write(answer);
+}
+
+/// One connection over TCP.
+async fn one(
+    service: Arc<Service>,
+    stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    place: OwnedSemaphorePermit,
+    most: usize,
+    places: Arc<Semaphore>,
+) {
+    let gauge = |service: &Service| {
+        service.telemetry().metrics.http_connections.set_count((), most - places.available_permits());
+    };
+    gauge(&service);
+    // Messages of the stream are small and are not to wait for each other.
+    let _ = stream.set_nodelay(true);
+    match acceptor {
+        None => connection(&service, stream).await,
+        Some(acceptor) => match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => connection(&service, stream).await,
+            Ok(Err(error)) => debug!(error = %error, "TLS handshake failed"),
+            Err(_) => debug!("TLS handshake took too long"),
+        },
+    }
+    drop(place);
+    gauge(&service);
+}
+
+/// Listens on the control socket, if it is wanted, and serves whoever comes.
+pub(super) async fn unix(service: &Arc<Service>, path: &Path) {
+    if path.as_os_str().is_empty() {
+        service.telemetry().latches.ready(Component::Control);
+        return;
+    }
+    let (listener, _socket) = until_open(service, Component::Control, async || bind(path).await).await;
+    debug!(path = %path.display(), "serving the control socket");
+    let places = Arc::new(Semaphore::new(CONTROL_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        // Whoever may use this socket is trusted to wait.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let service = Arc::clone(service);
+                connections.spawn(async move {
+                    connection(&service, stream).await;
+                    drop(place);
+                });
+            }
+            Err(error) => accept_failed(&error).await,
+        }
+    }
+}
+
+/// A socket in the file system, removed when nobody listens any longer.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// The socket is made under another name and renamed once its mode is right, so that nobody else can ever connect.
+async fn bind(path: &Path) -> Result<(UnixListener, SocketFile), ListenError> {
+    if UnixStream::connect(path).await.is_ok() {
+        return Err(ListenError::Taken { path: path.to_owned() });
+    }
+    let bind = || {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}", std::process::id()));
+        let new = PathBuf::from(name);
+        let _ = std::fs::remove_file(&new);
+        let listener = UnixListener::bind(&new)?;
+        std::fs::set_permissions(&new, Permissions::from_mode(0o600))?;
+        std::fs::rename(&new, path)?;
+        Ok(listener)
+    };
+    let listener = bind().map_err(|source| ListenError::Unix { path: path.to_owned(), source })?;
+    Ok((listener, SocketFile(path.to_owned())))
+}
+
+/// Tries until it can be listened, ever more seldom, and says why not when the reason changes.
+async fn until_open<T>(service: &Service, component: Component, open: impl AsyncFn() -> Result<T, ListenError>) -> T {
+    let latches = &service.telemetry().latches;
+    let (mut pause, mut said) = (FIRST_PAUSE, String::new());
+    loop {
+        match open().await {
+            Ok(opened) => {
+                latches.ready(component);
+                return opened;
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                if reason != said {
+                    warn!(reason, "trying again until it works; the ports do not need it");
+                    latches.unready(component, reason.clone());
+                    said = reason;
+                }
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+}
+
+/// As a rule there are no file descriptors left; those that are open end some time.
+async fn accept_failed(error: &io::Error) {
+    debug!(error = %error, "cannot accept a connection");
+    sleep(Duration::from_millis(100)).await;
+}
+
+async fn connection<S: AsyncRead + AsyncWrite>(service: &Arc<Service>, stream: S) {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let stream = pin!(stream);
+    let answer = service_fn(|request| {
+        let response = route::answer(service, &request);
+        async move { Ok::<_, std::convert::Infallible>(response) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(BUFFER)
+        .max_headers(HEADERS)
+        .serve_connection(TokioIo::new(stream), answer)
+        .await;
+    if let Err(error) = served {
+        debug!(error = %error, "a connection ended early");
+    }
+}

@@ -1,0 +1,43 @@
+//! What is going on, over HTTP: read only, on TCP (plain or TLS) and, for the daemon's own commands, on the control socket.
+//!
+//! Runs on the thread beside the core. Every connection is bounded: in number, in the size of what it sends, and in how long
+//! it may take to send or to take in. Answers that cost something are made once for all who ask within a fraction of a second.
+
+mod answers;
+mod listen;
+mod route;
+mod stream;
+pub mod tls;
+
+use std::sync::Arc;
+
+use crate::config::{ControlConfig, HttpConfig};
+use crate::telemetry::Telemetry;
+use crate::telemetry::read::Reader;
+use answers::Answers;
+use stream::Stream;
+
+/// What every connection is served from.
+#[derive(Debug)]
+pub struct Service {
+    reader: Arc<Reader>,
+    answers: Answers,
+    stream: Stream,
+}
+
+impl Service {
+    /// Serves what this reads.
+    pub fn new(reader: Arc<Reader>) -> Arc<Self> {
+        let stream = Stream::new(Arc::clone(&reader));
+        Arc::new(Self { answers: Answers::default(), stream, reader })
+    }
+
+    fn telemetry(&self) -> &Telemetry {
+        self.reader.telemetry()
+    }
+}
+
+/// Serves until it is dropped. What cannot be listened on is tried again.
+pub async fn serve(service: Arc<Service>, http: &HttpConfig, control: &ControlConfig) {
+    tokio::join!(listen::tcp(&service, http), listen::unix(&service, &control.socket), service.stream.run());
+}
