@@ -10,5 +10,6 @@ pub mod health;
 pub mod lab;
 pub mod link;
 pub mod logging;
+pub mod state;
 pub mod sync;
 pub mod telemetry;
