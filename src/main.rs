@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use portsyncd::app;
-use portsyncd::config::{self, Config, Flags, LogLevel};
+use portsyncd::config::{self, Config, ConfigError, Flags, LogLevel};
+use portsyncd::{app, http};
 
 #[derive(Parser)]
 #[command(name = "portsyncd", version, about = "Turns the kernel's link events into rows of SONiC's Redis databases")]
@@ -107,6 +107,7 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
 #[expect(clippy::print_stdout, reason = "the command's output")]
 fn check_config(config: &Config) -> anyhow::Result<bool> {
     let store = config.redis.store()?;
+    http::tls::acceptor(&config.http).map_err(ConfigError::from)?;
     print!("{}", config.shown());
     println!();
     let password = if store.password.is_some() { "<hidden>" } else { "none" };
