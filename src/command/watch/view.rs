@@ -9,7 +9,7 @@ use portsyncd::control::{Alert, Event};
 use portsyncd::telemetry::api::{Sample, Status};
 use ratatui::layout::Rect;
 
-use super::arrange::{Arrangement, panel_columns};
+use super::arrange::{Arrangement, REASON, panel_columns};
 use super::happenings::Happenings;
 use super::list::List;
 
@@ -107,7 +107,10 @@ impl View {
 
     /// Where everything is.
     pub fn arrangement(&self) -> Arrangement {
-        Arrangement::new(self.area, self.alerts.as_ref().map_or(0, Vec::len))
+        let alerts = self.alerts.as_ref().map_or(0, Vec::len);
+        let parts = self.status.iter().flat_map(|status| &status.health.parts);
+        let health = parts.map(|part| 1 + usize::from(REASON) * usize::from(part.reason.is_some())).sum();
+        Arrangement::new(self.area, alerts, health)
     }
 
     /// A key was pressed; breaks if this is the end.

@@ -16,8 +16,10 @@ use crate::command::text::{count, plain, span};
 pub use theme::Theme;
 use theme::{STRONG, badge, sign};
 
-/// Columns of the health gauge with its number.
-const GAUGE: u16 = 26;
+/// Columns of the health gauge with its number, on narrow terminals and on wide ones.
+const GAUGE: [u16; 2] = [18, 31];
+/// Columns of a wide terminal.
+const WIDE: u16 = 100;
 
 /// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, view: &View, theme: Theme) {
@@ -49,7 +51,7 @@ fn header(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
         summary(view, theme).render(second, buffer);
     }
     if let Some(third) = rows.next() {
-        let gauge = Rect { width: GAUGE.min(third.width), ..third };
+        let gauge = Rect { width: GAUGE[usize::from(area.width >= WIDE)].min(third.width), ..third };
         health(buffer, gauge, view, theme);
         let counts = Rect { x: third.x + gauge.width, width: third.width - gauge.width, ..third };
         legend(view, theme).render(counts, buffer);
@@ -97,10 +99,6 @@ fn legend(view: &View, theme: Theme) -> Line<'static> {
             let style = if number > 0 { theme.look(look) } else { theme.quiet() };
             spans.push(Span::styled(format!("  {} {} {}", sign(look), count(number as u64), look.name()), style));
         }
-    }
-    let pending = view.list.pending();
-    if pending > 0 {
-        spans.push(Span::styled(format!("  {} {} being written", theme::PENDING, count(pending as u64)), theme.fair()));
     }
     Line::from(spans)
 }

@@ -49,6 +49,10 @@ pub fn draw(buffer: &mut Buffer, area: &PortsArea, view: &View, theme: Theme) {
     if view.list.sort() != Sort::Name {
         more.push_str(&format!(" by {}", view.list.sort().name()));
     }
+    let pending = view.list.pending();
+    if pending > 0 {
+        more.push_str(&format!(", {PENDING} {pending} being written"));
+    }
     title(buffer, area.title, "ports", &more, theme);
     match view.form() {
         Form::Table => table(buffer, area.list, view, theme),

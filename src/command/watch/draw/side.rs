@@ -7,6 +7,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Sparkline, Widget};
 
+use super::super::arrange::REASON;
 use super::super::happenings::What;
 use super::super::list::Look;
 use super::super::view::{View, WINDOW};
@@ -16,8 +17,6 @@ use crate::command::text::{ago, latency, plain, rate, span};
 
 /// Eighths that a column's line can be high.
 const EIGHTHS: f64 = 8.0;
-/// Lines of a reason that are shown.
-const REASON: u16 = 3;
 
 /// A chart: its name, what it shows, and how a value is written.
 struct Chart {
