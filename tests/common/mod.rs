@@ -7,6 +7,7 @@
 pub mod certificates;
 pub mod http;
 pub mod orchagent;
+pub mod terminal;
 pub mod watcher;
 pub mod wreck;
 

@@ -14,7 +14,7 @@ use super::list::Look;
 use super::view::View;
 use crate::command::text::{count, plain, span};
 pub use theme::Theme;
-use theme::{STRONG, badge, sign};
+use theme::{QUIET, STRONG, badge, sign};
 
 /// Columns of the health gauge with its number, on narrow terminals and on wide ones.
 const GAUGE: [u16; 2] = [18, 31];
@@ -31,7 +31,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &View, theme: Theme) {
     side::charts(buffer, places.charts, view, theme);
     side::health(buffer, places.health, view, theme);
     side::happenings(buffer, places.happenings, view, theme);
-    help(buffer, places.help, view, theme);
+    help(buffer, places.help, view);
 }
 
 fn header(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
@@ -86,7 +86,7 @@ fn health(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
         .filled_symbol("█")
         .unfilled_symbol("░")
         .filled_style(theme.score(score))
-        .unfilled_style(theme.quiet())
+        .unfilled_style(QUIET)
         .render(area, buffer);
 }
 
@@ -96,20 +96,20 @@ fn legend(view: &View, theme: Theme) -> Line<'static> {
     for look in Look::ALL {
         let number = view.list.count(look);
         if number > 0 || matches!(look, Look::Up | Look::Down) {
-            let style = if number > 0 { theme.look(look) } else { theme.quiet() };
+            let style = if number > 0 { theme.look(look) } else { QUIET };
             spans.push(Span::styled(format!("  {} {} {}", sign(look), count(number as u64), look.name()), style));
         }
     }
     Line::from(spans)
 }
 
-fn help(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
+fn help(buffer: &mut Buffer, area: Rect, view: &View) {
     if view.editing {
         let typed = format!("/{}", plain(view.list.filter()));
         Line::from(vec![
             Span::styled(typed, STRONG),
             Span::styled(" ", badge(STRONG)),
-            Span::styled("  Enter keeps the filter, Esc clears it", theme.quiet()),
+            Span::styled("  Enter keeps the filter, Esc clears it", QUIET),
         ])
         .render(area, buffer);
         return;
@@ -119,13 +119,13 @@ fn help(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
         [("q", "quit"), ("/", "filter"), ("s", "sort"), ("p", "table/panel"), ("arrows PgUp PgDn Home End", "move")]
     {
         spans.push(Span::styled(key, STRONG));
-        spans.push(Span::styled(format!(" {does}  "), theme.quiet()));
+        spans.push(Span::styled(format!(" {does}  "), QUIET));
     }
     Line::from(spans).render(area, buffer);
 }
 
 /// A heading: its text, and a rule to the end of the line.
-fn title(buffer: &mut Buffer, area: Rect, text: &str, more: &str, theme: Theme) {
+fn title(buffer: &mut Buffer, area: Rect, text: &str, more: &str) {
     let Some(line) = area.rows().next() else { return };
     let used = text.chars().count() + more.chars().count() + 1 + usize::from(!more.is_empty());
     let rule = "─".repeat(usize::from(line.width).saturating_sub(used));
@@ -133,6 +133,6 @@ fn title(buffer: &mut Buffer, area: Rect, text: &str, more: &str, theme: Theme) 
     if !more.is_empty() {
         spans.push(Span::raw(format!(" {more}")));
     }
-    spans.push(Span::styled(format!(" {rule}"), theme.quiet()));
+    spans.push(Span::styled(format!(" {rule}"), QUIET));
     Line::from(spans).render(line, buffer);
 }
