@@ -24,6 +24,7 @@ pub fn promtool(arguments: &[&str]) -> Output {
 /// Runs until dropped.
 pub struct Prometheus {
     child: Child,
+    address: SocketAddr,
     dir: TempDir,
 }
 
@@ -51,31 +52,28 @@ impl Prometheus {
         }
         let file = dir.path().join("prometheus.yml");
         fs::write(&file, config).unwrap();
+        // The namespace is the test's own, so that every port is free.
+        let address = SocketAddr::from(([127, 0, 0, 1], 9090));
         let log = File::create(dir.path().join("log")).unwrap();
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", dir.path().join("data").display()))
-            .arg(format!("--web.listen-address={}", Self::address()))
+            .arg(format!("--web.listen-address={address}"))
             .current_dir(dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .expect(MISSING);
-        let prometheus = Self { child, dir };
+        let prometheus = Self { child, address, dir };
         let ready = || prometheus.get("/-/ready").is_ok_and(|answer| answer.code == 200);
         wait::until("Prometheus", LIMIT, ready).unwrap();
         prometheus
     }
 
-    /// The namespace is the test's own, so that every port is free.
-    fn address() -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], 9090))
-    }
-
     fn get(&self, path: &str) -> std::io::Result<http::Answer> {
         // To a client of HTTP 1.0 it sends no chunks.
-        http::ask(Self::address(), &format!("GET {path} HTTP/1.0\r\nhost: test\r\n\r\n"))
+        http::ask(self.address, &format!("GET {path} HTTP/1.0\r\nhost: test\r\n\r\n"))
     }
 
     /// The numbers that the expression gives now, one for each series.

@@ -1,4 +1,4 @@
-//! As much of PromQL as it takes to find which metrics an expression names, and with which labels.
+//! As much of `PromQL` as it takes to find which metrics an expression names, and with which labels.
 
 /// A metric that an expression names, with the labels of its matchers.
 #[derive(Debug, PartialEq, Eq)]
