@@ -185,9 +185,9 @@ fn a_stream_that_goes_silent_is_given_up_and_asked_for_again() {
     let rig = Rig::at_work(1);
     let browser = visit(&rig);
     rig.signal(Signal::SIGSTOP);
-    // Half a minute passes for the page.
-    browser.eval("{ const real = Date.now; Date.now = () => real() + 31_000; }");
-    browser.expect(CONNECTION, "lost");
+    // Half a minute passes for the page; and again, should it only now take notice of something sent before.
+    browser.eval("{ const real = Date.now; globalThis.passed = 0; Date.now = () => real() + passed; }");
+    browser.expect(&format!("passed += 31_000, {CONNECTION}"), "lost");
     rig.signal(Signal::SIGCONT);
     browser.expect(CONNECTION, "live");
     rig.up("Ethernet0");
