@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod db;
 pub mod health;

@@ -267,8 +267,8 @@ pub fn seconds(ms: u64) -> f64 {
     ms as f64 / 1e3
 }
 
-/// `Ethernet4` before `Ethernet12`.
-fn natural(name: &[u8]) -> (Vec<u8>, u64, Vec<u8>) {
+/// What names are ordered by: `Ethernet4` before `Ethernet12`.
+pub fn natural(name: &[u8]) -> (Vec<u8>, u64, Vec<u8>) {
     let digits = name.iter().position(u8::is_ascii_digit).unwrap_or(name.len());
     let (text, rest) = name.split_at(digits);
     let end = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
