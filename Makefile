@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Tests and the demo need network namespaces. As an ordinary user they run as root of a user namespace of their own.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,unshare --user --net --map-root-user)
 
-.PHONY: help demo test bench lint docs setup clean
+.PHONY: help demo test test-page test-monitoring bench lint docs setup clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -19,6 +19,16 @@ demo: setup ## A switch at work: real kernel, real Redis, in namespaces of its o
 test: setup ## Every test: real Redis, real links, the real binary
 	$(CARGO) build --quiet --bins
 	$(AS_ROOT) $(CARGO) test
+
+test-page: setup ## The status page in a real browser; needs Chromium
+	@.ci/setup chromium
+	$(CARGO) build --quiet --bins
+	$(AS_ROOT) $(CARGO) test --test page
+
+test-monitoring: setup ## Rules and dashboards against a real Prometheus
+	@.ci/setup prometheus
+	$(CARGO) build --quiet --bins
+	$(AS_ROOT) $(CARGO) test --test monitoring
 
 bench: setup ## Criterion's benches, then whole executables beside the floor: BENCH_FLAGS="--against PROGRAM"
 	$(CARGO) bench

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use portsyncd::app;
 use portsyncd::config::{self, Config, ConfigError, Flags, LogLevel};
+use portsyncd::{app, http};
 
 const FAILURE: u8 = 1;
 const USAGE: u8 = 64;
@@ -87,6 +87,7 @@ fn main() -> ExitCode {
 #[expect(clippy::print_stdout, reason = "the command's output")]
 fn check_config(config: &Config) -> anyhow::Result<bool> {
     let store = config.redis.store()?;
+    http::tls::acceptor(&config.http).map_err(ConfigError::from)?;
     print!("{}", config.shown());
     println!();
     let password = if store.password.is_some() { "<hidden>" } else { "none" };

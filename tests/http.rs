@@ -1,11 +1,16 @@
 //! What the daemon tells over HTTP, against the real kernel and a real Redis; and what hostile clients can do to it.
+#![allow(clippy::unwrap_used, reason = "a test has nobody else to tell")]
+#![allow(clippy::float_cmp, reason = "counts, exact as numbers of JSON and of /metrics")]
 
 mod common;
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use common::certificates;
 use common::http::{self, ask, connect, get};
 use common::{LIMIT, Rig};
 use portsyncd::lab::wait;
@@ -270,6 +275,70 @@ fn nothing_is_served_where_both_are_turned_off() {
     assert!(connect(rig.http()).is_err());
     assert!(!rig.control_socket().exists());
     assert_eq!(rig.term(), Some(0));
+}
+
+/// The answer to a request over TLS, by openssl as a client that trusts `ca.crt`; empty if there is none.
+fn over_tls(rig: &Rig, folder: &Path, more: &[&str]) -> String {
+    let mut command = Command::new("openssl");
+    command
+        .args(["s_client", "-quiet", "-verify_return_error", "-CAfile", "ca.crt", "-connect"])
+        .arg(rig.http().to_string());
+    let spawned =
+        command.args(more).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut client = spawned.spawn().unwrap();
+    // Fails if the handshake has failed already.
+    let _ = client.stdin.take().unwrap().write_all(b"GET /readyz HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
+    String::from_utf8(client.wait_with_output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn with_a_certificate_it_speaks_tls_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates::authority(folder.path(), "ca");
+    certificates::signed(folder.path(), "ca", "server", "serverAuth");
+    let mut rig = Rig::new(1);
+    rig.set("PORTSYNCD_HTTP__TLS_CERT", folder.path().join("server.crt").to_str().unwrap());
+    rig.set("PORTSYNCD_HTTP__TLS_KEY", folder.path().join("server.key").to_str().unwrap());
+    let rig = rig.set_to_work();
+    rig.until("an answer over TLS", || over_tls(&rig, folder.path(), &[]).starts_with("HTTP/1.1 200"));
+    assert!(get(rig.http(), "/readyz").map_or(true, |answer| answer.code != 200), "without TLS there is no answer");
+}
+
+#[test]
+fn with_an_authority_of_clients_they_need_a_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates::authority(folder.path(), "ca");
+    certificates::signed(folder.path(), "ca", "server", "serverAuth");
+    certificates::signed(folder.path(), "ca", "client", "clientAuth");
+    certificates::authority(folder.path(), "stranger");
+    certificates::signed(folder.path(), "stranger", "intruder", "clientAuth");
+    let mut rig = Rig::new(1);
+    for (key, file) in [("TLS_CERT", "server.crt"), ("TLS_KEY", "server.key"), ("CLIENT_CA", "ca.crt")] {
+        rig.set(&format!("PORTSYNCD_HTTP__{key}"), folder.path().join(file).to_str().unwrap());
+    }
+    let rig = rig.set_to_work();
+    let known = ["-cert", "client.crt", "-key", "client.key"];
+    rig.until("an answer", || over_tls(&rig, folder.path(), &known).starts_with("HTTP/1.1 200"));
+    for other in [["-cert", "intruder.crt", "-key", "intruder.key"].as_slice(), &[]] {
+        assert_eq!(over_tls(&rig, folder.path(), other), "", "{other:?}");
+    }
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_refused_by_check_config_and_do_not_stop_the_daemon() {
+    let mut rig = Rig::new(1);
+    let file = rig.dir().join("server.pem");
+    std::fs::write(&file, "nothing of this kind").unwrap();
+    rig.set("PORTSYNCD_HTTP__TLS_CERT", file.to_str().unwrap());
+    rig.set("PORTSYNCD_HTTP__TLS_KEY", file.to_str().unwrap());
+    let output = rig.command().arg("check-config").output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(78) && message.contains("http.tls_cert") && message.contains("server.pem"),
+        "{message}"
+    );
+    let rig = rig.set_to_work();
+    rig.expect_log("no certificate in PEM can be read from it");
 }
 
 /// A client of `/api/v1/events`.

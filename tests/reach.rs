@@ -5,9 +5,10 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use common::Rig;
+use common::certificates;
 use portsyncd::lab::ports;
 use portsyncd::lab::redis_server::{APPL_DB, CONFIG_DB, Options, RedisServer};
 use redis::Commands;
@@ -71,31 +72,9 @@ fn redis_is_reached_by_tcp_where_the_instance_has_no_socket() {
     works(rig);
 }
 
-fn openssl(folder: &Path, arguments: &str) {
-    let output = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().unwrap();
-    assert!(output.status.success(), "openssl {arguments}: {}", text(&output.stderr));
-}
-
-/// An authority, and a certificate of it for 127.0.0.1.
-fn certificates(folder: &Path) {
-    openssl(
-        folder,
-        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=test-authority",
-    );
-    openssl(
-        folder,
-        "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout redis.key -out redis.csr -subj /CN=redis",
-    );
-    let extensions = "subjectAltName=IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n";
-    fs::write(folder.join("extensions"), extensions).unwrap();
-    openssl(
-        folder,
-        "x509 -req -in redis.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out redis.crt -days 2 -extfile extensions",
-    );
-}
-
 fn with_tls(folder: &Path) -> Rig {
-    certificates(folder);
+    certificates::authority(folder, "ca");
+    certificates::signed(folder, "ca", "redis", "serverAuth");
     let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let (ca, crt, key) = (file("ca.crt"), file("redis.crt"), file("redis.key"));
     let tls = ["--tls-port", "6380", "--tls-auth-clients", "no"];

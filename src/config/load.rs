@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::{Config, DATABASE_CONFIG, DEFAULT_FILE, LogLevel, RedisConfig};
 use crate::db::store::Store;
 use crate::db::topology::{Address, Topology, TopologyError};
+use crate::http::tls::TlsError;
 
 const ENVIRONMENT: &str = "PORTSYNCD_";
 /// The path of a socket has at most 107 bytes; some are needed while it is made.
@@ -53,6 +54,9 @@ pub enum ConfigError {
     /// The databases' own files.
     #[error(transparent)]
     Topology(#[from] TopologyError),
+    /// The HTTP server's certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// Reads everything. A default file that is not there is fine; one that was named has to be.

@@ -75,9 +75,12 @@ impl Stream {
     pub async fn run(&self) {
         loop {
             self.listener.notified().await;
-            self.reader.telemetry().ports.watch(true);
+            let ports = &self.reader.telemetry().ports;
+            ports.watch(true);
+            // Whatever changed since the listener was told the whole, while nobody watched.
+            ports.changed.notify_one();
             self.tell().await;
-            self.reader.telemetry().ports.watch(false);
+            ports.watch(false);
         }
     }
 

@@ -112,7 +112,7 @@ impl Telemetry {
 impl Telemetry {
     /// A daemon that started so long ago.
     pub fn began_ago(ago: Duration) -> Self {
-        Self { began: Instant::now().checked_sub(ago).unwrap(), ..Self::default() }
+        Self { began: Instant::now().checked_sub(ago).unwrap_or_else(Instant::now), ..Self::default() }
     }
 
     /// Its core has never waited.

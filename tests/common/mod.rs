@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each file of tests uses a part of this")]
 #![allow(clippy::unwrap_used, reason = "a test has nobody else to tell")]
 
+pub mod certificates;
 pub mod http;
 pub mod orchagent;
 pub mod watcher;

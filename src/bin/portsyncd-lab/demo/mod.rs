@@ -9,6 +9,7 @@ mod process;
 mod screen;
 mod stage;
 mod steps;
+mod window;
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use portsyncd::lab::netns;
 use tokio::signal::unix::{SignalKind, signal};
 
 use stage::Stage;
+use window::Window;
 
 /// One command and no set-up: a fake switch, a real Redis, the real daemon, links going up and down, shown live
 #[derive(Debug, Clone, clap::Args)]
@@ -44,13 +46,16 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let daemon = daemon(args)?;
     let outside = fs::read_link("/proc/self/ns/user").ok();
+    let window = Window::open().context("cannot open a window into the demonstration's network")?;
+    let address = window.address()?;
     netns::enter_private()?;
     let own_user_namespace = fs::read_link("/proc/self/ns/user").ok() != outside;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let mut stage = Stage::set_up(args, daemon)?;
+        let window = tokio::spawn(window.serve());
+        let mut stage = Stage::set_up(args, daemon, format!("http://{address}/"))?;
         // Cut off by a signal, the stage falls, and with it its children.
         tokio::select! {
             () = steps::all(&mut stage) => {}
@@ -70,6 +75,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             _ = interrupt.recv() => return Ok(ExitCode::from(130)),
             _ = terminate.recv() => return Ok(ExitCode::from(143)),
         }
+        window.abort();
         Ok(if stage.finish().await { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }

@@ -35,6 +35,8 @@ pub struct Report {
 /// Standard output.
 #[derive(Debug)]
 pub struct Screen {
+    /// Stands above everything while it runs.
+    header: String,
     live: bool,
     drawn: Option<Instant>,
     reports: Vec<Report>,
@@ -42,8 +44,12 @@ pub struct Screen {
 
 impl Screen {
     /// Live if standard output is a terminal.
-    pub fn new() -> Self {
-        Self { live: std::io::stdout().is_terminal(), drawn: None, reports: Vec::new() }
+    pub fn new(header: String) -> Self {
+        let live = std::io::stdout().is_terminal();
+        if !live {
+            put(&format!("{header}\n\n"));
+        }
+        Self { header, live, drawn: None, reports: Vec::new() }
     }
 
     /// Draws the table, if there is a terminal and it is time.
@@ -52,7 +58,7 @@ impl Screen {
             return;
         }
         self.drawn = Some(Instant::now());
-        let mut text = String::from(CLEAR);
+        let mut text = format!("{CLEAR}{}\n\n", self.header);
         for report in &self.reports {
             text.push_str(&self.told(report));
         }

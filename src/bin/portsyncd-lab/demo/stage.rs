@@ -47,6 +47,8 @@ pub struct Stage {
     pub producer: Producer,
     /// Seed of the flaps.
     pub seed: u64,
+    /// Where the status page is.
+    page: String,
     /// The folder of logs; kept if a step fails.
     dir: TempDir,
     screen: Screen,
@@ -58,7 +60,7 @@ pub struct Stage {
 
 impl Stage {
     /// Starts Redis; switch and daemon come with the first step.
-    pub fn set_up(args: &Args, binary: PathBuf) -> anyhow::Result<Self> {
+    pub fn set_up(args: &Args, binary: PathBuf, page: String) -> anyhow::Result<Self> {
         let server = RedisServer::start()?;
         let dir = tempfile::Builder::new().prefix("portsyncd-demo-").tempdir()?;
         let mut environment = vec![("PORTSYNCD_REDIS__DATABASE_CONFIG".to_owned(), server.write_database_config()?)];
@@ -80,7 +82,8 @@ impl Stage {
             producer: Producer::new(APPL_DB, ":"),
             seed: args.seed,
             dir,
-            screen: Screen::new(),
+            screen: Screen::new(format!("status page while this runs: {page}")),
+            page,
             deadline: Instant::now() + Duration::from_secs(args.seconds),
             binary,
             environment,
@@ -232,6 +235,7 @@ impl Stage {
             "    then e.g.  ip link set cable0 down; ip link set Ethernet0 mtu 1500".to_owned(),
             format!("  redis-cli -s {} -n 6 hgetall 'PORT_TABLE|Ethernet0'", socket.display()),
         ];
+        lines.push(format!("  status page: {}", self.page));
         lines.extend(self.environment.iter().map(|(key, value)| format!("  export {key}={}", value.display())));
         lines.push(format!("  logs: {}", self.dir.path().display()));
         if let Some(daemon) = &self.daemon {
