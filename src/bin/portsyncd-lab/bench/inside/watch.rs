@@ -1,7 +1,7 @@
 //! Keyspace notifications of some keys, over a blocking connection of its own.
 //!
-//! In: a database and a pattern, or keys. Out: names of keys, as they change. A wait that ends without a notification loses nothing, so
-//! one can look after other things and go on.
+//! In: a database and a pattern, or keys. Out: names of keys, as they change. A wait that ends without a notification loses
+//! nothing, so one can look after other things and go on.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
