@@ -15,6 +15,7 @@ use crate::config::{self, Config, Flags};
 use crate::daemon::Daemon;
 use crate::http::{self, Service};
 use crate::logging::Logging;
+use crate::state::Keeper;
 use crate::telemetry::Telemetry;
 use crate::telemetry::read::Reader;
 
@@ -80,10 +81,56 @@ impl Beside {
 }
 
 async fn beside(config: &Config, reader: Arc<Reader>, told_to_end: oneshot::Receiver<()>) {
-    reader.telemetry().latches.ready(crate::health::Component::State);
+    let mut kept = Kept::load(config, Arc::clone(&reader)).await;
     let service = Service::new(reader);
     tokio::select! {
         () = http::serve(service, &config.http, &config.control) => {}
+        () = kept.save_regularly() => {}
         _ = told_to_end => {}
+    }
+    // The core has ended: nothing more is counted.
+    kept.save().await;
+}
+
+/// What survives a restart. The disk may take its time, so that it has a thread of its own whenever it is needed.
+struct Kept {
+    reader: Arc<Reader>,
+    interval: Duration,
+    keeper: Option<Keeper>,
+}
+
+impl Kept {
+    async fn load(config: &Config, reader: Arc<Reader>) -> Self {
+        let keeper = Keeper::open(&config.state, Arc::clone(reader.telemetry()));
+        let mut kept = Self { reader, interval: config.state.save_interval, keeper: Some(keeper) };
+        kept.with(Keeper::load).await;
+        kept
+    }
+
+    /// Never comes back.
+    async fn save_regularly(&mut self) {
+        loop {
+            tokio::time::sleep(self.interval).await;
+            self.save().await;
+        }
+    }
+
+    async fn save(&mut self) {
+        self.with(|keeper| drop(keeper.save_if_changed())).await;
+    }
+
+    async fn with(&mut self, work: impl FnOnce(&mut Keeper) + Send + 'static) {
+        // Still away if a save was cut off by the end of the daemon: that one goes on by itself.
+        let Some(mut keeper) = self.keeper.take() else { return };
+        let done = tokio::task::spawn_blocking(move || {
+            work(&mut keeper);
+            keeper
+        });
+        if let Ok(keeper) = done.await {
+            if let Some(path) = keeper.path() {
+                self.reader.saved(path.display().to_string(), keeper.written());
+            }
+            self.keeper = Some(keeper);
+        }
     }
 }

@@ -12,5 +12,6 @@ pub mod http;
 pub mod lab;
 pub mod link;
 pub mod logging;
+pub mod state;
 pub mod sync;
 pub mod telemetry;
