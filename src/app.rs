@@ -3,7 +3,7 @@
 //! The two share only [`Telemetry`], which the core writes to without waiting. Nothing beside the core can stop it: what
 //! fails there is said in the log and in health, and tried again.
 
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -96,13 +96,13 @@ async fn beside(config: &Config, reader: Arc<Reader>, told_to_end: oneshot::Rece
 struct Kept {
     reader: Arc<Reader>,
     interval: Duration,
-    keeper: Option<Keeper>,
+    keeper: Arc<Mutex<Keeper>>,
 }
 
 impl Kept {
     async fn load(config: &Config, reader: Arc<Reader>) -> Self {
         let keeper = Keeper::open(&config.state, Arc::clone(reader.telemetry()));
-        let mut kept = Self { reader, interval: config.state.save_interval, keeper: Some(keeper) };
+        let mut kept = Self { reader, interval: config.state.save_interval, keeper: Arc::new(Mutex::new(keeper)) };
         kept.with(Keeper::load).await;
         kept
     }
@@ -116,21 +116,22 @@ impl Kept {
     }
 
     async fn save(&mut self) {
-        self.with(|keeper| drop(keeper.save_if_changed())).await;
+        self.with(|keeper| {
+            keeper.save_if_changed();
+        })
+        .await;
     }
 
+    /// A save that nobody waits for any longer goes on by itself; the next one waits for it.
     async fn with(&mut self, work: impl FnOnce(&mut Keeper) + Send + 'static) {
-        // Still away if a save was cut off by the end of the daemon: that one goes on by itself.
-        let Some(mut keeper) = self.keeper.take() else { return };
+        let keeper = Arc::clone(&self.keeper);
         let done = tokio::task::spawn_blocking(move || {
+            let mut keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner);
             work(&mut keeper);
-            keeper
+            (keeper.path(), keeper.written())
         });
-        if let Ok(keeper) = done.await {
-            if let Some(path) = keeper.path() {
-                self.reader.saved(path.display().to_string(), keeper.written());
-            }
-            self.keeper = Some(keeper);
+        if let Ok((Some(path), written)) = done.await {
+            self.reader.saved(path.display().to_string(), written);
         }
     }
 }
