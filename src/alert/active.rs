@@ -28,7 +28,7 @@ impl Phase {
     /// The next state; `None`: inactive. A state that comes by time is reached when the time has passed, not after it.
     pub fn next(before: Option<Self>, holds: bool, now: Millis, hold: Millis, keep_firing_for: Millis) -> Option<Self> {
         match (before, holds) {
-            (None, false) | (Some(Self::Pending { .. }), false) => None,
+            (None | Some(Self::Pending { .. }), false) => None,
             (None, true) if hold == 0 => Some(Self::Firing { since: now, ceased: None }),
             (None, true) => Some(Self::Pending { since: now }),
             (Some(Self::Pending { since }), true) if now - since >= hold => Some(Self::Firing { since, ceased: None }),
@@ -50,12 +50,12 @@ mod tests {
     const KEEP: Millis = 60;
     const NOW: Millis = 1000;
 
-    fn pending(ago: Millis) -> Option<Phase> {
-        Some(Phase::Pending { since: NOW - ago })
+    fn pending(ago: Millis) -> Phase {
+        Phase::Pending { since: NOW - ago }
     }
 
-    fn firing(ago: Millis, ceased: Option<Millis>) -> Option<Phase> {
-        Some(Phase::Firing { since: NOW - ago, ceased: ceased.map(|ago| NOW - ago) })
+    fn firing(ago: Millis, ceased: Option<Millis>) -> Phase {
+        Phase::Firing { since: NOW - ago, ceased: ceased.map(|ago| NOW - ago) }
     }
 
     /// Every state, condition and time: with and without `for` and `keep_firing_for`.
@@ -64,26 +64,26 @@ mod tests {
         for (before, holds, hold, keep, after) in [
             (None, false, HOLD, KEEP, None),
             (None, false, 0, 0, None),
-            (None, true, HOLD, KEEP, pending(0)),
-            (None, true, HOLD, 0, pending(0)),
-            (None, true, 0, KEEP, firing(0, None)),
-            (None, true, 0, 0, firing(0, None)),
-            (pending(29), false, HOLD, KEEP, None),
-            (pending(30), false, HOLD, KEEP, None),
-            (pending(29), true, HOLD, KEEP, pending(29)),
-            (pending(30), true, HOLD, KEEP, firing(30, None)),
-            (pending(99), true, HOLD, KEEP, firing(99, None)),
-            (pending(0), true, HOLD, KEEP, pending(0)),
+            (None, true, HOLD, KEEP, Some(pending(0))),
+            (None, true, HOLD, 0, Some(pending(0))),
+            (None, true, 0, KEEP, Some(firing(0, None))),
+            (None, true, 0, 0, Some(firing(0, None))),
+            (Some(pending(29)), false, HOLD, KEEP, None),
+            (Some(pending(30)), false, HOLD, KEEP, None),
+            (Some(pending(29)), true, HOLD, KEEP, Some(pending(29))),
+            (Some(pending(30)), true, HOLD, KEEP, Some(firing(30, None))),
+            (Some(pending(99)), true, HOLD, KEEP, Some(firing(99, None))),
+            (Some(pending(0)), true, HOLD, KEEP, Some(pending(0))),
             // `for` became shorter by a reload.
-            (pending(1), true, 0, KEEP, firing(1, None)),
-            (firing(99, None), true, HOLD, KEEP, firing(99, None)),
-            (firing(99, None), false, HOLD, KEEP, firing(99, Some(0))),
-            (firing(99, None), false, HOLD, 0, None),
-            (firing(99, Some(59)), false, HOLD, KEEP, firing(99, Some(59))),
-            (firing(99, Some(60)), false, HOLD, KEEP, None),
-            (firing(99, Some(70)), false, HOLD, KEEP, None),
-            (firing(99, Some(59)), true, HOLD, KEEP, firing(99, None)),
-            (firing(99, Some(70)), true, HOLD, KEEP, firing(99, None)),
+            (Some(pending(1)), true, 0, KEEP, Some(firing(1, None))),
+            (Some(firing(99, None)), true, HOLD, KEEP, Some(firing(99, None))),
+            (Some(firing(99, None)), false, HOLD, KEEP, Some(firing(99, Some(0)))),
+            (Some(firing(99, None)), false, HOLD, 0, None),
+            (Some(firing(99, Some(59))), false, HOLD, KEEP, Some(firing(99, Some(59)))),
+            (Some(firing(99, Some(60))), false, HOLD, KEEP, None),
+            (Some(firing(99, Some(70))), false, HOLD, KEEP, None),
+            (Some(firing(99, Some(59))), true, HOLD, KEEP, Some(firing(99, None))),
+            (Some(firing(99, Some(70))), true, HOLD, KEEP, Some(firing(99, None))),
         ] {
             assert_eq!(
                 Phase::next(before, holds, NOW, hold, keep),

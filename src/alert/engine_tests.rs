@@ -5,11 +5,13 @@ use super::super::report::{Notification, Suppression};
 use super::*;
 use crate::telemetry::value::{Distribution, Reading};
 
+type Labels = Vec<(&'static str, String)>;
+
 /// An engine, the time, and what the metrics say.
 struct Scene {
     engine: Engine,
     now: Now,
-    values: Vec<(&'static str, Vec<(&'static str, String)>, Reading)>,
+    values: Vec<(&'static str, Labels, Reading)>,
 }
 
 fn rules(text: &str) -> Rules {

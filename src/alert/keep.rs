@@ -10,7 +10,7 @@ use super::engine::{Active, Engine, GAP, Muted};
 use super::load::Rules;
 use super::plan::{Plan, Source};
 use super::report::{Now, Outcome, State, Transition, port};
-use super::rule::Rule;
+use super::rule::{Match, Rule};
 use super::silence::Silence;
 use super::windows::Windows;
 use super::{Millis, millis};
@@ -200,7 +200,9 @@ impl Engine {
         let samples = self.windows.samples(&self.plan, source);
         // Of samples that do not differ the first and the last say everything.
         let same = |at: usize| {
-            at > 0 && at + 1 < samples.len() && samples[at - 1].1 == samples[at].1 && samples[at].1 == samples[at + 1].1
+            let like =
+                |other: usize| samples.get(other).is_some_and(|other| other.1.to_bits() == samples[at].1.to_bits());
+            at > 0 && like(at - 1) && like(at + 1)
         };
         let points: Vec<(f64, f64)> = samples
             .iter()
@@ -223,12 +225,12 @@ impl Engine {
 
 impl SavedSamples {
     fn is_of(&self, source: &Source) -> bool {
-        let same =
-            |((label, values), (saved, saved_values)): (&(Box<str>, Box<[Box<str>]>), &(String, Vec<String>))| {
-                **label == **saved && values.iter().map(|value| &**value).eq(saved_values.iter().map(String::as_str))
-            };
+        let same = |one: &Match, saved: &(String, Vec<String>)| {
+            *one.0 == *saved.0 && one.1.iter().map(|value| &**value).eq(saved.1.iter().map(String::as_str))
+        };
+        let matching = &source.input.matching;
         source.input.metric.name() == self.metric
-            && source.input.matching.len() == self.matching.len()
-            && source.input.matching.iter().zip(&self.matching).all(same)
+            && matching.len() == self.matching.len()
+            && matching.iter().zip(&self.matching).all(|(one, saved)| same(one, saved))
     }
 }

@@ -215,6 +215,7 @@ pub(super) mod port {
 
     use crate::link::LinkName;
 
+    #[expect(clippy::ref_option, reason = "serde calls it so")]
     pub fn serialize<S: Serializer>(port: &Option<LinkName>, serializer: S) -> Result<S::Ok, S::Error> {
         match port {
             Some(port) => serializer.collect_str(port),

@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 use super::Millis;
 use crate::telemetry::value::Distribution;
 
+/// Something of a time.
+pub(super) type At<T> = (Millis, T);
+
 /// Samples in the order of their times. The last one is always that of the last evaluation; of those before it each is at
 /// least a step after the one before.
 #[derive(Debug)]
@@ -87,7 +90,7 @@ impl Ring<Sample> {
     }
 
     /// The first and the last sample of a window and how many there are, if none of them misses a value or falls.
-    pub fn steady(&self, from: Millis, width: usize) -> Option<(&(Millis, Sample), &(Millis, Sample), usize)> {
+    pub fn steady(&self, from: Millis, width: usize) -> Option<(&At<Sample>, &At<Sample>, usize)> {
         let samples = self.since(from);
         let (first, last) = (samples.clone().next()?, samples.clone().next_back()?);
         let full = samples.clone().all(|(_, sample)| sample.full && sample.values.len() == width);
