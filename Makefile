@@ -38,6 +38,8 @@ bench: setup ## Criterion's benches, then whole executables beside the floor: BE
 lint: ## Format, lints, documentation
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
+	$(CARGO) clippy --test page --test monitoring --locked -- -D warnings
+	$(CARGO) clippy --test page --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked --document-private-items --quiet
 
 clean: ## Remove what was built

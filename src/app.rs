@@ -3,7 +3,7 @@
 //! The two share only [`Telemetry`], which the core writes to without waiting. Nothing beside the core can stop it: what
 //! fails there is said in the log and in health, and tried again.
 
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::config::{self, Config, Flags};
 use crate::daemon::Daemon;
 use crate::http::{self, Service};
 use crate::logging::Logging;
+use crate::state::Keeper;
 use crate::telemetry::Telemetry;
 use crate::telemetry::read::Reader;
 
@@ -80,10 +81,57 @@ impl Beside {
 }
 
 async fn beside(config: &Config, reader: Arc<Reader>, told_to_end: oneshot::Receiver<()>) {
-    reader.telemetry().latches.ready(crate::health::Component::State);
+    let mut kept = Kept::load(config, Arc::clone(&reader)).await;
     let service = Service::new(reader);
     tokio::select! {
         () = http::serve(service, &config.http, &config.control) => {}
+        () = kept.save_regularly() => {}
         _ = told_to_end => {}
+    }
+    // The core has ended: nothing more is counted.
+    kept.save().await;
+}
+
+/// What survives a restart. The disk may take its time, so that it has a thread of its own whenever it is needed.
+struct Kept {
+    reader: Arc<Reader>,
+    interval: Duration,
+    keeper: Arc<Mutex<Keeper>>,
+}
+
+impl Kept {
+    async fn load(config: &Config, reader: Arc<Reader>) -> Self {
+        let keeper = Keeper::open(&config.state, Arc::clone(reader.telemetry()));
+        let mut kept = Self { reader, interval: config.state.save_interval, keeper: Arc::new(Mutex::new(keeper)) };
+        kept.with(Keeper::load).await;
+        kept
+    }
+
+    /// Never comes back.
+    async fn save_regularly(&mut self) {
+        loop {
+            tokio::time::sleep(self.interval).await;
+            self.save().await;
+        }
+    }
+
+    async fn save(&mut self) {
+        self.with(|keeper| {
+            keeper.save_if_changed();
+        })
+        .await;
+    }
+
+    /// A save that nobody waits for any longer goes on by itself; the next one waits for it.
+    async fn with(&mut self, work: impl FnOnce(&mut Keeper) + Send + 'static) {
+        let keeper = Arc::clone(&self.keeper);
+        let done = tokio::task::spawn_blocking(move || {
+            let mut keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&mut keeper);
+            (keeper.path(), keeper.written())
+        });
+        if let Ok((Some(path), written)) = done.await {
+            self.reader.saved(path.display().to_string(), written);
+        }
     }
 }

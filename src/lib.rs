@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod app;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod db;
 pub mod health;
@@ -13,5 +14,6 @@ pub mod http;
 pub mod lab;
 pub mod link;
 pub mod logging;
+pub mod state;
 pub mod sync;
 pub mod telemetry;

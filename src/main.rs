@@ -1,4 +1,6 @@
-//! The command line: `portsyncd` (the daemon) and `portsyncd check-config`.
+//! The command line: `portsyncd` is the daemon; the other commands ask a running one, or look at what it would read.
+
+mod command;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,10 +8,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use portsyncd::config::{self, Config, ConfigError, Flags, LogLevel};
 use portsyncd::{app, http};
-
-const FAILURE: u8 = 1;
-const USAGE: u8 = 64;
-const CONFIGURATION: u8 = 78;
 
 #[derive(Parser)]
 #[command(name = "portsyncd", version, about = "Turns the kernel's link events into rows of SONiC's Redis databases")]
@@ -30,6 +28,26 @@ enum Command {
     Run,
     /// Read everything that the daemon would read, and print what holds
     CheckConfig,
+    /// Ask the running daemon how it stands; 0 if it answers, ready or not, 69 if it does not
+    Status {
+        /// The daemon's JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the running daemon about its ports
+    Ports {
+        /// The daemon's JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Watch the running daemon and its ports, live in the terminal
+    Watch,
+    /// Print every metric that the daemon has; needs no daemon
+    Metrics {
+        /// As docs/metrics.md has it
+        #[arg(long)]
+        markdown: bool,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -59,28 +77,30 @@ fn main() -> ExitCode {
         Err(error) => {
             // Nothing can be done about a closed terminal.
             let _ = error.print();
-            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
+            return if error.use_stderr() { command::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
-    let flags = Flags { file: arguments.config, log_level: arguments.log_level.map(LogLevel::from) };
-    let config = match config::load(&flags) {
-        Ok(config) => config,
-        Err(error) => return refuse(&error),
-    };
-    let outcome = match arguments.command.unwrap_or(Command::Run) {
-        Command::CheckConfig => check_config(&config),
-        Command::Run => app::run(config, flags),
-    };
-    match outcome {
+    match run(arguments) {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => FAILURE.into(),
-        Err(error) => match error.downcast_ref::<ConfigError>() {
-            Some(error) => refuse(error),
-            None => {
-                eprintln!("portsyncd: {error:#}");
-                FAILURE.into()
-            }
-        },
+        Ok(false) => command::FAILURE.into(),
+        Err(error) => {
+            eprintln!("portsyncd: {error:#}");
+            command::exit_code(&error).into()
+        }
+    }
+}
+
+/// Whether all went well.
+fn run(arguments: Arguments) -> anyhow::Result<bool> {
+    let flags = Flags { file: arguments.config, log_level: arguments.log_level.map(LogLevel::from) };
+    let config = || config::load(&flags);
+    match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => app::run(config()?, flags),
+        Command::CheckConfig => check_config(&config()?),
+        Command::Status { json } => command::status::run(&config()?.control, json),
+        Command::Ports { json } => command::ports::run(&config()?.control, json),
+        Command::Watch => command::watch::run(&config()?.control),
+        Command::Metrics { markdown } => command::metrics::run(markdown),
     }
 }
 
@@ -99,15 +119,4 @@ fn check_config(config: &Config) -> anyhow::Result<bool> {
         );
     }
     Ok(true)
-}
-
-fn refuse(error: &ConfigError) -> ExitCode {
-    let mut message = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        message.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    eprintln!("portsyncd: {message}");
-    CONFIGURATION.into()
 }

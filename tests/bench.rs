@@ -30,13 +30,24 @@ fn this_daemon_ends_right_everywhere() {
     assert_eq!(report["right"], true);
     assert_eq!(report["wrong"][0], serde_json::json!([]));
     let rows = report["rows"].as_array().expect("rows");
-    for measure in ["latency", "burst", "start", "restart", "memory"] {
+    for measure in ["latency", "burst", "start", "restart", "load", "memory"] {
         let of: Vec<_> = rows.iter().filter(|row| row["measure"] == measure).collect();
         assert!(!of.is_empty(), "{measure} is missing");
         let said = |value: &serde_json::Value| !value["value"].is_null() || !value["text"].is_null();
         // Of so few events no share of the user's time can be told.
         let told = of.iter().filter(|row| row["quantity"] != "user part of it");
         assert!(told.clone().all(|row| said(&row["values"][0])), "{of:#?}");
+    }
+    let load = |quantity| {
+        let row = rows.iter().find(|row| row["measure"] == "load" && row["quantity"] == quantity).expect("a row");
+        (row["values"][0].clone(), row["values"][1]["text"].clone())
+    };
+    let (seen, of_the_floor) = load("clients");
+    assert!(seen["text"].as_str().is_some_and(|text| text.contains("answers") && !text.starts_with('0')), "{seen}");
+    assert_eq!(of_the_floor, "no HTTP");
+    assert_eq!(load("ended").0["text"], "right, 2 of 2");
+    for quantity in ["p99 with / without", "events with clients", "sent each second"] {
+        assert!(load(quantity).0["value"].as_f64().is_some_and(|value| value > 0.0), "{quantity}: {report:#}");
     }
     let generated = &report["generated"][0];
     assert_eq!((&generated["ports"], &generated["wrong"]), (&512.into(), &0.into()), "{generated}");

@@ -36,4 +36,9 @@ impl Answer {
         *last = Some((Instant::now(), body.clone()));
         body
     }
+
+    /// The next one is a new one.
+    pub fn forget(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }

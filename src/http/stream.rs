@@ -3,7 +3,6 @@
 //! Changes are gathered before they are told, a large number of them for longer, so that any number of events costs a few
 //! messages a second. While nobody listens nothing is gathered. A client that does not keep up is told the whole again.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +15,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::route::{Body, json};
+use super::answers::Answer;
+use super::route::Body;
 use crate::telemetry::api::PortChanges;
 use crate::telemetry::read::{Reader, split};
 
@@ -36,6 +36,8 @@ const BEHIND: usize = 16;
 #[derive(Debug)]
 pub(super) struct Stream {
     reader: Arc<Reader>,
+    /// What a client is told first: made once for all who come, or fall behind, before anything else is told.
+    whole: Arc<Answer>,
     messages: broadcast::Sender<Bytes>,
     /// Somebody began to listen.
     listener: Notify,
@@ -43,30 +45,31 @@ pub(super) struct Stream {
 
 impl Stream {
     pub fn new(reader: Arc<Reader>) -> Self {
-        Self { reader, messages: broadcast::Sender::new(BEHIND), listener: Notify::new() }
+        let messages = broadcast::Sender::new(BEHIND);
+        Self { reader, whole: Arc::default(), messages, listener: Notify::new() }
     }
 
     /// The whole, then what changes.
     pub fn subscribe(&self) -> Body {
-        // Listens first: what changes while the whole is put together is told after it.
+        // Listens first: what changed after the whole was put together is told after it.
         let messages = self.messages.subscribe();
         self.listener.notify_one();
-        let reader = Arc::clone(&self.reader);
-        let first = whole(&reader);
-        let frames = unfold((messages, reader, first), |(mut messages, reader, mut first)| async move {
-            let message = match first.pop_front() {
+        let (reader, kept) = (Arc::clone(&self.reader), Arc::clone(&self.whole));
+        let whole = move || kept.get(|| whole(&reader));
+        let first = Some(whole());
+        let frames = unfold((messages, whole, first), |(mut messages, whole, first)| async move {
+            let message = match first {
                 Some(message) => message,
                 None => match messages.recv().await {
                     Ok(message) => message,
                     Err(RecvError::Lagged(_)) => {
                         messages = messages.resubscribe();
-                        first = whole(&reader);
-                        first.pop_front()?
+                        whole()
                     }
                     Err(RecvError::Closed) => return None,
                 },
             };
-            Some((Ok::<_, Infallible>(Frame::data(message)), (messages, reader, first)))
+            Some((Ok::<_, Infallible>(Frame::data(message)), (messages, whole, None)))
         });
         StreamBody::new(frames).boxed_unsync()
     }
@@ -81,6 +84,7 @@ impl Stream {
             ports.changed.notify_one();
             self.tell().await;
             ports.watch(false);
+            self.whole.forget();
         }
     }
 
@@ -90,14 +94,10 @@ impl Stream {
         samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut mark = self.reader.mark();
         let (mut told, mut changed) = (Instant::now(), true);
-        let mut cells = ports.cells();
         while self.messages.receiver_count() > 0 {
             let pause = tokio::select! {
                 () = ports.changed.notified() => {
-                    if ports.count() != cells.len() {
-                        cells = ports.cells();
-                    }
-                    let (ports, removed) = split(&ports.take_changed(&cells));
+                    let (ports, removed) = split(&ports.take_changed(&ports.cells()));
                     let count = ports.len() + removed.len();
                     if count > 0 {
                         self.send("change", &PortChanges { ports, removed });
@@ -121,15 +121,44 @@ impl Stream {
     }
 
     fn send(&self, event: &str, value: &impl Serialize) {
+        // Whoever comes after this is not told it, so that the whole has to have it.
+        self.whole.forget();
         // Fails only if the last listener has just gone.
-        let _ = self.messages.send(message(event, value));
+        let _ = self.messages.send(message(event, value).into());
     }
 }
 
-fn whole(reader: &Reader) -> VecDeque<Bytes> {
-    [message("status", &reader.status()), message("ports", &reader.ports())].into()
+/// How the daemon stands, and every port.
+fn whole(reader: &Reader) -> Bytes {
+    let mut messages = message("status", &reader.status());
+    messages.append(&mut message("ports", &reader.ports()));
+    messages.into()
 }
 
-fn message(event: &str, value: &impl Serialize) -> Bytes {
-    [b"event: ", event.as_bytes(), b"\ndata: ", &json(value), b"\n\n"].concat().into()
+fn message(event: &str, value: &impl Serialize) -> Vec<u8> {
+    let mut message = format!("event: {event}\ndata: ").into_bytes();
+    // Our own shapes have no keys that JSON cannot have, and a vector takes everything.
+    let _ = serde_json::to_writer(&mut message, value);
+    message.extend_from_slice(b"\n\n");
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::HealthConfig;
+    use crate::telemetry::Telemetry;
+
+    #[tokio::test]
+    async fn the_whole_is_shared_until_something_is_told() {
+        let reader = Reader::new(Arc::new(Telemetry::default()), 1, HealthConfig::default());
+        let stream = Stream::new(Arc::new(reader));
+        let first = async || stream.subscribe().frame().await.unwrap().unwrap().into_data().unwrap();
+        let (a, b) = (first().await, first().await);
+        assert_eq!(a.as_ptr(), b.as_ptr());
+        assert!(a.starts_with(b"event: status\ndata: {") && a.ends_with(b"\n\nevent: ports\ndata: {\"ports\":[]}\n\n"));
+        stream.send("change", &PortChanges::default());
+        let c = first().await;
+        assert_ne!(a.as_ptr(), c.as_ptr(), "it does not have what was just told");
+    }
 }

@@ -336,6 +336,12 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_is_what_the_catalogue_says() {
+        let written = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
+        assert_eq!(written, markdown(), "make it anew: portsyncd metrics --markdown > docs/metrics.md");
+    }
+
+    #[test]
     fn what_users_rely_on_is_there() {
         let all = catalog();
         let names: HashSet<&str> = all.iter().map(|metric| metric.name).collect();

@@ -187,6 +187,8 @@ impl Cell {
 #[derive(Debug, Default)]
 pub struct Ports {
     cells: Mutex<HashMap<LinkName, Arc<Cell>>>,
+    /// The same in order, as the last reader had them. The core does not wait for it.
+    sorted: Mutex<Arc<[Arc<Cell>]>>,
     generation: AtomicU64,
     watched: AtomicBool,
     /// Told of changes while somebody watches.
@@ -225,12 +227,17 @@ impl Ports {
     }
 
     /// Every cell, those of ports that went included, in the order of the names with their numbers as numbers.
-    pub fn cells(&self) -> Vec<Arc<Cell>> {
-        let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<Arc<Cell>> = cells.values().cloned().collect();
-        drop(cells);
-        all.sort_by_cached_key(|cell| natural(cell.name.as_bytes()));
-        all
+    pub fn cells(&self) -> Arc<[Arc<Cell>]> {
+        let mut sorted = self.sorted.lock().unwrap_or_else(PoisonError::into_inner);
+        // A cell stays once it is made, so that as many as before are the same.
+        if self.count() != sorted.len() {
+            let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all: Vec<Arc<Cell>> = cells.values().cloned().collect();
+            drop(cells);
+            all.sort_by_cached_key(|cell| natural(cell.name.as_bytes()));
+            *sorted = all.into();
+        }
+        Arc::clone(&sorted)
     }
 
     /// Takes over what was known of a port before a restart.
@@ -267,8 +274,8 @@ pub fn seconds(ms: u64) -> f64 {
     ms as f64 / 1e3
 }
 
-/// `Ethernet4` before `Ethernet12`.
-fn natural(name: &[u8]) -> (Vec<u8>, u64, Vec<u8>) {
+/// What names are ordered by: `Ethernet4` before `Ethernet12`.
+pub fn natural(name: &[u8]) -> (Vec<u8>, u64, Vec<u8>) {
     let digits = name.iter().position(u8::is_ascii_digit).unwrap_or(name.len());
     let (text, rest) = name.split_at(digits);
     let end = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each file of tests uses a part of this")]
 #![allow(clippy::unwrap_used, reason = "a test has nobody else to tell")]
 
+pub mod browser;
 pub mod certificates;
 pub mod http;
 pub mod orchagent;
@@ -168,7 +169,8 @@ impl Rig {
     /// The daemon's program with its environment, not started.
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portsyncd"));
-        for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+        // The last one is for tests/page.rs; the daemon would refuse it as a setting that it does not know.
+        for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "PORTSYNCD_SCREENSHOT"] {
             command.env_remove(name);
         }
         command.envs(self.environment.iter().cloned()).args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null());

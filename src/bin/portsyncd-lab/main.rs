@@ -27,6 +27,9 @@ enum Command {
     /// One measured executable, in namespaces of its own; what `bench` starts
     #[command(hide = true)]
     BenchPlace(bench::inside::Args),
+    /// Clients of a daemon's HTTP; what a measured place starts
+    #[command(hide = true)]
+    BenchClients(bench::clients::Args),
     /// The daemon's parts with messages that are made up, in a process of their own; what `bench` starts
     #[command(hide = true)]
     BenchGenerated(bench::generated::Args),
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Bench(args) => bench::main(&args),
         Command::BenchPlace(args) => return bench::inside::main(&args),
+        Command::BenchClients(args) => bench::clients::main(&args),
         Command::BenchGenerated(args) => bench::generated::main(&args),
         Command::Conformance(args) => return conformance::main(&args),
         Command::ConformanceOne(args) => return conformance::one(&args),

@@ -7,8 +7,8 @@
 use std::time::Instant;
 
 use super::generated::{self, Generated};
-use super::plan::Plan;
-use super::protocol::{Answer, Burst, Latency, Memory, Request, Restart, Start};
+use super::plan::{LoadPlan, Plan};
+use super::protocol::{Answer, Burst, Latency, Load, Memory, Request, Restart, Start};
 use super::target::{Place, Role, Target};
 
 /// Warm-up of a latency measurement: not measured.
@@ -23,7 +23,7 @@ pub const COUNTED: usize = 1000;
 pub struct Series<T> {
     /// Number of ports.
     pub ports: usize,
-    /// Changes of a port in a row (bursts), or whether the restart was a warm one.
+    /// Changes of a port in a row (bursts), clients (load), or whether the restart was a warm one.
     pub variant: usize,
     /// Per target, per round.
     pub rounds: Vec<Vec<Option<T>>>,
@@ -58,6 +58,8 @@ pub struct Results {
     pub start: Vec<Series<Start>>,
     /// Restarts.
     pub restart: Vec<Series<Restart>>,
+    /// Steady changes.
+    pub load: Vec<Series<Load>>,
     /// Idle processes.
     pub memory: Vec<Series<Memory>>,
     /// User instructions of [`COUNTED`] events, per target.
@@ -123,6 +125,7 @@ impl Course<'_> {
         self.say(&during);
         let floor = plan.latency.contains(&ports)
             || plan.memory.contains(&ports)
+            || plan.load.ports.contains(&ports)
             || plan.burst.iter().any(|burst| burst.ports == ports);
         self.open(|target| floor || target.role != Role::Floor);
         self.turns(ports, 0, 1, &during, &Request::SetUp { ports }, |_| Some(()));
@@ -142,6 +145,9 @@ impl Course<'_> {
             });
             self.results.burst.push(series);
         }
+        if plan.load.ports.contains(&ports) {
+            self.load(plan, ports);
+        }
         if plan.restart.contains(&ports) {
             self.restarts(plan, ports);
         }
@@ -158,6 +164,18 @@ impl Course<'_> {
             _ => None,
         });
         self.results.latency.push(series);
+    }
+
+    fn load(&mut self, plan: &Plan, ports: usize) {
+        let during = format!("load, {ports} ports");
+        self.say(&during);
+        let LoadPlan { per_second, clients, milliseconds, rounds, .. } = plan.load;
+        let request = Request::Load { per_second, milliseconds, clients };
+        let series = self.turns(ports, clients, rounds, &during, &request, |answer| match answer {
+            Answer::Load(load) => Some(*load),
+            _ => None,
+        });
+        self.results.load.push(series);
     }
 
     fn restarts(&mut self, plan: &Plan, ports: usize) {

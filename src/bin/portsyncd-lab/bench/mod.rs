@@ -4,6 +4,7 @@
 //! in turns ([`course`]). Out: tables with the ratio pair by pair ([`summary`], [`table`]) or JSON; 0 if the executable of `--bin`
 //! ended right everywhere, 1 if not, 64 usage. Times never make it fail.
 
+pub mod clients;
 mod course;
 pub mod generated;
 pub mod inside;
@@ -32,7 +33,7 @@ const USAGE: u8 = 64;
 const MOST_PORTS: usize = 100_000;
 const FEW_PORTS: usize = 32;
 
-/// Measure any portsyncd executables: latency, bursts, starts, restarts, memory
+/// Measure any portsyncd executables: latency, bursts, starts, restarts, steady load, memory
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The executable to measure
@@ -139,6 +140,7 @@ impl Args {
         }
         if let Some(rounds) = self.rounds {
             (plan.slices, plan.repetitions, plan.repetitions_of_many) = (rounds, rounds, rounds);
+            plan.load.rounds = rounds;
         }
         plan.events = self.events.unwrap_or(plan.events);
         plan.instructions = self.instructions.then(|| self.ports.first().copied().unwrap_or(FEW_PORTS));

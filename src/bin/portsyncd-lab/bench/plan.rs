@@ -16,6 +16,8 @@ pub enum Measure {
     Start,
     /// Live and warm restart
     Restart,
+    /// Steady changes, with and without clients of the daemon's HTTP
+    Load,
     /// Memory and wake-ups while idle
     Memory,
     /// Messages that are made up, through the parts of the daemon that this laboratory was built with
@@ -29,6 +31,21 @@ pub struct BurstSize {
     pub ports: usize,
     /// In a row, without waiting.
     pub times: usize,
+}
+
+/// Steady changes, and who asks meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LoadPlan {
+    /// Ports of each measurement.
+    pub ports: Vec<usize>,
+    /// Changes a second, of all ports together.
+    pub per_second: usize,
+    /// Clients of HTTP.
+    pub clients: usize,
+    /// How long each round counts, without clients and with them.
+    pub milliseconds: u64,
+    /// Rounds, each without clients and with them.
+    pub rounds: usize,
 }
 
 /// All of it.
@@ -46,6 +63,8 @@ pub struct Plan {
     pub start: Vec<usize>,
     /// Ports of each restart, live and warm.
     pub restart: Vec<usize>,
+    /// Steady changes.
+    pub load: LoadPlan,
     /// Ports of each look at memory.
     pub memory: Vec<usize>,
     /// Ports of each measurement with messages that are made up.
@@ -74,6 +93,7 @@ impl Plan {
             burst: burst.map(|(ports, times)| BurstSize { ports, times }).to_vec(),
             start: vec![32, 512, 4096],
             restart: vec![512],
+            load: LoadPlan { ports: vec![10_000], per_second: 10_000, clients: 100, milliseconds: 1500, rounds: 10 },
             memory: vec![32, 512, 10_000],
             generated: vec![512, 10_000, 100_000],
             idle_milliseconds: 5000,
@@ -92,6 +112,7 @@ impl Plan {
             burst: [32, 512].map(|ports| BurstSize { ports, times: 10 }).to_vec(),
             start: vec![32],
             restart: vec![512],
+            load: LoadPlan { ports: vec![512], per_second: 2000, clients: 12, milliseconds: 1000, rounds: 1 },
             memory: vec![32],
             generated: vec![512],
             idle_milliseconds: 500,
@@ -103,7 +124,8 @@ impl Plan {
 
     /// Every measurement with these numbers of ports.
     pub fn with_ports(mut self, ports: &[usize]) -> Self {
-        for sizes in [&mut self.latency, &mut self.start, &mut self.restart, &mut self.memory, &mut self.generated] {
+        let Self { latency, start, restart, load, memory, generated, .. } = &mut self;
+        for sizes in [latency, start, restart, &mut load.ports, memory, generated] {
             *sizes = ports.to_vec();
         }
         self.burst = ports.iter().map(|&ports| BurstSize { ports, times: if ports < MANY { 10 } else { 1 } }).collect();
@@ -119,6 +141,7 @@ impl Plan {
             (Measure::Latency, &mut self.latency),
             (Measure::Start, &mut self.start),
             (Measure::Restart, &mut self.restart),
+            (Measure::Load, &mut self.load.ports),
             (Measure::Memory, &mut self.memory),
             (Measure::Generated, &mut self.generated),
         ];
@@ -133,7 +156,7 @@ impl Plan {
     /// Numbers of ports for which links are needed, ascending.
     pub fn sizes(&self) -> Vec<usize> {
         let bursts = self.burst.iter().map(|burst| &burst.ports);
-        let all = self.latency.iter().chain(&self.restart).chain(&self.memory).chain(bursts);
+        let all = self.latency.iter().chain(&self.restart).chain(&self.load.ports).chain(&self.memory).chain(bursts);
         all.copied().collect::<BTreeSet<usize>>().into_iter().collect()
     }
 
@@ -153,6 +176,7 @@ mod tests {
         assert_eq!(Plan::full().only(&[Measure::Start, Measure::Restart]).sizes(), [512]);
         let plan = Plan::full().with_ports(&[64, 4000]).only(&[Measure::Burst]);
         assert_eq!(plan.sizes(), [64, 4000]);
+        assert_eq!(Plan::full().only(&[Measure::Load]).sizes(), [10_000]);
         assert_eq!(plan.burst[1], BurstSize { ports: 4000, times: 1 });
         assert_eq!((plan.repetitions(64), plan.repetitions(4000)), (10, 5));
     }

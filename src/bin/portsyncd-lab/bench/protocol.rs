@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clients::Report;
+
 /// What is to be done. Every request is answered once, within a bounded time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -16,6 +18,8 @@ pub enum Request {
     Start { ports: usize },
     /// The executable is away while every tenth port changes.
     Restart { warm: bool },
+    /// So many changes a second for so long, without clients of its HTTP and with so many.
+    Load { per_second: usize, milliseconds: u64, clients: usize },
     /// What it takes while it has nothing to do, watched for so long.
     Memory { milliseconds: u64 },
     /// User instructions for so many events, under valgrind.
@@ -38,6 +42,8 @@ pub enum Answer {
     Start(Start),
     /// To [`Request::Restart`].
     Restart(Restart),
+    /// To [`Request::Load`].
+    Load(Box<Load>),
     /// To [`Request::Memory`].
     Memory(Memory),
     /// To [`Request::Instructions`].
@@ -105,6 +111,38 @@ pub struct Restart {
     pub touched: usize,
     /// A round trip to Redis, median.
     pub ping_ns: u64,
+}
+
+/// Steady changes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// Nobody asks for anything.
+    pub alone: Loaded,
+    /// Clients of its HTTP do, and what they saw; none if it serves no HTTP.
+    pub crowded: Option<(Loaded, Report)>,
+    /// `VmHWM` after both.
+    pub peak_kib: u64,
+}
+
+/// Steady changes for a while.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// How long.
+    pub nanoseconds: u64,
+    /// Changes made in this time.
+    pub events: u64,
+    /// From before a change until its row was seen, for each change that was looked at.
+    pub sampled: Vec<u64>,
+    /// Changes that were looked at and whose row was not seen to change in time.
+    pub missed: usize,
+    /// In this time.
+    pub cpu: Cpu,
+    /// CPU time of whoever made the changes and looked at them; the kernel's work for a change is a part of it.
+    pub lab_ns: u64,
+    /// Whether every row was right a while after the last change.
+    pub right: bool,
+    /// Rows that were not.
+    pub wrong: usize,
 }
 
 /// A process that has nothing to do.

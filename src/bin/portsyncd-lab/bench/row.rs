@@ -79,6 +79,7 @@ pub fn name(measure: Measure) -> &'static str {
         Measure::Burst => "burst",
         Measure::Start => "start",
         Measure::Restart => "restart",
+        Measure::Load => "load",
         Measure::Memory => "memory",
         Measure::Generated => "generated",
     }

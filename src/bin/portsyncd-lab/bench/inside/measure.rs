@@ -13,7 +13,7 @@ use super::scene::Scene;
 use super::watch::Watch;
 
 /// For a row to be seen changed.
-const EVENT_LIMIT: Duration = Duration::from_secs(2);
+pub const EVENT_LIMIT: Duration = Duration::from_secs(2);
 /// Under valgrind.
 const SLOW_LIMIT: Duration = Duration::from_secs(20);
 /// So many rows in a row that were not seen to change mean that there is nobody to change them.
@@ -21,7 +21,7 @@ const MISSED: usize = 3;
 /// Between two events, so that everything is idle again.
 const PAUSE: Duration = Duration::from_micros(400);
 /// For all rows to be right after the last change.
-const BURST_LIMIT: Duration = Duration::from_secs(10);
+pub const BURST_LIMIT: Duration = Duration::from_secs(10);
 const RESTART_LIMIT: Duration = Duration::from_secs(10);
 /// A process is quiet that did not wake up for so long.
 const QUIET: Duration = Duration::from_millis(200);
@@ -29,11 +29,13 @@ const QUIET_LIMIT: Duration = Duration::from_secs(5);
 /// Where callgrind writes its profile, which is not looked at.
 const PROFILE: &str = "--callgrind-out-file=/run/lab/callgrind.out";
 
-fn nanoseconds(duration: Duration) -> u64 {
+/// A duration as a number.
+pub fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn since(before: Cpu, now: Cpu) -> Cpu {
+/// CPU time between two looks.
+pub fn since(before: Cpu, now: Cpu) -> Cpu {
     Cpu {
         daemon_ns: now.daemon_ns.saturating_sub(before.daemon_ns),
         user_ticks: now.user_ticks.saturating_sub(before.user_ticks),

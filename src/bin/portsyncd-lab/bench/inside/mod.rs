@@ -3,6 +3,8 @@
 //! In: [`Request`]s on standard input. Out: [`Answer`]s on standard output. It ends when its standard input is closed, whatever
 //! it is doing then, and everything that it started ends with it.
 
+mod crowd;
+mod load;
 mod measure;
 mod program;
 mod scene;
@@ -47,11 +49,11 @@ pub fn main(args: &Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut events_so_far = 0;
+    let mut past = Past::default();
     while let Ok(line) = requests.recv() {
         let answer = serde_json::from_str(&line)
             .map_err(anyhow::Error::from)
-            .and_then(|request| answer(&mut scene, &request, &mut events_so_far));
+            .and_then(|request| answer(&mut scene, &request, &mut past));
         say(&answer.unwrap_or_else(|error| Answer::Failed(format!("{error:#}"))));
     }
     ExitCode::SUCCESS
@@ -78,20 +80,35 @@ fn say(answer: &Answer) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-fn answer(scene: &mut Scene, request: &Request, events_so_far: &mut usize) -> anyhow::Result<Answer> {
+/// What there was so far.
+#[derive(Debug, Default)]
+struct Past {
+    /// Events of latency measurements: each begins with the port behind the last one.
+    events: usize,
+    /// Measurements under load: in every other one the clients come first.
+    loads: usize,
+}
+
+fn answer(scene: &mut Scene, request: &Request, past: &mut Past) -> anyhow::Result<Answer> {
     Ok(match *request {
         Request::SetUp { ports } => {
             scene.set_up(ports, &[])?;
             Answer::Done
         }
         Request::Latency { events } => {
-            let from = *events_so_far;
-            *events_so_far += events;
+            let from = past.events;
+            past.events += events;
             Answer::Latency(measure::latency(scene, from, events)?)
         }
         Request::Burst { times } => Answer::Burst(measure::burst(scene, times)?),
         Request::Start { ports } => Answer::Start(measure::start(scene, ports)?),
         Request::Restart { warm } => Answer::Restart(measure::restart(scene, warm)?),
+        Request::Load { per_second, milliseconds, clients } => {
+            past.loads += 1;
+            let crowd_first = past.loads.is_multiple_of(2);
+            let window = Duration::from_millis(milliseconds);
+            Answer::Load(Box::new(load::load(scene, per_second, window, clients, crowd_first)?))
+        }
         Request::Memory { milliseconds } => {
             Answer::Memory(measure::memory(scene, Duration::from_millis(milliseconds))?)
         }

@@ -132,6 +132,12 @@ impl Program {
         })
     }
 
+    /// The most memory that it ever had.
+    pub fn peak_kib(&self) -> anyhow::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).context("cannot read its status")?;
+        Ok(field(&status, "VmHWM"))
+    }
+
     /// Voluntary context switches of all its threads.
     pub fn switches(&self) -> u64 {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();

@@ -24,7 +24,7 @@ const TCP_PORT: u16 = 6379;
 /// Indexes of the ports' links, well above what a namespace has by itself.
 const FIRST_INDEX: u32 = 1000;
 /// MTUs that are set, one after the other.
-const MTUS: std::ops::Range<u32> = 1500..9000;
+pub const MTUS: std::ops::Range<u32> = 1500..9000;
 /// For the first sign of the executable.
 const START_LIMIT: Duration = Duration::from_secs(15);
 /// For every row to be right after the links were made.

@@ -1,7 +1,7 @@
-//! Keyspace notifications of one pattern of keys, over a blocking connection of its own.
+//! Keyspace notifications of some keys, over a blocking connection of its own.
 //!
-//! In: a database and a pattern. Out: names of keys, as they change. A wait that ends without a notification loses nothing, so
-//! one can look after other things and go on.
+//! In: a database and a pattern, or keys. Out: names of keys, as they change. A wait that ends without a notification loses
+//! nothing, so one can look after other things and go on.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -28,22 +28,40 @@ pub struct Watch {
 impl Watch {
     /// Subscribes to the keys of database `db` that match `pattern`.
     pub fn open(db: i64, pattern: &str) -> anyhow::Result<Self> {
+        Self::subscribe(db, "PSUBSCRIBE", std::iter::once(pattern))
+    }
+
+    /// Subscribes to these keys of database `db`. Changes of others cost Redis no more than if nobody listened.
+    pub fn open_keys<'a>(db: i64, keys: impl Iterator<Item = &'a str>) -> anyhow::Result<Self> {
+        Self::subscribe(db, "SUBSCRIBE", keys)
+    }
+
+    fn subscribe<'a>(db: i64, command: &str, keys: impl Iterator<Item = &'a str>) -> anyhow::Result<Self> {
         let stream = UnixStream::connect(SOCKET).with_context(|| format!("cannot reach Redis at {SOCKET}"))?;
         let prefix = format!("__keyspace@{db}__:");
         let mut watch = Self { stream, buffer: Vec::new(), used: 0, prefix };
-        let channel = format!("{}{pattern}", watch.prefix);
-        let command = format!("*2\r\n$10\r\nPSUBSCRIBE\r\n${}\r\n{channel}\r\n", channel.len());
-        watch.stream.write_all(command.as_bytes()).context("cannot subscribe to keyspace notifications")?;
-        match watch.message(Instant::now() + LIMIT)? {
-            Some(words) if words.first().is_some_and(|word| word == b"psubscribe") => Ok(watch),
-            other => bail!("cannot subscribe to keyspace notifications: Redis answered {other:?}"),
+        let channels: Vec<String> = keys.map(|key| format!("{}{key}", watch.prefix)).collect();
+        let words = std::iter::once(command).chain(channels.iter().map(String::as_str));
+        let mut bytes = format!("*{}\r\n", channels.len() + 1);
+        for word in words {
+            bytes.push_str(&format!("${}\r\n{word}\r\n", word.len()));
         }
+        watch.stream.write_all(bytes.as_bytes()).context("cannot subscribe to keyspace notifications")?;
+        for _ in channels {
+            match watch.message(Instant::now() + LIMIT)? {
+                Some(words) if words.first().is_some_and(|word| word.eq_ignore_ascii_case(command.as_bytes())) => {}
+                other => bail!("cannot subscribe to keyspace notifications: Redis answered {other:?}"),
+            }
+        }
+        Ok(watch)
     }
 
     /// The next key that changed; none if the time is up.
     pub fn next(&mut self, until: Instant) -> anyhow::Result<Option<String>> {
         while let Some(words) = self.message(until)? {
-            let channel = words.get(2).map(|word| String::from_utf8_lossy(word).into_owned());
+            // A pattern's has the pattern before it.
+            let at = if words.first().is_some_and(|word| word == b"pmessage") { 2 } else { 1 };
+            let channel = words.get(at).map(|word| String::from_utf8_lossy(word).into_owned());
             if let Some(key) = channel.as_deref().and_then(|channel| channel.strip_prefix(&self.prefix)) {
                 return Ok(Some(key.to_owned()));
             }

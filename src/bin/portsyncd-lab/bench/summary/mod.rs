@@ -1,5 +1,7 @@
 //! What was measured, round by round, in; rows out, and whether everything ended right.
 
+mod load;
+
 use super::course::{COUNTED, Results, Series};
 use super::plan::Measure;
 use super::protocol::Cpu;
@@ -13,8 +15,16 @@ type Look<'a, T> = &'a dyn Fn(&T) -> Option<f64>;
 
 /// The rows of all measurements, in the order in which they are shown.
 pub fn rows(results: &Results) -> Vec<Row> {
-    [latency(results), burst(results), start(results), restart(results), memory(results), instructions(results)]
-        .concat()
+    [
+        latency(results),
+        burst(results),
+        start(results),
+        restart(results),
+        load::rows(results),
+        memory(results),
+        instructions(results),
+    ]
+    .concat()
 }
 
 /// What one target did wrong, in words; empty if it ended right everywhere.
@@ -46,6 +56,7 @@ pub fn wrongs(results: &Results, target: usize, name: &str) -> Vec<String> {
             wrongs.push(format!("{what}: ended wrong {bad} times, up to {rows} rows, {touched} links touched"));
         }
     }
+    wrongs.extend(load::wrongs(results, target));
     wrongs
 }
 

@@ -1,0 +1,246 @@
+//! Asking the running daemon over its control socket: HTTP/1.1 on a unix socket, the paths of [`http`](crate::http).
+//!
+//! In: the socket's path. Out: answers as [`api`](crate::telemetry::api) has them, or the stream of events. Nothing takes for
+//! ever, nothing that comes is kept without bound, and every error says what was asked, where, and what to do next.
+
+mod events;
+mod sse;
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::HOST;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::net::UnixStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::config::ControlConfig;
+pub use events::{Alert, Event, Events};
+
+/// How long connecting may take, and how long an answer may.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest answer or event: several times that of 100,000 ports.
+const LONGEST: usize = 256 << 20;
+/// As much of an error's text as is shown.
+const SHOWN: usize = 200;
+
+/// Why the daemon could not be asked.
+#[derive(Debug, Error)]
+pub enum ControlError {
+    /// The configuration says that there is no socket.
+    #[error(
+        "control.socket = \"\": the control socket is turned off, so the daemon cannot be asked; \
+         set it to a path, for the daemon and for this command"
+    )]
+    TurnedOff,
+    /// Nobody can be connected to.
+    #[error("cannot reach the daemon at {}: {cause}; {}", .socket.display(), hint(.cause))]
+    Unreachable {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Nothing came for too long.
+    #[error(
+        "the daemon at {} has not answered {path} for {patience:?}; it hangs or is overloaded, its log says more",
+        .socket.display()
+    )]
+    Silent {
+        /// The socket.
+        socket: PathBuf,
+        /// What was asked.
+        path: String,
+        /// For how long.
+        patience: Duration,
+    },
+    /// The connection ended in the middle of an answer.
+    #[error("the daemon at {} broke off while it answered {path}: {cause}; was it ended?", .socket.display())]
+    BrokenOff {
+        /// The socket.
+        socket: PathBuf,
+        /// What was asked.
+        path: String,
+        /// Why.
+        cause: String,
+    },
+    /// An answer that is none of what was asked.
+    #[error(
+        "the daemon at {} answers {path} with {code}: {message}; \
+         daemon and command should be of the same version", .socket.display()
+    )]
+    Refused {
+        /// The socket.
+        socket: PathBuf,
+        /// What was asked.
+        path: String,
+        /// HTTP's code.
+        code: StatusCode,
+        /// What it said.
+        message: String,
+    },
+    /// An answer of another shape.
+    #[error(
+        "what the daemon at {} answers to {path} is not understood: {cause}; \
+         daemon and command should be of the same version", .socket.display()
+    )]
+    Format {
+        /// The socket.
+        socket: PathBuf,
+        /// What was asked.
+        path: String,
+        /// Where it differs.
+        cause: serde_json::Error,
+    },
+    /// An answer beyond all bounds.
+    #[error("the daemon at {} answers {path} with more than {} MiB", .socket.display(), LONGEST >> 20)]
+    TooLong {
+        /// The socket.
+        socket: PathBuf,
+        /// What was asked.
+        path: String,
+    },
+}
+
+impl ControlError {
+    /// Whether there is no daemon that answers, rather than one that answers something else.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Silent { .. } | Self::BrokenOff { .. })
+    }
+}
+
+fn hint(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        ErrorKind::NotFound => "is it running, and is control.socket the same for it and for this command?",
+        ErrorKind::ConnectionRefused => "the daemon that made this socket is gone; is one running?",
+        ErrorKind::PermissionDenied => {
+            "the socket is its user's alone: run this command as the daemon's user, or as root"
+        }
+        ErrorKind::WouldBlock => {
+            "too many wait to be connected; try again, and look for commands that were left running"
+        }
+        ErrorKind::TimedOut => "it hangs or is overloaded, its log says more",
+        _ => "is control.socket the daemon's?",
+    }
+}
+
+/// The daemon, as its commands see it. Each question is asked on a connection of its own.
+#[derive(Clone, Debug)]
+pub struct Control {
+    socket: PathBuf,
+    patience: Duration,
+}
+
+/// An answer whose body is still to come, and what drives its connection; that ends when it is dropped.
+struct Answer {
+    response: Response<Incoming>,
+    connection: JoinSet<()>,
+}
+
+impl Control {
+    /// Who listens where the configuration says.
+    pub fn new(config: &ControlConfig) -> Result<Self, ControlError> {
+        if config.socket.as_os_str().is_empty() {
+            return Err(ControlError::TurnedOff);
+        }
+        Ok(Self { socket: config.socket.clone(), patience: PATIENCE })
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Asks, and reads the answer.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ControlError> {
+        let body = self.fetch(path).await?;
+        serde_json::from_slice(&body).map_err(|cause| self.format(path, cause))
+    }
+
+    /// Asks, and gives the answer as it came.
+    pub async fn fetch(&self, path: &str) -> Result<Vec<u8>, ControlError> {
+        let Answer { response, connection: _connection } = self.ask(path).await?;
+        self.in_time(path, self.collect(path, response.into_body())).await?
+    }
+
+    /// Listens to what happens: the whole first, then each change.
+    pub async fn events(&self) -> Result<Events, ControlError> {
+        let path = "/api/v1/events";
+        let Answer { response, connection } = self.ask(path).await?;
+        Ok(Events::new(self.clone(), path, response.into_body(), connection))
+    }
+
+    async fn ask(&self, path: &str) -> Result<Answer, ControlError> {
+        let connected = timeout(self.patience, UnixStream::connect(&self.socket)).await;
+        let stream = connected
+            .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+            .map_err(|cause| ControlError::Unreachable { socket: self.socket.clone(), cause })?;
+        let mut connection = JoinSet::new();
+        let answer = async {
+            let (mut sender, driven) = http1::handshake(TokioIo::new(stream)).await?;
+            connection.spawn(async move {
+                // Whoever reads the answer is told of its end as well.
+                let _ = driven.await;
+            });
+            // The name says nothing on a unix socket, but HTTP wants one.
+            let mut request = Request::new(Empty::<Bytes>::new());
+            request.headers_mut().insert(HOST, hyper::header::HeaderValue::from_static("localhost"));
+            *request.uri_mut() = path.parse().unwrap_or_default();
+            sender.send_request(request).await
+        };
+        let response = self.in_time(path, answer).await?.map_err(|cause| self.broken_off(path, &cause))?;
+        if response.status() != StatusCode::OK {
+            let code = response.status();
+            let body = self.in_time(path, self.collect(path, response.into_body())).await??;
+            let message = String::from_utf8_lossy(&body).trim().chars().take(SHOWN).collect();
+            return Err(ControlError::Refused { socket: self.socket.clone(), path: path.to_owned(), code, message });
+        }
+        Ok(Answer { response, connection })
+    }
+
+    async fn collect(&self, path: &str, mut body: Incoming) -> Result<Vec<u8>, ControlError> {
+        let mut whole = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|cause| self.broken_off(path, &cause))?;
+            if let Some(data) = frame.data_ref() {
+                if whole.len() + data.len() > LONGEST {
+                    return Err(self.too_long(path));
+                }
+                whole.extend_from_slice(data);
+            }
+        }
+        Ok(whole)
+    }
+
+    async fn in_time<T>(&self, path: &str, work: impl Future<Output = T>) -> Result<T, ControlError> {
+        timeout(self.patience, work).await.map_err(|_| self.silent(path, self.patience))
+    }
+
+    fn silent(&self, path: &str, patience: Duration) -> ControlError {
+        ControlError::Silent { socket: self.socket.clone(), path: path.to_owned(), patience }
+    }
+
+    fn broken_off(&self, path: &str, cause: &impl ToString) -> ControlError {
+        ControlError::BrokenOff { socket: self.socket.clone(), path: path.to_owned(), cause: cause.to_string() }
+    }
+
+    fn format(&self, path: &str, cause: serde_json::Error) -> ControlError {
+        ControlError::Format { socket: self.socket.clone(), path: path.to_owned(), cause }
+    }
+
+    fn too_long(&self, path: &str) -> ControlError {
+        ControlError::TooLong { socket: self.socket.clone(), path: path.to_owned() }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

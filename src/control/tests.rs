@@ -1,0 +1,140 @@
+//! Against a listener that says just what a test wants, and to the last byte when it wants it.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
+
+use super::*;
+use crate::telemetry::api::{PortList, Readiness};
+
+/// A listener that answers the first connection with these pieces, one after the other, and then ends or holds it.
+struct Fake {
+    _dir: TempDir,
+    control: Control,
+}
+
+impl Fake {
+    fn impatient(&self) -> Control {
+        Control { patience: Duration::from_millis(50), ..self.control.clone() }
+    }
+}
+
+fn control(socket: PathBuf) -> Control {
+    Control::new(&ControlConfig { socket }).unwrap()
+}
+
+fn fake(pieces: &[&str], hold: bool) -> Fake {
+    let dir = TempDir::new().unwrap();
+    let socket = dir.path().join("control.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let pieces: Vec<String> = pieces.iter().map(|piece| (*piece).to_owned()).collect();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let length = stream.read(&mut request).await.unwrap();
+        assert!(String::from_utf8_lossy(&request[..length]).starts_with("GET /"));
+        for piece in pieces {
+            stream.write_all(piece.as_bytes()).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        if hold {
+            std::future::pending::<()>().await;
+        }
+    });
+    Fake { _dir: dir, control: control(socket) }
+}
+
+fn whole(code: &str, body: &str) -> String {
+    format!("HTTP/1.1 {code}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+#[tokio::test]
+async fn an_answer_is_read_in_the_shape_that_is_wanted() {
+    let fake = fake(&[&whole("200 OK", "{\"ports\":[]}")], true);
+    assert_eq!(fake.control.get::<PortList>("/api/v1/ports").await.unwrap(), PortList::default());
+}
+
+#[tokio::test]
+async fn errors_name_the_socket_and_what_to_do_next() {
+    let dir = TempDir::new().unwrap();
+    let socket = dir.path().join("control.sock");
+    let error = control(socket.clone()).fetch("/api/v1/status").await.unwrap_err();
+    assert!(error.is_unreachable());
+    let text = error.to_string();
+    for part in [socket.to_str().unwrap(), "No such file", "is it running", "control.socket"] {
+        assert!(text.contains(part), "{text} lacks {part}");
+    }
+    drop(UnixListener::bind(&socket).unwrap());
+    let error = control(socket).fetch("/api/v1/status").await.unwrap_err();
+    assert!(error.is_unreachable() && error.to_string().contains("is gone"), "{error}");
+    let off = Control::new(&ControlConfig { socket: PathBuf::new() }).unwrap_err();
+    assert!(!off.is_unreachable() && off.to_string().contains("control.socket = \"\""), "{off}");
+    let denied = ControlError::Unreachable { socket: "/x".into(), cause: ErrorKind::PermissionDenied.into() };
+    assert!(denied.to_string().contains("daemon's user"), "{denied}");
+}
+
+#[tokio::test]
+async fn a_daemon_that_does_not_answer_is_given_up() {
+    for pieces in [&[][..], &["HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"p"]] {
+        let fake = fake(pieces, true);
+        let error = fake.impatient().fetch("/api/v1/ports").await.unwrap_err();
+        assert!(matches!(error, ControlError::Silent { .. }), "{error}");
+        assert!(error.to_string().contains("/api/v1/ports for 50ms"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_off_is_no_answer() {
+    for pieces in [&[][..], &["HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"p"], &["rubbish\r\n\r\n"]] {
+        let fake = fake(pieces, false);
+        let error = fake.control.fetch("/api/v1/ports").await.unwrap_err();
+        assert!(matches!(error, ControlError::BrokenOff { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_and_other_shapes_are_told() {
+    let refusing = fake(&[&whole("404 Not Found", "no such path\n")], true);
+    let error = refusing.control.get::<Readiness>("/readyz").await.unwrap_err();
+    assert!(error.to_string().contains("/readyz with 404 Not Found: no such path;"), "{error}");
+    let other = fake(&[&whole("200 OK", "{\"ready\":1}")], true);
+    let error = other.control.get::<Readiness>("/readyz").await.unwrap_err();
+    assert!(matches!(error, ControlError::Format { .. }) && !error.is_unreachable(), "{error}");
+}
+
+#[tokio::test]
+async fn events_come_as_they_are_told_and_unknown_ones_are_left_out() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    let fake = fake(
+        &[
+            head,
+            "event: moon\ndata: full\n\nevent: ports\ndata: {\"por",
+            "ts\":[]}\n\nevent: change\ndata: {\"ports\":[],\"removed\":[\"Ethernet0\"]}\n\n",
+            "event: alerts\ndata: [{\"rule\":\"PortFlapping\",\"severity\":\"critical\",\"new\":1}]\n\n",
+        ],
+        false,
+    );
+    let mut events = fake.control.events().await.unwrap();
+    assert_eq!(events.next().await.unwrap(), Event::Ports(PortList::default()));
+    let Event::Change(changes) = events.next().await.unwrap() else { panic!("no change") };
+    assert_eq!(changes.removed, ["Ethernet0"]);
+    let Event::Alerts(alerts) = events.next().await.unwrap() else { panic!("no alerts") };
+    assert_eq!((alerts[0].rule.as_str(), alerts[0].port.as_ref()), ("PortFlapping", None));
+    assert!(matches!(events.next().await.unwrap_err(), ControlError::BrokenOff { .. }));
+}
+
+#[tokio::test]
+async fn a_stream_that_falls_silent_is_given_up_however_often_one_looks() {
+    let fake = fake(&["HTTP/1.1 200 OK\r\n\r\n"], true);
+    let mut events = fake.impatient().events().await.unwrap();
+    let mut looks = 0;
+    let error = loop {
+        match timeout(Duration::from_millis(10), events.next()).await {
+            Ok(outcome) => break outcome.unwrap_err(),
+            Err(_) => looks += 1,
+        }
+    };
+    assert!(matches!(error, ControlError::Silent { .. }) && looks > 3, "{error} after {looks} looks");
+}

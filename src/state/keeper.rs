@@ -1,0 +1,193 @@
+//! Brings the state back at the start and saves it when it has changed.
+//!
+//! Nothing here fails: what goes wrong is counted, logged once, and said by the latch of [`Component::State`], which the
+//! daemon's readiness does not ask for. What failed is tried again at the next call.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tracing::{debug, info, warn};
+
+use super::State;
+use super::file::{DirError, Loaded, Saved, StateDir};
+use super::form::Unusable;
+use crate::config::StateConfig;
+use crate::health::Component;
+use crate::telemetry::Telemetry;
+use crate::telemetry::labels::SaveOutcome;
+use crate::telemetry::ports::{now_ms, seconds};
+
+const BACKUPS: &str = "state_file_backups_total";
+
+/// See the module. All of it blocks on the disk, so that it belongs on a thread of its own. Whoever saves last must have
+/// stopped counting before.
+#[derive(Debug)]
+pub struct Keeper {
+    telemetry: Arc<Telemetry>,
+    /// `None` if it is turned off.
+    dir: Option<StateDir>,
+    /// Nothing is written before what is there was read: it would become older and go.
+    loaded: bool,
+    other: BTreeMap<String, Value>,
+    /// The fingerprint of what is on the disk: all of it would be megabytes of memory on a switch of many ports.
+    last: Option<u64>,
+    written: Option<f64>,
+    /// Why it did not work the last time.
+    problem: Option<String>,
+}
+
+impl Keeper {
+    /// Keeps what the telemetry holds in the folder of the configuration. Touches nothing yet.
+    pub fn open(config: &StateConfig, telemetry: Arc<Telemetry>) -> Self {
+        let dir = (!config.dir.as_os_str().is_empty()).then(|| StateDir::new(&config.dir));
+        Self { telemetry, dir, loaded: false, other: BTreeMap::new(), last: None, written: None, problem: None }
+    }
+
+    /// The state file; `None` if it is turned off.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.dir.as_ref().map(StateDir::path)
+    }
+
+    /// When what is on the disk was written, as Unix time.
+    pub fn written(&self) -> Option<f64> {
+        self.written
+    }
+
+    /// Brings back what an earlier run saved, once: if it fails the next save tries it again before anything is written.
+    pub fn load(&mut self) {
+        let Some(dir) = &mut self.dir else {
+            self.telemetry.latches.ready(Component::State);
+            return;
+        };
+        if self.loaded {
+            return;
+        }
+        match dir.load(State::from_json) {
+            Ok(loaded) => {
+                self.loaded = true;
+                self.take(loaded);
+                self.works("the state file can be read again");
+            }
+            Err(error) => self.fails(&error, "the state file cannot be read, trying again; counters go on from 0"),
+        }
+    }
+
+    /// Writes the state if it is not what is on the disk already. True if it was written.
+    pub fn save_if_changed(&mut self) -> bool {
+        self.load();
+        let Some(dir) = &mut self.dir else { return false };
+        let metrics = &self.telemetry.metrics;
+        if !self.loaded {
+            metrics.state_file_writes.count(SaveOutcome::Failed);
+            return false;
+        }
+        let mut state = State::of(&self.telemetry);
+        state.other.clone_from(&self.other);
+        let print = fingerprint(&state);
+        if self.last == Some(print) {
+            return false;
+        }
+        // The backup that this write makes is counted in what is written; else each write would be a reason for the next.
+        if dir.has_file() {
+            *state.counters.entry(BACKUPS.to_owned()).or_default() += 1;
+        }
+        state.saved = seconds(now_ms());
+        match write(dir, &state) {
+            Ok(Saved { backup }) => {
+                metrics.state_file_writes.count(SaveOutcome::Ok);
+                metrics.state_file_backups.add((), u64::from(backup));
+                self.written = Some(state.saved);
+                self.last = Some(fingerprint(&state));
+                self.works("the state file can be written again");
+                true
+            }
+            Err(error) => {
+                metrics.state_file_writes.count(SaveOutcome::Failed);
+                self.fails(&error, "the state file cannot be written, trying again; a restart would lose what changed");
+                false
+            }
+        }
+    }
+
+    fn take(&mut self, loaded: Loaded<State>) {
+        let metrics = &self.telemetry.metrics;
+        metrics.state_file_corruptions.add((), loaded.damaged());
+        metrics.state_file_recoveries.add((), u64::from(loaded.recovered()));
+        for file in &loaded.aside {
+            let path = file.path.display();
+            let kept_as = file.kept_as.as_ref().unwrap_or(&file.path).display();
+            match &file.why {
+                Unusable::Damaged(reason) => {
+                    warn!(%path, %kept_as, reason, "state file is damaged, looking for an older one");
+                }
+                Unusable::Newer(_) => {
+                    warn!(%path, %kept_as, reason = %file.why, "state file cannot be used, looking for an older one");
+                }
+            }
+        }
+        let Some(state) = loaded.content else {
+            if loaded.aside.is_empty() {
+                info!("there is no state file yet, counters begin at 0");
+            } else {
+                warn!("no state file can be used, counters begin at 0");
+            }
+            return;
+        };
+        state.restore(&self.telemetry);
+        debug!(saved = state.saved, counters = state.counters.len(), ports = state.ports.len(), "state file was read");
+        // After damage this is what the older file says, and differs from what was counted: it is written anew.
+        self.last = Some(fingerprint(&state));
+        self.written = Some(state.saved);
+        self.other = state.other;
+    }
+
+    fn works(&mut self, message: &'static str) {
+        self.telemetry.latches.ready(Component::State);
+        if self.problem.take().is_some() {
+            info!("{message}");
+        }
+    }
+
+    fn fails(&mut self, error: &DirError, message: &'static str) {
+        let problem = error.in_full();
+        self.telemetry.latches.unready(Component::State, problem.as_str());
+        if self.problem.as_ref() != Some(&problem) {
+            warn!(problem, "{message}");
+            self.problem = Some(problem);
+        }
+    }
+}
+
+fn write(dir: &mut StateDir, state: &State) -> Result<Saved, DirError> {
+    let content = state.to_json().map_err(|error| DirError::Io {
+        doing: "express the state for",
+        path: dir.path(),
+        source: error.into(),
+    })?;
+    dir.save(&content)
+}
+
+/// What tells one content from another, whenever it was saved.
+fn fingerprint(state: &State) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for (key, count) in &state.counters {
+        (key, count).hash(&mut hasher);
+    }
+    for (name, port) in &state.ports {
+        (name, port.flaps, &port.history).hash(&mut hasher);
+    }
+    for seconds in &state.starts {
+        seconds.to_bits().hash(&mut hasher);
+    }
+    for (section, value) in &state.other {
+        (section, value.to_string()).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

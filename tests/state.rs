@@ -1,0 +1,107 @@
+//! What survives a restart of the daemon, and what does not stop it.
+#![allow(clippy::unwrap_used, reason = "a test has nobody else to tell")]
+#![allow(clippy::float_cmp, reason = "counts, exact as numbers of /metrics")]
+
+mod common;
+
+use common::Rig;
+use common::http::get;
+use portsyncd::telemetry::api::{PortList, Status};
+
+const FLAPS: &str = "portsyncd_port_flaps_total{port=\"Ethernet0\"}";
+
+fn flap(rig: &Rig, times: usize) {
+    for _ in 0..times {
+        rig.up("Ethernet0");
+        rig.expect_row("Ethernet0", "up", "up", 1500);
+        rig.down("Ethernet0");
+        rig.expect_row("Ethernet0", "down", "down", 1500);
+    }
+}
+
+fn at_work_with_state() -> Rig {
+    let mut rig = Rig::new(1);
+    rig.set("PORTSYNCD_STATE__SAVE_INTERVAL", "1s");
+    rig.set_to_work()
+}
+
+#[test]
+fn flaps_starts_and_counters_go_on_after_a_restart() {
+    let mut rig = at_work_with_state();
+    flap(&rig, 3);
+    rig.expect_metric(FLAPS, |flaps| flaps == 6.0);
+    assert_eq!(rig.term(), Some(0));
+    assert!(rig.state_dir().join("state.json").is_file());
+    rig.start();
+    rig.expect_metric("portsyncd_live_restarts_total", |count| count == 1.0);
+    rig.expect_metric("portsyncd_cold_starts_total", |count| count == 1.0);
+    rig.expect_metric(FLAPS, |flaps| flaps == 6.0);
+    let ports: PortList = rig.api("/api/v1/ports");
+    assert_eq!(ports.ports[0].history.len(), 6, "{ports:?}");
+    rig.until("both starts", || {
+        let status: Status = rig.api("/api/v1/status");
+        status.starts.durations.is_some_and(|durations| durations.count == 2) && status.starts.completed == 2
+    });
+    flap(&rig, 1);
+    rig.expect_metric(FLAPS, |flaps| flaps == 8.0);
+}
+
+#[test]
+fn a_crash_loses_no_more_than_the_last_interval() {
+    let mut rig = at_work_with_state();
+    flap(&rig, 2);
+    rig.until("the state file to have them", || {
+        std::fs::read_to_string(rig.state_dir().join("state.json")).is_ok_and(|text| text.contains("\"Ethernet0\""))
+    });
+    rig.crash();
+    rig.start();
+    rig.expect_metric(FLAPS, |flaps| flaps > 0.0);
+}
+
+#[test]
+fn a_damaged_file_falls_back_to_an_older_one_and_is_reported() {
+    let mut rig = at_work_with_state();
+    flap(&rig, 1);
+    assert_eq!(rig.term(), Some(0));
+    rig.start();
+    flap(&rig, 1);
+    assert_eq!(rig.term(), Some(0));
+    let file = rig.state_dir().join("state.json");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    rig.start();
+    rig.expect_metric("portsyncd_state_file_corruptions_total", |count| count == 1.0);
+    rig.expect_metric("portsyncd_state_file_recoveries_total", |count| count == 1.0);
+    rig.expect_metric(FLAPS, |flaps| flaps >= 2.0);
+    rig.expect_log("state file is damaged");
+    let kept = std::fs::read_dir(rig.state_dir()).unwrap().filter_map(Result::ok);
+    assert!(kept.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().contains("damaged")));
+}
+
+/// A folder below a file can neither be made nor written, whoever runs this.
+#[test]
+fn a_folder_that_cannot_be_written_stops_nothing() {
+    let mut rig = Rig::new(1);
+    let file = rig.dir().join("file");
+    std::fs::write(&file, "").unwrap();
+    rig.set("PORTSYNCD_STATE__DIR", file.join("state").to_str().unwrap());
+    let mut rig = rig.set_to_work();
+    rig.up("Ethernet0");
+    rig.expect_row("Ethernet0", "up", "up", 1500);
+    rig.expect_metric("portsyncd_component_ready{component=\"state\"}", |ready| ready == 0.0);
+    assert_eq!(get(rig.http(), "/readyz").unwrap().code, 200);
+    let status: Status = rig.api("/api/v1/status");
+    assert!(status.health.score < 100 && status.health.score >= 95, "{status:?}");
+    assert_eq!(rig.term(), Some(0));
+}
+
+#[test]
+fn nothing_is_written_where_it_is_turned_off() {
+    let mut rig = Rig::new(1);
+    rig.set("PORTSYNCD_STATE__DIR", "");
+    let mut rig = rig.set_to_work();
+    assert_eq!(rig.term(), Some(0));
+    assert!(!rig.state_dir().exists());
+}
