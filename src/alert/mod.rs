@@ -58,3 +58,7 @@ fn millis(time: Duration) -> Millis {
 fn span(millis: u32) -> String {
     humantime::format_duration(condition::duration(millis)).to_string()
 }
+
+#[cfg(test)]
+#[path = "defaults_tests.rs"]
+mod defaults_tests;
