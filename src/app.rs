@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
 use tracing::{debug, warn};
 
-use crate::config::{self, Config, Flags};
+use crate::alert::evaluator::Evaluator;
+use crate::config::{self, AlertsConfig, Config, Flags};
 use crate::daemon::Daemon;
 use crate::http::{self, Service};
 use crate::logging::Logging;
@@ -32,16 +34,51 @@ pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
     let telemetry = Arc::new(Telemetry::default());
     let reader = Reader::new(Arc::clone(&telemetry), config.telemetry.per_port_limit, config.health.clone());
     let reader = Arc::new(reader);
-    let beside = Beside::start(config.clone(), Arc::clone(&reader)).context("cannot start a thread")?;
+    let alerting = Arc::new(Alerting::new(&config.alerts, &reader));
+    let beside =
+        Beside::start(config.clone(), Arc::clone(&reader), Arc::clone(&alerting)).context("cannot start a thread")?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    let reloaded = Box::new(move |config: &Config| reader.judge_by(config.health.clone()));
+    let told = Arc::clone(&alerting);
+    let reloaded = Box::new(move |config: &Config| {
+        reader.judge_by(config.health.clone());
+        let _ = told.evaluator.reconfigure(&config.alerts);
+    });
+    let rules_found = Box::new(move |rows| drop(alerting.evaluator.follow(rows)));
     let outcome = runtime.block_on(async {
-        let daemon = Daemon::new(config, Box::new(move || config::load(&flags)), reloaded, logging, telemetry).await?;
+        let daemon =
+            Daemon::new(config, Box::new(move || config::load(&flags)), reloaded, rules_found, logging, telemetry)
+                .await?;
         daemon.run().await
     });
     beside.end();
     outcome
+}
+
+/// Rules looked at regularly, and who is told.
+struct Alerting {
+    reader: Arc<Reader>,
+    evaluator: Arc<Evaluator>,
+    interval: Duration,
+}
+
+impl Alerting {
+    fn new(config: &AlertsConfig, reader: &Arc<Reader>) -> Self {
+        let evaluator = Evaluator::new(config);
+        let counted = Arc::clone(&evaluator);
+        reader.also(move |tell| counted.values(tell));
+        Self { reader: Arc::clone(reader), evaluator, interval: config.evaluation_interval }
+    }
+
+    /// Never comes back.
+    async fn run(&self) {
+        let mut looks = tokio::time::interval(self.interval);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let _ = self.evaluator.evaluate(&self.reader);
+        }
+    }
 }
 
 /// What runs beside the core.
@@ -51,7 +88,7 @@ struct Beside {
 }
 
 impl Beside {
-    fn start(config: Config, reader: Arc<Reader>) -> std::io::Result<Self> {
+    fn start(config: Config, reader: Arc<Reader>, alerting: Arc<Alerting>) -> std::io::Result<Self> {
         let (end, told) = oneshot::channel();
         let (at_end, ended) = mpsc::channel();
         thread::Builder::new().name("beside".to_owned()).spawn(move || {
@@ -61,7 +98,7 @@ impl Beside {
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => runtime.block_on(beside(&config, reader, told)),
+                Ok(runtime) => runtime.block_on(beside(&config, reader, alerting, told)),
                 Err(error) => {
                     warn!(error = %error, "cannot start the runtime beside the core, going on without HTTP and state");
                 }
@@ -80,12 +117,13 @@ impl Beside {
     }
 }
 
-async fn beside(config: &Config, reader: Arc<Reader>, told_to_end: oneshot::Receiver<()>) {
-    let mut kept = Kept::load(config, Arc::clone(&reader)).await;
-    let service = Service::new(reader);
+async fn beside(config: &Config, reader: Arc<Reader>, alerting: Arc<Alerting>, told_to_end: oneshot::Receiver<()>) {
+    let mut kept = Kept::load(config, Arc::clone(&reader), Arc::clone(&alerting.evaluator)).await;
+    let service = Service::new(reader, Arc::clone(&alerting.evaluator));
     tokio::select! {
         () = http::serve(service, &config.http, &config.control) => {}
         () = kept.save_regularly() => {}
+        () = alerting.run() => {}
         _ = told_to_end => {}
     }
     // The core has ended: nothing more is counted.
@@ -95,15 +133,24 @@ async fn beside(config: &Config, reader: Arc<Reader>, told_to_end: oneshot::Rece
 /// What survives a restart. The disk may take its time, so that it has a thread of its own whenever it is needed.
 struct Kept {
     reader: Arc<Reader>,
+    evaluator: Arc<Evaluator>,
     interval: Duration,
     keeper: Arc<Mutex<Keeper>>,
 }
 
 impl Kept {
-    async fn load(config: &Config, reader: Arc<Reader>) -> Self {
+    async fn load(config: &Config, reader: Arc<Reader>, evaluator: Arc<Evaluator>) -> Self {
         let keeper = Keeper::open(&config.state, Arc::clone(reader.telemetry()));
-        let mut kept = Self { reader, interval: config.state.save_interval, keeper: Arc::new(Mutex::new(keeper)) };
-        kept.with(Keeper::load).await;
+        let interval = config.state.save_interval;
+        let mut kept = Self { reader, evaluator, interval, keeper: Arc::new(Mutex::new(keeper)) };
+        let evaluator = Arc::clone(&kept.evaluator);
+        kept.with(move |keeper| {
+            keeper.load();
+            if let Some(saved) = keeper.take_alerts() {
+                evaluator.restore(saved);
+            }
+        })
+        .await;
         kept
     }
 
@@ -116,8 +163,9 @@ impl Kept {
     }
 
     async fn save(&mut self) {
-        self.with(|keeper| {
-            keeper.save_if_changed();
+        let evaluator = Arc::clone(&self.evaluator);
+        self.with(move |keeper| {
+            keeper.save_if_changed(evaluator.save());
         })
         .await;
     }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use portsyncd::config::{self, Config, ConfigError, Flags, LogLevel};
-use portsyncd::{app, http};
+use portsyncd::{alert, app, http};
 
 #[derive(Parser)]
 #[command(name = "portsyncd", version, about = "Turns the kernel's link events into rows of SONiC's Redis databases")]
@@ -108,6 +108,7 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
 fn check_config(config: &Config) -> anyhow::Result<bool> {
     let store = config.redis.store()?;
     http::tls::acceptor(&config.http).map_err(ConfigError::from)?;
+    let rules = alert::evaluator::load(&config.alerts, &[])?;
     print!("{}", config.shown());
     println!();
     let password = if store.password.is_some() { "<hidden>" } else { "none" };
@@ -118,5 +119,7 @@ fn check_config(config: &Config) -> anyhow::Result<bool> {
             database.name, database.id, database.separator, database.address
         );
     }
+    let on = rules.iter().filter(|rule| rule.enabled).count();
+    println!("# effective: {} alert rules, {on} of them on", rules.iter().len());
     Ok(true)
 }

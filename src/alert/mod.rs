@@ -10,6 +10,7 @@
 pub mod condition;
 pub mod engine;
 pub mod error;
+pub mod evaluator;
 pub mod glob;
 pub mod keep;
 pub mod load;
