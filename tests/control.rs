@@ -82,9 +82,13 @@ fn status_is_told_whether_all_is_well_or_not() {
     let seen = status(&rig);
     assert_eq!((seen.pid, seen.ports.total, seen.start.done), (rig.pid(), 2, true));
     let text = said(&rig, &["status"]);
-    for part in
-        ["portsyncd ", "\nready       yes\n", "\nhealth      100 of 100\n", "\nports       2, ", "PortInitDone after"]
-    {
+    for part in [
+        "portsyncd ",
+        "\nready       yes\n",
+        "\nhealth      100 of 100\n",
+        "\nports       2 in all, ",
+        "PortInitDone after",
+    ] {
         assert!(text.contains(part), "{text} lacks {part}");
     }
     rig.server.kill();
