@@ -4,6 +4,7 @@
 //! [`control`] asks a running daemon. [`lab`] holds what the laboratory and the tests share: a throwaway Redis, network
 //! namespaces and fake ports; the daemon does not use it.
 
+pub mod alert;
 pub mod app;
 pub mod config;
 pub mod control;

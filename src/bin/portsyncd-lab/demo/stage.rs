@@ -6,6 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
+use portsyncd::config::ControlConfig;
+use portsyncd::control::Control;
 use portsyncd::lab::links::{LinkState, Links};
 use portsyncd::lab::ports::{self, Row};
 use portsyncd::lab::producer::Producer;
@@ -27,8 +29,8 @@ const LOOK: Duration = Duration::from_millis(10);
 const LINGER: Duration = Duration::from_millis(600);
 const LOG_LINES: usize = 12;
 /// Keys that keep the daemon off the host's folders. An executable that does not know a key refuses it, so each is tried.
-const OPTIONAL_KEYS: &[(&str, &str)] =
-    &[("PORTSYNCD_STATE__DIR", "state"), ("PORTSYNCD_CONTROL__SOCKET", "control.sock")];
+const OPTIONAL_KEYS: &[(&str, &str)] = &[("PORTSYNCD_STATE__DIR", "state"), (CONTROL, "control.sock")];
+const CONTROL: &str = "PORTSYNCD_CONTROL__SOCKET";
 
 /// The stage; when it falls, so do the children.
 pub struct Stage {
@@ -112,6 +114,12 @@ impl Stage {
         command.env("PORTSYNCD_LOG__FORMAT", "text").envs(self.environment.iter().map(|(key, value)| (key, value)));
         self.daemon = Some(Process::start(&mut command, &self.dir.path().join("daemon.log"))?);
         Ok(())
+    }
+
+    /// The daemon's control socket, if it is one that has it.
+    pub fn control(&self) -> Option<Control> {
+        let (_, socket) = self.environment.iter().find(|(key, _)| key == CONTROL)?;
+        Control::new(&ControlConfig { socket: socket.clone() }).ok()
     }
 
     /// Ends the daemon by SIGTERM, which must be an end without complaint.
