@@ -29,7 +29,8 @@ pub fn run(config: &ControlConfig, as_json: bool) -> anyhow::Result<bool> {
 
 fn table(ports: &[Port], now: f64, paint: Paint) -> String {
     if ports.is_empty() {
-        return "no ports: none is configured, and no link has a port's name\n".to_owned();
+        return "no ports: the daemon knows of none that is configured, and sees no link with a port's name\n"
+            .to_owned();
     }
     let rows: Vec<[String; COLUMNS]> = ports.iter().map(|port| row(port, now)).collect();
     let widths: [usize; COLUMNS] = std::array::from_fn(|column| {

@@ -112,7 +112,7 @@ async fn events_come_as_they_are_told_and_unknown_ones_are_left_out() {
             head,
             "event: moon\ndata: full\n\nevent: ports\ndata: {\"por",
             "ts\":[]}\n\nevent: change\ndata: {\"ports\":[],\"removed\":[\"Ethernet0\"]}\n\n",
-            "event: alerts\ndata: [{\"rule\":\"PortFlapping\",\"severity\":\"critical\",\"new\":1}]\n\n",
+            "event: alerts\ndata: 7\n\nevent: alerts\ndata: [{\"rule\":\"PortFlapping\",\"severity\":\"critical\",\"new\":1}]\n\n",
         ],
         false,
     );

@@ -32,8 +32,8 @@ pub enum Form {
 /// No answer from the daemon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lost {
-    /// Since when, as Unix time.
-    pub since: f64,
+    /// When it last said something, as Unix time: what is shown is as old.
+    pub heard: f64,
     /// Why.
     pub reason: String,
 }
@@ -59,6 +59,7 @@ pub struct View {
     pub editing: bool,
     form: Option<Form>,
     area: Rect,
+    heard: f64,
 }
 
 impl View {
@@ -78,6 +79,7 @@ impl View {
     /// The daemon told something, hence it answers.
     pub fn event(&mut self, event: Event) {
         self.lost = None;
+        self.heard = self.now;
         match event {
             Event::Status(status) => self.status = Some(status),
             Event::Ports(ports) => {
@@ -94,10 +96,9 @@ impl View {
         }
     }
 
-    /// The daemon does not answer. Only the first time counts, and the last reason.
+    /// The daemon does not answer.
     pub fn lost(&mut self, reason: String) {
-        let since = self.lost.as_ref().map_or(self.now, |lost| lost.since);
-        self.lost = Some(Lost { since, reason });
+        self.lost = Some(Lost { heard: self.heard, reason });
     }
 
     /// How the ports are shown.

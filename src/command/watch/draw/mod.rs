@@ -60,7 +60,7 @@ fn header(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
 
 fn summary(view: &View, theme: Theme) -> Line<'static> {
     if let Some(lost) = &view.lost {
-        let old = format!(" data are {} old, trying again: {}", span(view.now - lost.since), plain(&lost.reason));
+        let old = format!(" data are {} old, trying again: {}", span(view.now - lost.heard), plain(&lost.reason));
         return Line::from(vec![Span::styled(" NO ANSWER ", badge(theme.bad())), Span::raw(old)]);
     }
     match &view.status {

@@ -28,7 +28,7 @@ struct Chart {
 const CHARTS: [Chart; 3] = [
     Chart { name: "events/s", value: |sample| Some(sample.events_per_second), text: rate_text },
     Chart { name: "writes/s", value: |sample| Some(sample.writes_per_second), text: rate_text },
-    Chart { name: "latency p99", value: |sample| sample.latency.p99, text: latency },
+    Chart { name: "latency", value: |sample| sample.latency.p99, text: latency },
 ];
 
 fn rate_text(value: Option<f64>) -> String {
