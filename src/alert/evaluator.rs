@@ -56,7 +56,7 @@ pub struct AlertList {
 }
 
 /// An alert with the text that people read first.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertView {
     /// The annotation of this name.
     pub summary: String,
