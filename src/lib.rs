@@ -3,6 +3,7 @@
 //! The way of the data is one direction: [`link`] reads the kernel, [`sync`] decides, [`db`] writes; [`daemon`] drives them. [`lab`] holds what the
 //! laboratory and the tests share: a throwaway Redis, network namespaces and fake ports; the daemon does not use it.
 
+pub mod alert;
 pub mod app;
 pub mod config;
 pub mod control;

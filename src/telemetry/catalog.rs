@@ -147,6 +147,10 @@ counted! {
     state_file_corruptions: Counter = "state_file_corruptions_total" survives;
     /// Generations of the state file that were set aside as backups.
     state_file_backups: Counter = "state_file_backups_total" survives;
+    /// Writes of the state file that could not set the generation before them aside as a backup.
+    state_file_backups_missed: Counter = "state_file_backups_missed_total" survives;
+    /// Whether this run began without what earlier ones knew (1) because no state file could be read, or not (0).
+    state_file_lost: Gauge = "state_file_lost";
     /// Writes of the state file, by how they ended.
     state_file_writes: Counter<SaveOutcome> = "state_file_writes_total";
     /// Requests over HTTP and the control socket, by class of status code.
@@ -181,6 +185,11 @@ macro_rules! computed {
     };
 }
 
+/// The states of [`PORTS`].
+pub const PORT_STATES: [&str; 5] = ["up", "down", "admin_down", "waiting", "awaited"];
+/// The statistics of [`INITIAL_SYNC_HISTORY`].
+pub const START_STATS: [&str; 6] = ["min", "avg", "max", "p50", "p90", "p99"];
+
 computed! {
     /// Ports by state.
     PORTS = gauge("ports", &["state"], "Ports by state: up; down (wanted up, no carrier); admin_down; waiting (the link is there, its row in APPL_DB is not); awaited (configured, no link yet)");
@@ -188,6 +197,8 @@ computed! {
     PORTS_OUT_OF_STEP = gauge("ports_out_of_step", &[], "Ports whose row in STATE_DB does not say yet what the kernel says");
     /// Operational state of a port.
     PORT_OPER_UP = gauge("port_oper_up", &["port"], "Whether the port's link is up (1) or not (0); of the first telemetry.per_port_limit ports");
+    /// A port that ought to be up.
+    PORT_DOWN = gauge("port_down", &["port"], "Whether the port is wanted up and is not (1), or not (0); of the first telemetry.per_port_limit ports");
     /// Flaps of a port.
     PORT_FLAPS = Computed {
         name: "port_flaps_total",
@@ -208,8 +219,12 @@ computed! {
     };
     /// How long the start takes.
     INITIAL_SYNC = gauge("initial_sync_seconds", &[], "From the start to PortInitDone; while that is due, the time since the start");
+    /// How long the start is still going on.
+    INITIAL_SYNC_DUE = gauge("initial_sync_due_seconds", &[], "Time since the start while PortInitDone is due; 0 once it was said");
     /// Statistics of starts.
     INITIAL_SYNC_HISTORY = gauge("initial_sync_history_seconds", &["stat"], "How long the last 100 starts took, over restarts: min, avg, max, p50, p90, p99");
+    /// How many damaged state files could be replaced.
+    STATE_FILE_RECOVERY = gauge("state_file_recovery_ratio", &[], "Damaged state files for which an older generation was found, as a share of all damaged ones; 1 while none was damaged");
     /// When the last comparison ended.
     LAST_AUDIT = gauge("last_resync_timestamp_seconds", &[], "When kernel and Redis were last compared, as Unix time; 0 before the first time");
     /// Readiness of the components.

@@ -237,13 +237,8 @@ impl Reader {
         let cells = telemetry.ports.cells();
         let facts = self.facts(&cells);
         let counts = facts.ports;
-        for (state, ports) in [
-            ("up", counts.up),
-            ("down", counts.down),
-            ("admin_down", counts.admin_down),
-            ("waiting", counts.waiting),
-            ("awaited", counts.awaited),
-        ] {
+        let by_state = [counts.up, counts.down, counts.admin_down, counts.waiting, counts.awaited];
+        for (state, ports) in catalog::PORT_STATES.into_iter().zip(by_state) {
             gauge(&catalog::PORTS, &[state], ports as f64);
         }
         gauge(&catalog::PORTS_OUT_OF_STEP, &[], counts.out_of_step as f64);
@@ -251,17 +246,28 @@ impl Reader {
         let (listed, unlisted) = there.split_at(there.len().min(self.per_port_limit));
         for cell in listed {
             let name = cell.name().to_string();
-            gauge(&catalog::PORT_OPER_UP, &[&name], f64::from(u8::from(cell.up_down().1)));
+            let (wanted, up) = cell.up_down();
+            gauge(&catalog::PORT_OPER_UP, &[&name], f64::from(u8::from(up)));
+            gauge(&catalog::PORT_DOWN, &[&name], f64::from(u8::from(wanted && !up)));
             gauge(&catalog::PORT_FLAPS, &[&name], cell.flaps() as f64);
         }
         gauge(&catalog::PORTS_UNLISTED, &[], unlisted.len() as f64);
         gauge(&catalog::PORT_FLAPS_UNLISTED, &[], unlisted.iter().map(|cell| cell.flaps()).sum::<u64>() as f64);
-        gauge(&catalog::INITIAL_SYNC, &[], telemetry.starts.current().seconds);
+        let start = telemetry.starts.current();
+        gauge(&catalog::INITIAL_SYNC, &[], start.seconds);
+        gauge(&catalog::INITIAL_SYNC_DUE, &[], if start.done { 0.0 } else { start.seconds });
         if let Some(Durations { min, avg, max, p50, p90, p99, .. }) = telemetry.starts.durations() {
-            for (stat, value) in [("min", min), ("avg", avg), ("max", max), ("p50", p50), ("p90", p90), ("p99", p99)] {
+            for (stat, value) in catalog::START_STATS.into_iter().zip([min, avg, max, p50, p90, p99]) {
                 gauge(&catalog::INITIAL_SYNC_HISTORY, &[stat], value);
             }
         }
+        let (recoveries, damaged) =
+            (telemetry.metrics.state_file_recoveries.sum(), telemetry.metrics.state_file_corruptions.sum());
+        gauge(
+            &catalog::STATE_FILE_RECOVERY,
+            &[],
+            if damaged == 0 { 1.0 } else { (recoveries as f64 / damaged as f64).min(1.0) },
+        );
         gauge(
             &catalog::LAST_AUDIT,
             &[],

@@ -1,0 +1,42 @@
+//! Alerts: rules, what they say of the values of a moment, and who is to be told.
+//!
+//! Everything here is a machine without I/O: it knows no clock, no file, no task and no metric of its own. In: rules
+//! ([`load`]), samples (`snapshot`), and what time it is (`Now`). Out: transitions and notifications (`report`), for
+//! others to log, send and save. docs/alerts.md is what users read; what holds stands here.
+//!
+//! [`rule`] and [`condition`] say what is asked, `plan` what has to be computed for all rules together, `engine` evaluates,
+//! `unit` runs the tests of rules that users write.
+
+pub mod condition;
+pub mod error;
+pub mod glob;
+pub mod load;
+pub mod rule;
+pub mod template;
+
+mod bind;
+mod section;
+
+use std::time::Duration;
+
+pub use bind::MetricId;
+pub use error::{RuleError, RuleErrors};
+pub use load::{Loader, Rules};
+pub use rule::{Action, Rule, Severity};
+
+/// The rules that come with the daemon.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
+/// How messages call their file.
+pub const DEFAULTS_FILE: &str = "default rules";
+
+/// Times of the engine in milliseconds, as Prometheus has them.
+pub(crate) type Millis = i64;
+
+fn millis(time: Duration) -> Millis {
+    Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX)
+}
+
+/// Milliseconds for people.
+fn span(millis: u32) -> String {
+    humantime::format_duration(condition::duration(millis)).to_string()
+}
