@@ -168,16 +168,6 @@ impl Condition {
         }
     }
 
-    /// How far back it looks.
-    pub(super) fn window(self) -> Millis {
-        match self.derived() {
-            Derived::Value | Derived::Age => 0,
-            Derived::Rate { window } | Derived::Score { window, .. } | Derived::Forecast { window, .. } => {
-                window.into()
-            }
-        }
-    }
-
     /// Its bound for people, as `{{ threshold }}` has it.
     pub fn threshold(self) -> String {
         match self {

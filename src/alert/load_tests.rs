@@ -1,5 +1,5 @@
 use super::super::condition::{Condition, Direction};
-use super::super::rule::Severity;
+use super::super::rule::{Action, Severity};
 use super::*;
 
 fn load(text: &str) -> Result<Rules, RuleErrors> {
@@ -76,7 +76,7 @@ fn a_rule_with_every_key_is_read() {
     assert_eq!(first.condition, Condition::RateAbove { bound: 0.1, window: 60_000 });
     assert_eq!(first.resolve(), Some(0.05));
     assert_eq!(first.labels().collect::<Vec<_>>(), [("team", "net".to_owned())]);
-    assert_eq!(first.actions.iter().map(|action| action.name()).collect::<Vec<_>>(), ["log", "notify", "noc"]);
+    assert_eq!(first.actions.iter().map(Action::name).collect::<Vec<_>>(), ["log", "notify", "noc"]);
     let redis = rules.get("RedisDown").unwrap();
     assert!(!redis.enabled && redis.actions[0].name() == "log");
     assert_eq!(redis.labels().collect::<Vec<_>>(), [("db", "STATE_DB|APPL_DB".to_owned())]);

@@ -8,21 +8,39 @@
 //! `unit` runs the tests of rules that users write.
 
 pub mod condition;
+pub mod engine;
 pub mod error;
 pub mod glob;
+pub mod keep;
 pub mod load;
+pub mod report;
 pub mod rule;
+pub mod silence;
+pub mod snapshot;
 pub mod template;
 
+mod active;
 mod bind;
+mod derive;
+mod history;
+mod judge;
+mod plan;
+mod ring;
 mod section;
+mod slots;
+mod windows;
 
 use std::time::Duration;
 
 pub use bind::MetricId;
+pub use engine::{Engine, Settings};
 pub use error::{RuleError, RuleErrors};
+pub use keep::Saved;
 pub use load::{Loader, Rules};
+pub use report::{Alert, Notification, Now, Outcome, State, Transition};
 pub use rule::{Action, Rule, Severity};
+pub use silence::{Silence, SilenceRequest};
+pub use snapshot::Snapshot;
 
 /// The rules that come with the daemon.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -40,3 +58,7 @@ fn millis(time: Duration) -> Millis {
 fn span(millis: u32) -> String {
     humantime::format_duration(condition::duration(millis)).to_string()
 }
+
+#[cfg(test)]
+#[path = "defaults_tests.rs"]
+mod defaults_tests;

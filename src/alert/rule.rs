@@ -57,6 +57,9 @@ impl Action {
     }
 }
 
+/// Texts for people, by name.
+pub type Annotations = Arc<[(Box<str>, Template)]>;
+
 /// Labels with their values.
 pub type Labels = Box<[(Box<str>, Box<str>)]>;
 
@@ -82,7 +85,7 @@ pub struct Rule {
     /// Whether it is looked at.
     pub enabled: bool,
     /// Texts for people, by name.
-    pub annotations: Arc<[(Box<str>, Template)]>,
+    pub annotations: Annotations,
     /// Who is told.
     pub actions: Arc<[Action]>,
     /// What most rules do not have.
@@ -100,7 +103,9 @@ pub(super) struct Refined {
 }
 
 /// For each label the values of which one has to be there.
-pub(super) type Matching = Box<[(Box<str>, Box<[Box<str>]>)]>;
+pub(super) type Matching = Box<[Match]>;
+/// A label, and the values of which it has to have one.
+pub(super) type Match = (Box<str>, Box<[Box<str>]>);
 
 /// Which quantile of a histogram, over the last so many milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -128,7 +133,7 @@ impl Rule {
             .chain(selecting.map(|(name, values)| (&**name, values.join("|"))))
     }
 
-    pub(super) fn matching(&self) -> &[(Box<str>, Box<[Box<str>]>)] {
+    pub(super) fn matching(&self) -> &[Match] {
         self.refined.as_deref().map_or(&[], |refined| &refined.matching)
     }
 
@@ -379,7 +384,7 @@ impl Section {
         Ok(actions.into())
     }
 
-    fn annotations(&mut self, labels: &[&str], metric: MetricId) -> Result<Arc<[(Box<str>, Template)]>, RuleError> {
+    fn annotations(&mut self, labels: &[&str], metric: MetricId) -> Result<Annotations, RuleError> {
         let texts = self.texts("annotations")?;
         let one = |(name, text): (String, String)| match Template::new(&text, labels, metric.is_of_ports()) {
             Ok(template) => Ok((name.into(), template)),

@@ -18,6 +18,7 @@ pub(super) struct Place {
     pub rule: String,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "values are shown, be they owned or not")]
 impl Place {
     pub fn wrong(&self, key: &str, value: impl ToString, problem: impl Into<String>) -> RuleError {
         RuleError::Value {

@@ -153,7 +153,7 @@ mod tests {
     async fn the_whole_is_shared_until_something_is_told() {
         let reader = Reader::new(Arc::new(Telemetry::default()), 1, HealthConfig::default());
         let stream = Stream::new(Arc::new(reader));
-        let mut first = async || stream.subscribe().frame().await.unwrap().unwrap().into_data().unwrap();
+        let first = async || stream.subscribe().frame().await.unwrap().unwrap().into_data().unwrap();
         let (a, b) = (first().await, first().await);
         assert_eq!(a.as_ptr(), b.as_ptr());
         assert!(a.starts_with(b"event: status\ndata: {") && a.ends_with(b"\n\nevent: ports\ndata: {\"ports\":[]}\n\n"));

@@ -99,6 +99,8 @@ impl Keeper {
             Ok(Saved { backup }) => {
                 metrics.state_file_writes.count(SaveOutcome::Ok);
                 metrics.state_file_backups.add((), u64::from(backup));
+                // There was a file, and somebody removed it: there is nothing older should this one be damaged.
+                metrics.state_file_backups_missed.add((), u64::from(!backup && self.written.is_some()));
                 self.written = Some(state.saved);
                 self.last = Some(fingerprint(&state));
                 self.works("the state file can be written again");
@@ -132,6 +134,7 @@ impl Keeper {
             if loaded.aside.is_empty() {
                 info!("there is no state file yet, counters begin at 0");
             } else {
+                metrics.state_file_lost.set((), 1.0);
                 warn!("no state file can be used, counters begin at 0");
             }
             return;

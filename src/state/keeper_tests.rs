@@ -132,6 +132,23 @@ fn damage_is_counted_told_and_the_count_saved() {
     let lines = logged(|| keeper.load());
     assert!(lines.last().unwrap().contains("no state file can be used, counters begin at 0"), "{lines:?}");
     assert_eq!(counts(&telemetry.metrics), (0, 3, 0));
+    assert!(telemetry.metrics.state_file_lost.of(()) > 0.0);
+}
+
+#[test]
+fn a_backup_that_could_not_be_made_is_counted() {
+    let temp = tempfile::tempdir().unwrap();
+    let (telemetry, mut keeper) = started(temp.path());
+    let missed = || telemetry.metrics.state_file_backups_missed.sum();
+    assert!(keeper.save_if_changed());
+    assert_eq!(missed(), 0, "there was nothing to keep");
+    fs::remove_file(keeper.path().unwrap()).unwrap();
+    telemetry.metrics.cold_starts.count(());
+    assert!(keeper.save_if_changed());
+    assert_eq!((missed(), telemetry.metrics.state_file_lost.of(())), (1, 0.0));
+    assert!(keeper.save_if_changed(), "that it was missed is news");
+    assert!(!keeper.save_if_changed());
+    assert_eq!(missed(), 1);
 }
 
 #[test]

@@ -147,7 +147,7 @@ counted! {
     state_file_corruptions: Counter = "state_file_corruptions_total" survives;
     /// Generations of the state file that were set aside as backups.
     state_file_backups: Counter = "state_file_backups_total" survives;
-    /// Writes of the state file that could not set the generation before them aside as a backup.
+    /// Writes of the state file that found no generation before them to set aside as a backup, though there had been one.
     state_file_backups_missed: Counter = "state_file_backups_missed_total" survives;
     /// Whether this run began without what earlier ones knew (1) because no state file could be read, or not (0).
     state_file_lost: Gauge = "state_file_lost";

@@ -187,7 +187,7 @@ mod tests {
     fn chunks_are_taken_apart_however_they_come() {
         let bytes = b"3\r\nabc\r\n1a\r\nabcdefghijklmnopqrstuvwxyz\r\n1\r\n!\r\n";
         for size in 1..=bytes.len() {
-            let (mut chunks, mut held) = (Chunks::default(), Vec::new());
+            let (mut chunks, mut held) = (Chunks::default(), Vec::<u8>::new());
             for part in bytes.chunks(size) {
                 chunks.take(part, |bytes| Ok(held.extend(bytes))).unwrap();
             }

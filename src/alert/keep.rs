@@ -1,0 +1,236 @@
+//! What outlives rules and runs: the state to save, and what of it goes on under other rules.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::active::Phase;
+use super::engine::{Active, Engine, GAP, Muted};
+use super::load::Rules;
+use super::plan::{Plan, Source};
+use super::report::{Now, Outcome, State, Transition, port};
+use super::rule::{Match, Rule};
+use super::silence::Silence;
+use super::windows::Windows;
+use super::{Millis, millis};
+use crate::link::LinkName;
+
+/// The engine's state for the disk. Times that have passed are durations, so that they go on by the next run's clock.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Saved {
+    /// When, as Unix time in seconds.
+    pub saved: f64,
+    /// What is pending or firing.
+    pub alerts: Vec<SavedAlert>,
+    /// What is silenced.
+    pub silences: Vec<Silence>,
+    /// The number of the last silence that there was.
+    pub last_silence: u32,
+    /// The last transitions, oldest first.
+    pub history: Vec<Transition>,
+    /// The last samples of counters that survive a restart, so that a restart does not hide what it counts.
+    pub samples: Vec<SavedSamples>,
+}
+
+/// An alert for the disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedAlert {
+    /// Its rule.
+    pub rule: String,
+    /// Its port.
+    #[serde(default, with = "port", skip_serializing_if = "Option::is_none")]
+    pub port: Option<LinkName>,
+    /// Pending, firing or suppressed.
+    pub state: State,
+    /// For how long the condition has held.
+    pub held: Duration,
+    /// For how long it has ceased to, while `keep_firing_for` runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceased: Option<Duration>,
+    /// The last value.
+    pub value: f64,
+    /// Since when, as Unix time in seconds.
+    pub since: f64,
+    /// Whether somebody was told that it fires.
+    pub notified: bool,
+}
+
+/// Samples of a counter for the disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedSamples {
+    /// The metric, without prefix.
+    pub metric: String,
+    /// Which of its series.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub matching: Vec<(String, Vec<String>)>,
+    /// How many seconds ago, and the value; oldest first.
+    pub points: Vec<(f64, f64)>,
+}
+
+impl Engine {
+    /// The state to save.
+    pub fn save(&self, now: Now) -> Saved {
+        let time = self.clock.at(now.monotonic);
+        let ago = |then: Millis| Duration::from_millis(u64::try_from(time - then).unwrap_or_default());
+        let alerts = self.active.iter().enumerate().flat_map(|(number, all)| {
+            all.iter().map(move |active| SavedAlert {
+                rule: self.rules[number].name.to_string(),
+                port: self.port(number, active),
+                state: active.shown,
+                held: ago(active.phase.since()),
+                ceased: match active.phase {
+                    Phase::Firing { ceased, .. } => ceased.map(ago),
+                    Phase::Pending { .. } => None,
+                },
+                value: active.value,
+                since: active.since,
+                notified: active.notified,
+            })
+        });
+        Saved {
+            saved: now.wall,
+            alerts: alerts.collect(),
+            silences: self.silences.iter().cloned().collect(),
+            last_silence: self.silences.last(),
+            history: self.history.iter().cloned().collect(),
+            samples: self.counters().filter_map(|source| self.saved_samples(source, time)).collect(),
+        }
+    }
+
+    /// Goes on from the state of an earlier run; before the first evaluation. Alerts of rules that are no more are dropped
+    /// without a word: who was told of them is not known here.
+    pub fn restore(&mut self, saved: Saved, now: Now) {
+        let down = Duration::try_from_secs_f64(now.wall - saved.saved).unwrap_or_default();
+        let time = self.clock.time;
+        let then = |ago: Duration| time.saturating_sub(millis(ago));
+        for alert in &saved.alerts {
+            let Some(number) = self.rules.iter().position(|rule| *rule.name == *alert.rule) else { continue };
+            let rule = &self.rules[number];
+            let firing = matches!(alert.state, State::Firing | State::Suppressed);
+            // What was pending before a long absence is not known to have held all the while.
+            let known = firing || (alert.state == State::Pending && down <= GAP);
+            if !rule.enabled || !known || rule.is_of_ports() != alert.port.is_some() {
+                continue;
+            }
+            let slot = alert.port.map_or(0, |port| self.slots.place(port));
+            let since = then(alert.held);
+            let phase =
+                if firing { Phase::Firing { since, ceased: alert.ceased.map(then) } } else { Phase::Pending { since } };
+            if let super::condition::Condition::Absent { .. } = rule.condition {
+                let absent = Duration::try_from_secs_f64(alert.value).unwrap_or_default();
+                self.windows.restore_age(&self.plan.checks[number], &self.plan, slot, then(absent));
+            }
+            let active = Active {
+                slot,
+                phase,
+                shown: alert.state,
+                muted: Muted::No,
+                value: alert.value,
+                since: alert.since,
+                notified: alert.notified,
+                restored: true,
+            };
+            let all = &mut self.active[number];
+            match all.binary_search_by_key(&slot, |other| other.slot) {
+                Ok(at) => all[at] = active,
+                Err(at) => all.insert(at, active),
+            }
+        }
+        for silence in saved.silences {
+            if self.silences.iter().all(|known| known.id != silence.id) {
+                self.silences.insert(silence, &self.rules);
+            }
+        }
+        self.silences.used(saved.last_silence);
+        self.history.extend(&saved.history);
+        let sources: Vec<Source> = self.counters().cloned().collect();
+        for samples in &saved.samples {
+            let Some(source) = sources.iter().find(|source| samples.is_of(source)) else { continue };
+            let at = |ago: f64| then(Duration::try_from_secs_f64(ago).unwrap_or_default() + down);
+            let points: Vec<(Millis, f64)> = samples.points.iter().map(|(ago, value)| (at(*ago), *value)).collect();
+            self.windows.restore_samples(&self.plan, source, &points);
+        }
+    }
+
+    /// Other rules hold from now on. Alerts go on under a rule that asks the same, whatever it says of them and to whom; the
+    /// others end.
+    pub fn reload(&mut self, rules: &Rules, now: Now) -> Outcome {
+        let rules: Vec<Arc<Rule>> = rules.iter().cloned().collect();
+        let mut outcome = Outcome::default();
+        let mut kept: Vec<Vec<Active>> = rules.iter().map(|_| Vec::new()).collect();
+        for (number, all) in std::mem::take(&mut self.active).into_iter().enumerate().filter(|(_, all)| !all.is_empty())
+        {
+            let old = &self.rules[number];
+            match rules.iter().position(|rule| rule.continues(old)) {
+                Some(new) => kept[new] = all,
+                None => all.iter().for_each(|active| self.end(number, active, now, &mut outcome)),
+            }
+        }
+        let plan = Plan::new(&rules, self.settings.evaluation_interval);
+        let mut windows = Windows::new(&plan);
+        windows.take_over(&plan, std::mem::take(&mut self.windows), &self.plan);
+        // Numbers of rules are others now. The next evaluation finds out anew who is explained by whom.
+        kept.iter_mut().flatten().filter(|active| matches!(active.muted, Muted::Rule(_))).for_each(|active| {
+            active.muted = Muted::No;
+        });
+        (self.rules, self.plan, self.windows, self.active) = (rules, plan, windows, kept);
+        self.silences.rebind(&self.rules);
+        self.marks.forget();
+        self.history.extend(&outcome.transitions);
+        outcome
+    }
+
+    /// Sources of windows that go on counting after a restart.
+    fn counters(&self) -> impl Iterator<Item = &Source> {
+        let mut seen: Vec<&Source> = Vec::new();
+        self.plan.rings.iter().map(|ring| &ring.key.source).filter(move |source| {
+            let metric = source.input.metric;
+            let counts = metric.is_counter() && metric.metric().survives && !metric.is_of_ports();
+            let new = counts && !seen.contains(source);
+            if new {
+                seen.push(source);
+            }
+            new
+        })
+    }
+
+    fn saved_samples(&self, source: &Source, time: Millis) -> Option<SavedSamples> {
+        let samples = self.windows.samples(&self.plan, source);
+        // Of samples that do not differ the first and the last say everything.
+        let same = |at: usize| {
+            let like =
+                |other: usize| samples.get(other).is_some_and(|other| other.1.to_bits() == samples[at].1.to_bits());
+            at > 0 && like(at - 1) && like(at + 1)
+        };
+        let points: Vec<(f64, f64)> = samples
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !same(*at))
+            .map(|(_, (then, value))| (super::derive::seconds(time - then), *value))
+            .collect();
+        let matching = source
+            .input
+            .matching
+            .iter()
+            .map(|(label, values)| (label.to_string(), values.iter().map(ToString::to_string).collect()));
+        (!points.is_empty()).then(|| SavedSamples {
+            metric: source.input.metric.name().to_owned(),
+            matching: matching.collect(),
+            points,
+        })
+    }
+}
+
+impl SavedSamples {
+    fn is_of(&self, source: &Source) -> bool {
+        let same = |one: &Match, saved: &(String, Vec<String>)| {
+            *one.0 == *saved.0 && one.1.iter().map(|value| &**value).eq(saved.1.iter().map(String::as_str))
+        };
+        let matching = &source.input.matching;
+        source.input.metric.name() == self.metric
+            && matching.len() == self.matching.len()
+            && matching.iter().zip(&self.matching).all(|(one, saved)| same(one, saved))
+    }
+}
