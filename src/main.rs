@@ -108,6 +108,7 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
 fn check_config(config: &Config) -> anyhow::Result<bool> {
     let store = config.redis.store()?;
     http::tls::acceptor(&config.http).map_err(ConfigError::from)?;
+    config.alerts.check_files()?;
     print!("{}", config.shown());
     println!();
     let password = if store.password.is_some() { "<hidden>" } else { "none" };

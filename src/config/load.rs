@@ -8,7 +8,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use redis::{ConnectionAddr, IntoConnectionInfo};
 use thiserror::Error;
 
-use super::{Config, DATABASE_CONFIG, DEFAULT_FILE, LogLevel, RedisConfig};
+use super::{Config, DATABASE_CONFIG, DEFAULT_FILE, LogLevel, RedisConfig, sinks};
 use crate::db::store::Store;
 use crate::db::topology::{Address, Topology, TopologyError};
 use crate::http::tls::TlsError;
@@ -166,7 +166,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if !config.redis.username.is_empty() && config.redis.password_file.as_os_str().is_empty() {
         return wrong("redis.username", format!("{:?}", config.redis.username), "needs redis.password_file as well");
     }
-    Ok(())
+    sinks::check(&config.alerts)
 }
 
 impl RedisConfig {
