@@ -19,12 +19,14 @@ pub mod silence;
 pub mod sinks;
 pub mod snapshot;
 pub mod template;
+pub mod unit;
 
 mod active;
 mod bind;
 mod derive;
 mod history;
 mod judge;
+mod notation;
 mod plan;
 mod ring;
 mod section;
