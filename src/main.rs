@@ -128,6 +128,7 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
 fn check_config(config: &Config) -> anyhow::Result<bool> {
     let store = config.redis.store()?;
     http::tls::acceptor(&config.http).map_err(ConfigError::from)?;
+    config.alerts.check_files()?;
     let rules = alert::evaluator::load(&config.alerts, &[])?;
     print!("{}", config.shown());
     println!();
