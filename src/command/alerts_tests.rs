@@ -57,12 +57,12 @@ fn what_fires_stands_first_and_of_that_the_worst() {
         table(some(), NOW, PLAIN),
         "\
 severity  state       rule          port         since       value  summary
-critical  firing      RedisDown     -            1m 1s ago   0.400  all of it
-warning   firing      PortFlapping  Ethernet124  3m 12s ago  0.400  Ethernet124 is not well
-warning   firing      PortFlapping  Ethernet8    2h 13m ago  0.400  Ethernet8 is not well
-warning   suppressed  RowsBehind    -            1m 0s ago   0.400  all of it (while RedisDown fires)
-warning   suppressed  PortDown      Ethernet4    1m 12s ago  0.400  Ethernet4 is not well (silence 3)
-critical  pending     PortDown      Ethernet0    3s ago      0.400  Ethernet0 is not well
+critical  firing      RedisDown     -            1m 1s ago     0.4  all of it
+warning   firing      PortFlapping  Ethernet124  3m 12s ago    0.4  Ethernet124 is not well
+warning   firing      PortFlapping  Ethernet8    2h 13m ago    0.4  Ethernet8 is not well
+warning   suppressed  RowsBehind    -            1m 0s ago     0.4  all of it (while RedisDown fires)
+warning   suppressed  PortDown      Ethernet4    1m 12s ago    0.4  Ethernet4 is not well (silence 3)
+critical  pending     PortDown      Ethernet0    3s ago        0.4  Ethernet0 is not well
 "
     );
     assert!(table(Vec::new(), NOW, PLAIN).starts_with("no alerts"));

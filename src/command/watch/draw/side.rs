@@ -181,11 +181,11 @@ pub fn alerts(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
         };
         let port = alert.port.as_ref().map_or_else(String::new, |port| format!(" {}", plain(&port.to_string())));
         let since = ago(view.now, alert.since);
-        let more = reason(alert.suppressed.as_ref()).map_or_else(String::new, |reason| format!(", {reason}"));
+        let more = reason(alert.suppressed.as_ref()).map_or_else(String::new, |reason| format!(" ({reason})"));
         Line::from(vec![
             Span::styled(format!("{} {}", alert.severity.name(), alert.state), style),
             Span::styled(format!(" {}{port}", plain(&alert.rule)), STRONG),
-            Span::raw(format!(": {} ({since}{more})", plain(summary))),
+            Span::raw(format!("{more}: {} ({since})", plain(summary))),
         ])
         .render(row, buffer);
     }
