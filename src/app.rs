@@ -8,13 +8,15 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
-use tokio::time::MissedTickBehavior;
 use tracing::{debug, warn};
 
 use crate::alert::evaluator::Evaluator;
-use crate::config::{self, AlertsConfig, Config, Flags};
+use crate::alert::service::{Alerting, Told};
+use crate::config::{self, Config, Flags};
 use crate::daemon::Daemon;
+use crate::db::store::Store;
 use crate::http::{self, Service};
 use crate::logging::Logging;
 use crate::state::Keeper;
@@ -34,17 +36,15 @@ pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
     let telemetry = Arc::new(Telemetry::default());
     let reader = Reader::new(Arc::clone(&telemetry), config.telemetry.per_port_limit, config.health.clone());
     let reader = Arc::new(reader);
-    let alerting = Arc::new(Alerting::new(&config.alerts, &reader));
-    let beside =
-        Beside::start(config.clone(), Arc::clone(&reader), Arc::clone(&alerting)).context("cannot start a thread")?;
+    let store = config.redis.store()?;
+    let (tell, told) = unbounded_channel();
+    let beside = Beside::start(config.clone(), store, reader, told).context("cannot start a thread")?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    let told = Arc::clone(&alerting);
-    let reloaded = Box::new(move |config: &Config| {
-        reader.judge_by(config.health.clone());
-        let _ = told.evaluator.reconfigure(&config.alerts);
-    });
-    let rules_found = Box::new(move |rows| drop(alerting.evaluator.follow(rows)));
+    // Nobody listens any longer only if the thread could not go on, which it has said.
+    let found = tell.clone();
+    let reloaded = Box::new(move |config: &Config| drop(tell.send(Told::Config(Box::new(config.clone())))));
+    let rules_found = Box::new(move |rows| drop(found.send(Told::Rules(rows))));
     let outcome = runtime.block_on(async {
         let daemon =
             Daemon::new(config, Box::new(move || config::load(&flags)), reloaded, rules_found, logging, telemetry)
@@ -55,32 +55,6 @@ pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
     outcome
 }
 
-/// Rules looked at regularly, and who is told.
-struct Alerting {
-    reader: Arc<Reader>,
-    evaluator: Arc<Evaluator>,
-    interval: Duration,
-}
-
-impl Alerting {
-    fn new(config: &AlertsConfig, reader: &Arc<Reader>) -> Self {
-        let evaluator = Evaluator::new(config);
-        let counted = Arc::clone(&evaluator);
-        reader.also(move |tell| counted.values(tell));
-        Self { reader: Arc::clone(reader), evaluator, interval: config.evaluation_interval }
-    }
-
-    /// Never comes back.
-    async fn run(&self) {
-        let mut looks = tokio::time::interval(self.interval);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            looks.tick().await;
-            let _ = self.evaluator.evaluate(&self.reader);
-        }
-    }
-}
-
 /// What runs beside the core.
 struct Beside {
     end: oneshot::Sender<()>,
@@ -88,8 +62,13 @@ struct Beside {
 }
 
 impl Beside {
-    fn start(config: Config, reader: Arc<Reader>, alerting: Arc<Alerting>) -> std::io::Result<Self> {
-        let (end, told) = oneshot::channel();
+    fn start(
+        config: Config,
+        store: Store,
+        reader: Arc<Reader>,
+        told: UnboundedReceiver<Told>,
+    ) -> std::io::Result<Self> {
+        let (end, told_to_end) = oneshot::channel();
         let (at_end, ended) = mpsc::channel();
         thread::Builder::new().name("beside".to_owned()).spawn(move || {
             // Linux counts niceness by thread. Without it the core is no worse off than among other processes.
@@ -98,7 +77,7 @@ impl Beside {
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => runtime.block_on(beside(&config, reader, alerting, told)),
+                Ok(runtime) => runtime.block_on(beside(config, &store, reader, told, told_to_end)),
                 Err(error) => {
                     warn!(error = %error, "cannot start the runtime beside the core, going on without HTTP and state");
                 }
@@ -117,14 +96,20 @@ impl Beside {
     }
 }
 
-async fn beside(config: &Config, reader: Arc<Reader>, alerting: Arc<Alerting>, told_to_end: oneshot::Receiver<()>) {
-    let mut kept = Kept::load(config, Arc::clone(&reader), Arc::clone(&alerting.evaluator)).await;
+async fn beside(
+    config: Config,
+    store: &Store,
+    reader: Arc<Reader>,
+    told: UnboundedReceiver<Told>,
+    told_to_end: oneshot::Receiver<()>,
+) {
+    let alerting = Alerting::new(&config.alerts, &reader);
+    let mut kept = Kept::load(&config, Arc::clone(&reader), Arc::clone(&alerting.evaluator)).await;
     let service = Service::new(reader, Arc::clone(&alerting.evaluator));
     tokio::select! {
         () = http::serve(service, &config.http, &config.control) => {}
         () = kept.save_regularly() => {}
-        () = alerting.run() => {}
-        _ = told_to_end => {}
+        () = alerting.run(config.clone(), store, told, told_to_end) => {}
     }
     // The core has ended: nothing more is counted.
     kept.save().await;

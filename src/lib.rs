@@ -18,3 +18,5 @@ pub mod logging;
 pub mod state;
 pub mod sync;
 pub mod telemetry;
+
+mod trust;

@@ -14,7 +14,8 @@ use tracing::{info, warn};
 use super::report::Count;
 use super::silence::SilenceError;
 use super::{
-    Alert, Engine, Loader, Notification, Now, Rules, Saved, Settings, Silence, SilenceRequest, State, Transition,
+    Action, Alert, Engine, Loader, Notification, Now, Rules, Saved, Settings, Silence, SilenceRequest, State,
+    Transition,
 };
 use crate::config::{AlertsConfig, ConfigError};
 use crate::db::read::RuleRow;
@@ -56,7 +57,7 @@ pub struct AlertList {
 }
 
 /// An alert with the text that people read first.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertView {
     /// The annotation of this name.
     pub summary: String,
@@ -223,9 +224,16 @@ impl Evaluator {
         AlertList { alerts: engine.alerts().map(|alert| AlertView { summary: summary(&alert), alert }).collect() }
     }
 
-    /// What fires, whether somebody is told or not.
-    pub fn firing(&self) -> Vec<Alert> {
-        lock(&self.engine).alerts().filter(|alert| alert.state == State::Firing).collect()
+    /// What fires and is not suppressed, with who is to be told of it.
+    pub fn firing(&self) -> Vec<Notification> {
+        let engine = lock(&self.engine);
+        let actions: BTreeMap<&str, &Arc<[Action]>> = engine.rules().map(|rule| (&*rule.name, &rule.actions)).collect();
+        let firing = engine.alerts().filter(|alert| alert.state == State::Firing);
+        let whole = firing.filter_map(|alert| {
+            let actions = Arc::clone(actions.get(&*alert.rule)?);
+            Some(Notification { alert, ended: None, actions })
+        });
+        whole.collect()
     }
 
     /// How many alerts stand how, by rule.

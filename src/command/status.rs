@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use portsyncd::alert::evaluator::AlertList;
 use portsyncd::config::ControlConfig;
 use portsyncd::control::Control;
 use portsyncd::telemetry::api::{
@@ -9,7 +10,7 @@ use portsyncd::telemetry::api::{
 };
 
 use super::text::{Paint, ago, bytes, count, duration, latency, plain, plural, span};
-use super::{block_on, json, now, put, shows_colour};
+use super::{alerts, block_on, json, now, put, shows_colour};
 
 const PATH: &str = "/api/v1/status";
 /// Where values begin.
@@ -23,7 +24,10 @@ pub fn run(config: &ControlConfig, as_json: bool) -> anyhow::Result<bool> {
             return Ok(json::pretty(&control.fetch(PATH).await?)?);
         }
         let status: Status = control.get(PATH).await?;
-        Ok(told(&status, now(), Paint { on: shows_colour() }))
+        let paint = Paint { on: shows_colour() };
+        // A daemon that knows no alerts has a status as well.
+        let alerts: AlertList = control.get(alerts::PATH).await.unwrap_or_default();
+        Ok(told(&status, alerts::firing(&alerts.alerts, paint), now(), paint))
     })?;
     put(&text)?;
     Ok(true)
@@ -47,7 +51,8 @@ impl Page {
     }
 }
 
-fn told(status: &Status, now: f64, paint: Paint) -> String {
+/// `firing`: what there is to say of alerts.
+fn told(status: &Status, firing: Option<String>, now: f64, paint: Paint) -> String {
     let mut page = Page { text: String::new(), paint };
     let name = paint.strong(&format!("portsyncd {}", plain(&status.version)));
     let commit = if status.commit == "unknown" { String::new() } else { format!(" ({})", plain(&status.commit)) };
@@ -62,6 +67,9 @@ fn told(status: &Status, now: f64, paint: Paint) -> String {
     let _ = writeln!(page.text, "{}\n", if status.ready { paint.good(&summary) } else { paint.bad(&summary) });
     page.readiness(status.ready, &status.components, now);
     page.health(&status.health);
+    if let Some(firing) = firing {
+        page.line("alerts", &firing);
+    }
     page.ports(&status.ports);
     page.start(&status.start, &status.starts);
     page.line("events", &plural(status.events.total, "link message"));
@@ -308,7 +316,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_switch_at_work_reads_like_this() {
-        let text = told(&well(), 10_000.0, Paint { on: false });
+        let text = told(&well(), None, 10_000.0, Paint { on: false });
         assert_eq!(
             text,
             "\
@@ -359,12 +367,12 @@ state file  /var/lib/portsyncd/state, written 3m 12s ago
         status.state_file.corruptions = 2;
         status.redis.reconnects = 1;
         status.ports.out_of_step = 2;
-        let text = told(&status, 10_000.0, Paint { on: false });
+        let text = told(&status, Some("1 critical firing".to_owned()), 10_000.0, Paint { on: false });
         for line in [
             "ready       no\n",
             "  redis     not ready for 2h 13m: cannot connect to Redis: connection refused\n",
             "  http      not ready for 2h 13m: the port is taken (the ports do not need it)\n",
-            "health      70 of 100\n  redis     0 of 30: cannot connect to Redis: connection refused\nports",
+            "health      70 of 100\n  redis     0 of 30: cannot connect to Redis: connection refused\nalerts      1 critical firing\nports",
             "STATE_DB down",
             "start       cold, PortInitDone is due for 1.2 s, timed out, 3 awaited (Ethernet0 Ethernet4 …)\n",
             "  drift     1 row found to differ, 0 mended\n",
@@ -375,7 +383,7 @@ state file  /var/lib/portsyncd/state, written 3m 12s ago
         ] {
             assert!(text.contains(line), "{text} lacks {line:?}");
         }
-        let colours = told(&status, 10_000.0, Paint { on: true });
+        let colours = told(&status, None, 10_000.0, Paint { on: true });
         assert!(colours.contains("\x1b[31mno\x1b[0m") && colours.contains("\x1b[33m70 of 100\x1b[0m"), "{colours}");
     }
 }

@@ -150,7 +150,7 @@ impl Daemon {
             timers: Timers::new(watchdog_interval(), config.log.heartbeat, limit),
             alarm: Alarm::new().context("cannot make a timer")?,
             signals,
-            supervisor: Supervisor::default(),
+            supervisor: Supervisor::new(Arc::clone(&telemetry.status_line)),
             outage: Outage::default(),
             config,
             telemetry,

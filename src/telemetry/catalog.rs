@@ -234,7 +234,7 @@ computed! {
     /// Alerts by rule and state.
     ALERTS = gauge("alerts", &["rule", "severity", "state"], "Alerts by rule: firing of every rule that is on; pending and suppressed where there are any");
     /// Notifications by sink.
-    NOTIFICATIONS = Computed { kind: Kind::Counter, ..gauge("notifications_total", &["sink", "outcome"], "Notifications by sink and what became of them: sent, retried, failed, dropped or filtered") };
+    NOTIFICATIONS = Computed { kind: Kind::Counter, ..gauge("notifications_total", &["sink", "outcome"], "Notifications by sink and what became of them: sent, retried, failed, dropped, filtered, or replaced by a newer one") };
     /// The health score.
     HEALTH_SCORE = gauge("health_score", &[], "Health from 0 to 100; /api/v1/status shows its parts");
     /// What runs.

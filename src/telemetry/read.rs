@@ -96,6 +96,11 @@ impl Reader {
         let _ = self.others.set(Others(Box::new(compute)));
     }
 
+    /// The host's name.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Where it reads.
     pub fn telemetry(&self) -> &Arc<Telemetry> {
         &self.telemetry

@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, reason = "a test has nobody else to tell")]
 
 pub mod browser;
-pub mod certificates;
 pub mod http;
 pub mod orchagent;
 pub mod terminal;

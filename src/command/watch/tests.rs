@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use portsyncd::control::{Alert, Event};
+use portsyncd::alert::Severity;
+use portsyncd::control::Event;
 use portsyncd::telemetry::api::{Change, Latency, Port, PortChanges, PortList, Sample, Standing};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -14,6 +15,7 @@ use super::draw::{Theme, draw};
 use super::happenings::What;
 use super::list::Look;
 use super::view::{Form, View};
+use crate::command::alerts::tests::{alert, suppressed};
 use crate::command::ports::tests::port;
 use crate::command::status::tests::well;
 
@@ -309,14 +311,10 @@ fn what_is_wrong_is_shown_with_its_reason() {
         &[],
     ));
     view.event(Event::Sample(Sample { at: NOW, health: 70, ..Sample::default() }));
-    view.event(Event::Alerts(vec![Alert {
-        rule: "PortFlapping".to_owned(),
-        port: Some("Ethernet16".to_owned()),
-        severity: "critical".to_owned(),
-        state: "firing".to_owned(),
-        summary: "Ethernet16 flaps: 0.4/s".to_owned(),
-        since: Some(NOW - 192.0),
-    }]));
+    view.event(Event::Alerts(vec![
+        suppressed(alert("PortDown", Severity::Warning, "Ethernet4", NOW - 72.0), 3),
+        alert("PortFlapping", Severity::Critical, "Ethernet16", NOW - 192.0),
+    ]));
     expect_screen("wrong_80x24.txt", &mut view, SMALL);
 }
 
@@ -324,7 +322,7 @@ fn what_is_wrong_is_shown_with_its_reason() {
 fn every_size_can_be_drawn() {
     for count in [0, 5, 600] {
         let mut view = view(count, SMALL);
-        view.event(Event::Alerts(vec![Alert::default(); 6]));
+        view.event(Event::Alerts(vec![alert("PortDown", Severity::Info, "Ethernet0", NOW); 6]));
         for width in [1, 2, 13, 27, 40, 75, 76, 77, 80, 200] {
             for height in [1, 2, 3, 4, 5, 8, 12, 24, 29, 30, 60] {
                 for _ in 0..2 {

@@ -5,13 +5,15 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use portsyncd::control::{Alert, Event};
+use portsyncd::alert::evaluator::AlertView;
+use portsyncd::control::Event;
 use portsyncd::telemetry::api::{Sample, Status};
 use ratatui::layout::Rect;
 
 use super::arrange::{Arrangement, REASON, panel_columns};
 use super::happenings::Happenings;
 use super::list::List;
+use crate::command::alerts::order;
 
 /// How far back rates and latencies are shown, in seconds.
 pub const WINDOW: f64 = 120.0;
@@ -51,8 +53,8 @@ pub struct View {
     pub samples: VecDeque<Sample>,
     /// What happened to the ports.
     pub happenings: Happenings,
-    /// Alerts; `None` if the daemon does not tell of any.
-    pub alerts: Option<Vec<Alert>>,
+    /// Alerts, the worst first; `None` if the daemon does not tell of any.
+    pub alerts: Option<Vec<AlertView>>,
     /// Set while the daemon does not answer; what is shown is then as old.
     pub lost: Option<Lost>,
     /// Whether keys go to the filter.
@@ -92,7 +94,10 @@ impl View {
                 self.happenings.settle();
             }
             Event::Sample(sample) => self.samples.push_back(sample),
-            Event::Alerts(alerts) => self.alerts = Some(alerts),
+            Event::Alerts(mut alerts) => {
+                order(&mut alerts);
+                self.alerts = Some(alerts);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use portsyncd::lab::redis_server::APPL_DB;
 use portsyncd::telemetry::api::{PortList, Status};
 use tokio::time::sleep;
 
+use super::alerts::fire_and_resolve;
 use super::compare::is_port;
 use super::stage::{Stage, up};
 use crate::flap::{Flapper, Kind};
@@ -32,6 +33,7 @@ pub async fn all(stage: &mut Stage) {
     stage.step("the daemon restarted", restart).await;
     if let Some(control) = stage.control() {
         stage.step("what the daemon says of itself", async |stage| told(stage, &control).await).await;
+        stage.step("alerts", async |stage| fire_and_resolve(stage, &control).await).await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! Beside the ports: rates and latency over time, health, what happened, and alerts.
 
+use portsyncd::alert::evaluator::AlertView;
+use portsyncd::alert::{Severity, State};
 use portsyncd::telemetry::api::{Part, Sample};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -13,6 +15,7 @@ use super::super::list::Look;
 use super::super::view::{View, WINDOW};
 use super::theme::{QUIET, STRONG, Theme, sign};
 use super::title;
+use crate::command::alerts::reason;
 use crate::command::text::{ago, latency, plain, rate, span};
 
 /// Eighths that a column's line can be high.
@@ -163,25 +166,26 @@ pub fn happenings(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     }
 }
 
-/// Alerts, as the daemon orders them.
+/// Alerts.
 pub fn alerts(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     let Some(alerts) = view.alerts.as_ref().filter(|alerts| !alerts.is_empty()) else { return };
     let rows = below(area, 1);
     let hidden = alerts.len().saturating_sub(usize::from(rows.height));
     let more = if hidden > 0 { format!("{}, the first {} of them", alerts.len(), rows.height) } else { String::new() };
     title(buffer, area, "alerts", &more);
-    for (alert, row) in alerts.iter().zip(rows.rows()) {
-        let style = match (alert.state.as_str(), alert.severity.as_str()) {
-            ("firing", "critical") => theme.bad(),
-            ("firing", _) => theme.fair(),
+    for (AlertView { summary, alert }, row) in alerts.iter().zip(rows.rows()) {
+        let style = match (alert.state, alert.severity) {
+            (State::Firing, Severity::Critical) => theme.bad(),
+            (State::Firing, _) => theme.fair(),
             _ => QUIET,
         };
-        let port = alert.port.as_deref().map_or_else(String::new, |port| format!(" {}", plain(port)));
-        let since = alert.since.map_or_else(String::new, |since| format!(" ({})", ago(view.now, since)));
+        let port = alert.port.as_ref().map_or_else(String::new, |port| format!(" {}", plain(&port.to_string())));
+        let since = ago(view.now, alert.since);
+        let more = reason(alert.suppressed.as_ref()).map_or_else(String::new, |reason| format!(" ({reason})"));
         Line::from(vec![
-            Span::styled(format!("{} {}", plain(&alert.severity), plain(&alert.state)), style),
+            Span::styled(format!("{} {}", alert.severity.name(), alert.state), style),
             Span::styled(format!(" {}{port}", plain(&alert.rule)), STRONG),
-            Span::raw(format!(": {}{since}", plain(&alert.summary))),
+            Span::raw(format!("{more}: {} ({since})", plain(summary))),
         ])
         .render(row, buffer);
     }
