@@ -133,7 +133,7 @@ fn a_maintenance_window_begins_later() {
     expect(&rig, "Ethernet0", State::Firing);
     let window = ["--for", "30m", "--starts", "1h", "--comment", "new optics", "--author", "ada"];
     let made = said(&rig, &[&["alerts", "silence", "*"], &window[..]].concat());
-    assert!(made.starts_with("silence 1: *, begins in 1h, for 30m; "), "{made}");
+    assert!(made.starts_with("silence 1: *, begins in ") && made.contains(", for 30m; "), "{made}");
     let SilenceList { silences } = json(&rig, &["alerts", "silences"]);
     let silence = &silences[0];
     assert!((silence.starts - silence.created - 3600.0).abs() < 30.0, "{silence:?}");
