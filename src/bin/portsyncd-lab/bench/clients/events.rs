@@ -8,7 +8,7 @@ use anyhow::ensure;
 /// Longer than a line's beginning has to be to tell what it is.
 const BEGINNING: usize = 32;
 const NAME: &[u8] = b"event: ";
-const DATA: &[u8] = b"data: {";
+const DATA: &[u8] = b"data: ";
 
 /// Reads a stream.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl Events {
     fn ended(&mut self) -> anyhow::Result<()> {
         let good = match self.lines {
             0 => self.line.len() > NAME.len() && self.line.starts_with(NAME),
-            1 => self.line.starts_with(DATA) && self.last == b'}',
+            1 => self.line.starts_with(DATA) && matches!(self.last, b'}' | b']'),
             _ => self.line.is_empty(),
         };
         ensure!(good, "a line of the stream that does not belong there: {:?}", self.line.escape_ascii().to_string());
