@@ -25,10 +25,10 @@ test-page: setup ## The status page in a real browser; needs Chromium
 	$(CARGO) build --quiet --bins
 	$(AS_ROOT) $(CARGO) test --test page
 
-test-monitoring: setup ## Rules and dashboards against a real Prometheus
+test-monitoring: setup ## Rules and dashboards against a real Prometheus, the alert engine against promtool
 	@.ci/setup prometheus
 	$(CARGO) build --quiet --bins
-	$(AS_ROOT) $(CARGO) test --test monitoring
+	$(AS_ROOT) $(CARGO) test --test monitoring --test alert_oracle
 
 test-alertmanager: setup ## Delivery of alerts to a real Alertmanager
 	@.ci/setup prometheus-alertmanager
@@ -42,7 +42,7 @@ bench: setup ## Criterion's benches, then whole executables beside the floor: BE
 lint: ## Format, lints, documentation
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
-	$(CARGO) clippy --test page --test monitoring --test alertmanager --locked -- -D warnings
+	$(CARGO) clippy --test page --test monitoring --test alertmanager --test alert_oracle --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked --document-private-items --quiet
 
 clean: ## Remove what was built

@@ -49,7 +49,7 @@ pub enum Condition {
     /// from the mean of the window.
     Anomaly {
         /// How many standard deviations.
-        z: f32,
+        z: f64,
         /// Over the last so many milliseconds.
         window: u32,
         /// Not judged with fewer samples than this.
@@ -149,9 +149,9 @@ impl Condition {
             Self::Equals(bound) => Test::Equals(bound),
             Self::Absent { after } => Test::Above(f64::from(after) / 1e3),
             Self::Anomaly { z, direction, .. } => match direction {
-                Direction::Both => Test::Beyond(f64::from(z)),
-                Direction::Above => Test::Above(f64::from(z)),
-                Direction::Below => Test::Below(-f64::from(z)),
+                Direction::Both => Test::Beyond(z),
+                Direction::Above => Test::Above(z),
+                Direction::Below => Test::Below(-z),
             },
         }
     }
@@ -212,7 +212,7 @@ impl Condition {
     /// Refuses a bound for resolving that would never or always hold.
     pub(super) fn check_resolve(self, section: &Section, resolve: f64) -> Result<(), RuleError> {
         let (bound, at_most) = match self {
-            Self::Anomaly { z, .. } if resolve >= 0.0 => (f64::from(z), true),
+            Self::Anomaly { z, .. } if resolve >= 0.0 => (z, true),
             Self::Anomaly { z, .. } => {
                 return Err(section.wrong("resolve", resolve, format!("standard deviations, from 0 to {z}")));
             }
@@ -303,12 +303,8 @@ impl Section {
             }
         };
         self.end()?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "3 to 100000, and a few dozen at most"
-        )]
-        let (z, min_samples) = (z as f32, least as u32);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number from 3 to 100000")]
+        let min_samples = least as u32;
         Ok(Condition::Anomaly { z, window, min_samples, direction })
     }
 

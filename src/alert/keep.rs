@@ -234,3 +234,7 @@ impl SavedSamples {
             && matching.iter().zip(&self.matching).all(|(one, saved)| same(one, saved))
     }
 }
+
+#[cfg(test)]
+#[path = "keep_tests.rs"]
+mod tests;

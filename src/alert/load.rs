@@ -152,7 +152,10 @@ impl Loader {
             return Err(RuleErrors(self.errors));
         }
         share(&mut rules);
-        Ok(Rules { rules: rules.into_iter().map(Arc::new).collect() })
+        let mut rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
+        // They would stay where the larger ones were.
+        rules.shrink_to_fit();
+        Ok(Rules { rules })
     }
 }
 

@@ -65,5 +65,8 @@ fn span(millis: u32) -> String {
 }
 
 #[cfg(test)]
-#[path = "defaults_tests.rs"]
 mod defaults_tests;
+#[cfg(test)]
+mod docs_tests;
+#[cfg(test)]
+mod scene;

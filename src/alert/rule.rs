@@ -361,7 +361,9 @@ impl Section {
 
     fn actions(&mut self, sinks: Option<&[String]>) -> Result<Arc<[Action]>, RuleError> {
         let mut actions = Vec::new();
-        let names = if self.has("actions") { self.list("actions")? } else { vec!["log".to_owned()] };
+        let said = self.has("actions");
+        let names = self.list("actions")?;
+        let names = if said { names } else { vec!["log".to_owned()] };
         for name in names {
             let action = match name.as_str() {
                 "log" => Action::Log,

@@ -172,3 +172,7 @@ impl Silences {
         self.last = self.last.max(last);
     }
 }
+
+#[cfg(test)]
+#[path = "silence_tests.rs"]
+mod tests;

@@ -1,0 +1,120 @@
+use super::super::report::State::{Firing, Inactive, Pending, Resolved};
+use super::super::scene::{DOWN, Scene, plain, rules, steps, told};
+use super::super::silence::SilenceRequest;
+use super::*;
+
+#[test]
+fn a_reload_keeps_the_alerts_of_rules_that_ask_the_same() {
+    let mut scene = Scene::new(&[DOWN, &plain("Rows", "pending_rows", "{ above = 10 }", "")].concat());
+    scene.port("port_oper_up", "Ethernet0", 0.0).set("pending_rows", &[], 20.0).pass(20);
+    let stale = scene.engine.snapshot();
+    let said_otherwise = DOWN.replace("{{ rule }}", "{{ rule }}!").replace("\"log\", ", "");
+    let text = [plain("New", "pending_rows", "{ above = 15 }", ""), said_otherwise].concat();
+    let outcome = scene.engine.reload(&rules(&text), scene.now);
+    assert_eq!((steps(&outcome), told(&outcome)), (vec![(Firing, Resolved)], vec![Resolved]), "Rows is gone");
+    assert!(scene.engine.evaluate(stale, scene.now).is_empty());
+    let outcome = scene.after(10);
+    assert_eq!(steps(&outcome), [(Inactive, Firing)], "New; Down went on");
+    assert!(scene.engine.alerts().last().unwrap().annotations["summary"].starts_with("Down! Ethernet0"));
+    let outcome = scene.engine.reload(&rules(&text.replace("above = 15", "above = 16")), scene.now);
+    assert_eq!(steps(&outcome), [(Firing, Resolved)], "it asks something else");
+    assert_eq!(scene.engine.history().count(), 6);
+}
+
+#[test]
+fn a_reload_keeps_windows() {
+    let text = plain("Flaps", "port_flaps_total", "{ rate_above = 0.5, window = \"1m\" }", "");
+    let mut scene = Scene::new(&text);
+    for value in 0..6_u8 {
+        scene.port("port_flaps_total", "Ethernet0", f64::from(value)).after(10);
+    }
+    let more =
+        [text, plain("More", "port_flaps_total", "{ rate_above = 0.05, window = \"50s\" }", "for = \"1s\"")].concat();
+    scene.engine.reload(&rules(&more), scene.now);
+    assert_eq!(steps(&scene.after(10)), [(Inactive, Pending)]);
+}
+
+#[test]
+fn after_a_restart_nobody_is_told_again() {
+    let mut scene = Scene::new(DOWN);
+    scene.port("port_oper_up", "Ethernet0", 0.0).look();
+    assert_eq!(told(&scene.after(10)), [Firing]);
+    scene.port("port_oper_up", "Ethernet4", 0.0).after(10);
+    scene.now.wall += 5.0;
+    scene.now.monotonic += Duration::from_secs(5);
+    scene.restart(DOWN, 100.0);
+    scene.values.clear();
+    assert!(scene.look().is_empty(), "its ports are not there yet");
+    scene.port("port_oper_up", "Ethernet4", 0.0);
+    assert!(scene.after(2).is_empty());
+    assert_eq!(
+        told(&scene.port("port_oper_up", "Ethernet0", 0.0).after(3)),
+        [Firing],
+        "Ethernet4 has been down for 10 s"
+    );
+    assert_eq!(scene.state("Down", Some("Ethernet0")), Firing);
+    scene.port("port_oper_up", "Ethernet0", 1.0).port("port_oper_up", "Ethernet4", 1.0);
+    assert_eq!(told(&scene.pass(60)), [Resolved, Resolved]);
+    assert_eq!(scene.engine.history().count(), 6);
+}
+
+#[test]
+fn what_was_pending_before_a_long_absence_begins_anew() {
+    let mut scene = Scene::new(DOWN);
+    scene.port("port_oper_up", "Ethernet0", 0.0).look();
+    scene.restart(DOWN, 3600.0);
+    assert_eq!(steps(&scene.after(9)), [(Inactive, Pending)]);
+}
+
+#[test]
+fn a_restored_alert_is_held_until_its_window_is_full() {
+    let text = plain("Flaps", "port_flaps_total", "{ rate_above = 0.5, window = \"1m\" }", "");
+    let mut scene = Scene::new(&text);
+    for value in 0..7_u8 {
+        scene.port("port_flaps_total", "Ethernet0", f64::from(value) * 10.0).after(10);
+    }
+    assert_eq!(scene.state("Flaps", Some("Ethernet0")), Firing);
+    scene.restart(&text, 10.0);
+    scene.look();
+    assert!(scene.pass(50).is_empty());
+    assert_eq!(told(&scene.after(10)), [Resolved], "no flap for a minute");
+}
+
+#[test]
+fn a_restart_does_not_hide_what_it_counts() {
+    let text = plain("Restarts", "live_restarts_total", "{ rate_above = 0.0005, window = \"1h\" }", "");
+    let mut scene = Scene::new(&text);
+    for run in 1..=6_u32 {
+        scene.set("live_restarts_total", &[], f64::from(run)).look();
+        scene.pass(60);
+        assert_eq!(scene.state("Restarts", None) == Firing, run > 2, "run {run}");
+        assert!(scene.engine.save(scene.now).samples[0].points.len() <= 2 * run as usize);
+        scene.restart(&text, 30.0);
+    }
+}
+
+#[test]
+fn silences_and_their_numbers_survive() {
+    let mut scene = Scene::new(DOWN);
+    let request = SilenceRequest { rule: "Down".into(), until: 2e6, ..SilenceRequest::default() };
+    let wall = scene.now.wall;
+    let kept = scene.engine.silence(request.clone(), wall).unwrap();
+    let gone = scene.engine.silence(request.clone(), wall).unwrap();
+    scene.engine.unsilence(gone.id);
+    scene.restart(DOWN, 1.0);
+    assert_eq!(scene.engine.silences().cloned().collect::<Vec<_>>(), [kept]);
+    assert_eq!(scene.engine.silence(request, wall).unwrap().id, 3);
+}
+
+#[test]
+fn an_absence_goes_on_over_a_restart() {
+    let text = plain("Gone", "port_oper_up", "{ absent = \"1m\" }", "");
+    let mut scene = Scene::new(&text);
+    scene.port("port_oper_up", "Ethernet0", 1.0).look();
+    scene.unset("port_oper_up").pass(70);
+    assert_eq!(scene.state("Gone", Some("Ethernet0")), Firing);
+    scene.restart(&text, 30.0);
+    assert!(scene.pass(100).is_empty());
+    assert_eq!(scene.state("Gone", Some("Ethernet0")), Firing);
+    assert_eq!(told(&scene.port("port_oper_up", "Ethernet0", 1.0).pass(10)), [Resolved]);
+}
