@@ -39,7 +39,6 @@ lint: ## Format, lints, documentation
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	$(CARGO) clippy --test page --test monitoring --test alert_oracle --locked -- -D warnings
-	$(CARGO) clippy --test page --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked --document-private-items --quiet
 
 clean: ## Remove what was built

@@ -8,11 +8,15 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
+use crate::alert::evaluator::Evaluator;
+use crate::alert::service::{Alerting, Told};
 use crate::config::{self, Config, Flags};
 use crate::daemon::Daemon;
+use crate::db::store::Store;
 use crate::http::{self, Service};
 use crate::logging::Logging;
 use crate::state::Keeper;
@@ -32,12 +36,19 @@ pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
     let telemetry = Arc::new(Telemetry::default());
     let reader = Reader::new(Arc::clone(&telemetry), config.telemetry.per_port_limit, config.health.clone());
     let reader = Arc::new(reader);
-    let beside = Beside::start(config.clone(), Arc::clone(&reader)).context("cannot start a thread")?;
+    let store = config.redis.store()?;
+    let (tell, told) = unbounded_channel();
+    let beside = Beside::start(config.clone(), store, reader, told).context("cannot start a thread")?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    let reloaded = Box::new(move |config: &Config| reader.judge_by(config.health.clone()));
+    // Nobody listens any longer only if the thread could not go on, which it has said.
+    let found = tell.clone();
+    let reloaded = Box::new(move |config: &Config| drop(tell.send(Told::Config(Box::new(config.clone())))));
+    let rules_found = Box::new(move |rows| drop(found.send(Told::Rules(rows))));
     let outcome = runtime.block_on(async {
-        let daemon = Daemon::new(config, Box::new(move || config::load(&flags)), reloaded, logging, telemetry).await?;
+        let daemon =
+            Daemon::new(config, Box::new(move || config::load(&flags)), reloaded, rules_found, logging, telemetry)
+                .await?;
         daemon.run().await
     });
     beside.end();
@@ -51,8 +62,13 @@ struct Beside {
 }
 
 impl Beside {
-    fn start(config: Config, reader: Arc<Reader>) -> std::io::Result<Self> {
-        let (end, told) = oneshot::channel();
+    fn start(
+        config: Config,
+        store: Store,
+        reader: Arc<Reader>,
+        told: UnboundedReceiver<Told>,
+    ) -> std::io::Result<Self> {
+        let (end, told_to_end) = oneshot::channel();
         let (at_end, ended) = mpsc::channel();
         thread::Builder::new().name("beside".to_owned()).spawn(move || {
             // Linux counts niceness by thread. Without it the core is no worse off than among other processes.
@@ -61,7 +77,7 @@ impl Beside {
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => runtime.block_on(beside(&config, reader, told)),
+                Ok(runtime) => runtime.block_on(beside(config, &store, reader, told, told_to_end)),
                 Err(error) => {
                     warn!(error = %error, "cannot start the runtime beside the core, going on without HTTP and state");
                 }
@@ -80,13 +96,20 @@ impl Beside {
     }
 }
 
-async fn beside(config: &Config, reader: Arc<Reader>, told_to_end: oneshot::Receiver<()>) {
-    let mut kept = Kept::load(config, Arc::clone(&reader)).await;
-    let service = Service::new(reader);
+async fn beside(
+    config: Config,
+    store: &Store,
+    reader: Arc<Reader>,
+    told: UnboundedReceiver<Told>,
+    told_to_end: oneshot::Receiver<()>,
+) {
+    let alerting = Alerting::new(&config.alerts, &reader);
+    let mut kept = Kept::load(&config, Arc::clone(&reader), Arc::clone(&alerting.evaluator)).await;
+    let service = Service::new(reader, Arc::clone(&alerting.evaluator));
     tokio::select! {
         () = http::serve(service, &config.http, &config.control) => {}
         () = kept.save_regularly() => {}
-        _ = told_to_end => {}
+        () = alerting.run(config.clone(), store, told, told_to_end) => {}
     }
     // The core has ended: nothing more is counted.
     kept.save().await;
@@ -95,15 +118,24 @@ async fn beside(config: &Config, reader: Arc<Reader>, told_to_end: oneshot::Rece
 /// What survives a restart. The disk may take its time, so that it has a thread of its own whenever it is needed.
 struct Kept {
     reader: Arc<Reader>,
+    evaluator: Arc<Evaluator>,
     interval: Duration,
     keeper: Arc<Mutex<Keeper>>,
 }
 
 impl Kept {
-    async fn load(config: &Config, reader: Arc<Reader>) -> Self {
+    async fn load(config: &Config, reader: Arc<Reader>, evaluator: Arc<Evaluator>) -> Self {
         let keeper = Keeper::open(&config.state, Arc::clone(reader.telemetry()));
-        let mut kept = Self { reader, interval: config.state.save_interval, keeper: Arc::new(Mutex::new(keeper)) };
-        kept.with(Keeper::load).await;
+        let interval = config.state.save_interval;
+        let mut kept = Self { reader, evaluator, interval, keeper: Arc::new(Mutex::new(keeper)) };
+        let evaluator = Arc::clone(&kept.evaluator);
+        kept.with(move |keeper| {
+            keeper.load();
+            if let Some(saved) = keeper.take_alerts() {
+                evaluator.restore(saved);
+            }
+        })
+        .await;
         kept
     }
 
@@ -116,8 +148,9 @@ impl Kept {
     }
 
     async fn save(&mut self) {
-        self.with(|keeper| {
-            keeper.save_if_changed();
+        let evaluator = Arc::clone(&self.evaluator);
+        self.with(move |keeper| {
+            keeper.save_if_changed(evaluator.save());
         })
         .await;
     }

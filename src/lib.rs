@@ -1,7 +1,8 @@
 //! portsyncd: the kernel's links in, rows of `SONiC`'s Redis databases out.
 //!
-//! The way of the data is one direction: [`link`] reads the kernel, [`sync`] decides, [`db`] writes; [`daemon`] drives them. [`lab`] holds what the
-//! laboratory and the tests share: a throwaway Redis, network namespaces and fake ports; the daemon does not use it.
+//! The way of the data is one direction: [`link`] reads the kernel, [`sync`] decides, [`db`] writes; [`daemon`] drives them.
+//! [`control`] asks a running daemon. [`lab`] holds what the laboratory and the tests share: a throwaway Redis, network
+//! namespaces and fake ports; the daemon does not use it.
 
 pub mod alert;
 pub mod app;
@@ -17,3 +18,5 @@ pub mod logging;
 pub mod state;
 pub mod sync;
 pub mod telemetry;
+
+mod trust;

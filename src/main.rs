@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use portsyncd::config::{self, Config, ConfigError, Flags, LogLevel};
-use portsyncd::{app, http};
+use portsyncd::{alert, app, http};
 
 #[derive(Parser)]
 #[command(name = "portsyncd", version, about = "Turns the kernel's link events into rows of SONiC's Redis databases")]
@@ -22,7 +22,7 @@ struct Arguments {
     log_level: Option<Level>,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 enum Command {
     /// Run the daemon in the foreground; so does no command at all
     Run,
@@ -39,6 +39,19 @@ enum Command {
         /// The daemon's JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Ask the running daemon about its alerts, and silence some
+    Alerts {
+        #[command(subcommand)]
+        action: Option<command::alerts::Action>,
+        /// The daemon's JSON
+        #[arg(long, global = true)]
+        json: bool,
+    },
+    /// Ask the running daemon about its rules, or test rules without it
+    Rules {
+        #[command(subcommand)]
+        action: command::rules::Action,
     },
     /// Watch the running daemon and its ports, live in the terminal
     Watch,
@@ -99,6 +112,13 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
         Command::CheckConfig => check_config(&config()?),
         Command::Status { json } => command::status::run(&config()?.control, json),
         Command::Ports { json } => command::ports::run(&config()?.control, json),
+        Command::Alerts { action, json } => {
+            command::alerts::run(&config()?.control, action.unwrap_or(command::alerts::Action::List), json)
+        }
+        Command::Rules { action: command::rules::Action::List { json } } => {
+            command::rules::list(&config()?.control, json)
+        }
+        Command::Rules { action: command::rules::Action::Test { files } } => command::rules::test(&files),
         Command::Watch => command::watch::run(&config()?.control),
         Command::Metrics { markdown } => command::metrics::run(markdown),
     }
@@ -108,6 +128,8 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
 fn check_config(config: &Config) -> anyhow::Result<bool> {
     let store = config.redis.store()?;
     http::tls::acceptor(&config.http).map_err(ConfigError::from)?;
+    config.alerts.check_files()?;
+    let rules = alert::evaluator::load(&config.alerts, &[])?;
     print!("{}", config.shown());
     println!();
     let password = if store.password.is_some() { "<hidden>" } else { "none" };
@@ -118,5 +140,7 @@ fn check_config(config: &Config) -> anyhow::Result<bool> {
             database.name, database.id, database.separator, database.address
         );
     }
+    let on = rules.iter().filter(|rule| rule.enabled).count();
+    println!("# effective: {} alert rules, {on} of them on", rules.iter().len());
     Ok(true)
 }

@@ -10,10 +10,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use common::certificates;
 use common::http::{self, ask, connect, get};
 use common::{LIMIT, Rig};
-use portsyncd::lab::wait;
+use portsyncd::lab::{certificates, wait};
 use portsyncd::telemetry::api::{PortChanges, PortList, Readiness, Standing, Status};
 use portsyncd::telemetry::catalog::catalog;
 
@@ -294,8 +293,8 @@ fn over_tls(rig: &Rig, folder: &Path, more: &[&str]) -> String {
 #[test]
 fn with_a_certificate_it_speaks_tls_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    certificates::authority(folder.path(), "ca");
-    certificates::signed(folder.path(), "ca", "server", "serverAuth");
+    certificates::authority(folder.path(), "ca").unwrap();
+    certificates::signed(folder.path(), "ca", "server", "serverAuth").unwrap();
     let mut rig = Rig::new(1);
     rig.set("PORTSYNCD_HTTP__TLS_CERT", folder.path().join("server.crt").to_str().unwrap());
     rig.set("PORTSYNCD_HTTP__TLS_KEY", folder.path().join("server.key").to_str().unwrap());
@@ -307,11 +306,11 @@ fn with_a_certificate_it_speaks_tls_and_nothing_else() {
 #[test]
 fn with_an_authority_of_clients_they_need_a_certificate() {
     let folder = tempfile::tempdir().unwrap();
-    certificates::authority(folder.path(), "ca");
-    certificates::signed(folder.path(), "ca", "server", "serverAuth");
-    certificates::signed(folder.path(), "ca", "client", "clientAuth");
-    certificates::authority(folder.path(), "stranger");
-    certificates::signed(folder.path(), "stranger", "intruder", "clientAuth");
+    certificates::authority(folder.path(), "ca").unwrap();
+    certificates::signed(folder.path(), "ca", "server", "serverAuth").unwrap();
+    certificates::signed(folder.path(), "ca", "client", "clientAuth").unwrap();
+    certificates::authority(folder.path(), "stranger").unwrap();
+    certificates::signed(folder.path(), "stranger", "intruder", "clientAuth").unwrap();
     let mut rig = Rig::new(1);
     for (key, file) in [("TLS_CERT", "server.crt"), ("TLS_KEY", "server.key"), ("CLIENT_CA", "ca.crt")] {
         rig.set(&format!("PORTSYNCD_HTTP__{key}"), folder.path().join(file).to_str().unwrap());

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use common::Rig;
-use common::certificates;
-use portsyncd::lab::ports;
 use portsyncd::lab::redis_server::{APPL_DB, CONFIG_DB, Options, RedisServer};
+use portsyncd::lab::{certificates, ports};
 use redis::Commands;
 use serde_json::json;
 
@@ -73,8 +72,8 @@ fn redis_is_reached_by_tcp_where_the_instance_has_no_socket() {
 }
 
 fn with_tls(folder: &Path) -> Rig {
-    certificates::authority(folder, "ca");
-    certificates::signed(folder, "ca", "redis", "serverAuth");
+    certificates::authority(folder, "ca").unwrap();
+    certificates::signed(folder, "ca", "redis", "serverAuth").unwrap();
     let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let (ca, crt, key) = (file("ca.crt"), file("redis.crt"), file("redis.key"));
     let tls = ["--tls-port", "6380", "--tls-auth-clients", "no"];

@@ -28,8 +28,10 @@ const MOST: u128 = 1_000_000;
 pub struct Report {
     /// The file.
     pub file: String,
-    /// How many expectations it has.
+    /// How many expectations it has; none of them was looked at if the file is wrong.
     pub checked: usize,
+    /// Whether the file, or one of rules, cannot be used.
+    pub wrong: bool,
     /// What is not as expected, or what is wrong with the file.
     pub problems: Vec<String>,
 }
@@ -39,15 +41,20 @@ impl Report {
     pub fn is_ok(&self) -> bool {
         self.problems.is_empty()
     }
+
+    fn is_wrong(&mut self, problem: String) {
+        self.wrong = true;
+        self.problems.push(problem);
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, checked, problems } = self;
+        let Self { file, checked, wrong, problems } = self;
         if problems.is_empty() {
             return write!(f, "ok      {file}: {checked} expectations");
         }
-        write!(f, "FAILED  {file}")?;
+        write!(f, "{}  {file}", if *wrong { "WRONG " } else { "FAILED" })?;
         for problem in problems {
             write!(f, "\n  {}", problem.replace('\n', "\n    "))?;
         }
@@ -124,16 +131,16 @@ enum Expected {
 
 /// Runs the tests of a file.
 pub fn run(path: &Path) -> Report {
-    let mut report = Report { file: path.display().to_string(), checked: 0, problems: Vec::new() };
+    let mut report = Report { file: path.display().to_string(), checked: 0, wrong: false, problems: Vec::new() };
     match prepare(path) {
         Ok(mut scene) => {
             report.checked = scene.test.expect.len();
             match scene.play() {
                 Ok(problems) => report.problems = problems,
-                Err(problem) => report.problems.push(problem),
+                Err(problem) => report.is_wrong(problem),
             }
         }
-        Err(problem) => report.problems.push(problem),
+        Err(problem) => report.is_wrong(problem),
     }
     report
 }

@@ -2,12 +2,16 @@
 //!
 //! In: what the command line says. Out: text for people on standard output, JSON for programs with `--json`, and an exit code.
 
+pub mod alerts;
 pub mod metrics;
 pub mod ports;
+pub mod rules;
 pub mod status;
 pub mod watch;
 
 mod json;
+mod silence;
+mod table;
 mod text;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -31,6 +35,8 @@ const CONFIGURATION: u8 = 78;
 enum CommandError {
     #[error("`portsyncd watch` needs a terminal to draw on; for programs there is `portsyncd status --json`")]
     NoTerminal,
+    #[error("{0} of tests cannot be used")]
+    WrongTests(String),
 }
 
 /// The exit code for an error.
@@ -45,6 +51,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     }
     match error.downcast_ref() {
         Some(CommandError::NoTerminal) => USAGE,
+        Some(CommandError::WrongTests(_)) => CONFIGURATION,
         None => FAILURE,
     }
 }
@@ -94,6 +101,8 @@ mod tests {
             (anyhow::Error::new(ControlError::TurnedOff), 78),
             (anyhow::Error::new(wrong), 78),
             (anyhow::Error::new(CommandError::NoTerminal), 64),
+            (anyhow::Error::new(CommandError::WrongTests("1 file".to_owned())), 78),
+            (anyhow::Error::new(ControlError::Declined("no".to_owned())), 1),
             (anyhow::anyhow!("x"), 1),
             (anyhow::Error::new(ControlError::TooLong { socket: "/x".into(), path: "/y".to_owned() }), 1),
         ] {

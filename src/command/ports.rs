@@ -4,14 +4,16 @@ use portsyncd::config::ControlConfig;
 use portsyncd::control::Control;
 use portsyncd::telemetry::api::{Port, PortList, Standing};
 
+use super::table::Table;
 use super::text::{Paint, ago, count, plain};
 use super::{block_on, json, now, put, shows_colour};
 
 const PATH: &str = "/api/v1/ports";
-const HEADINGS: [&str; COLUMNS] = ["port", "admin", "oper", "mtu", "ifindex", "flaps", "last change", "in step"];
 const COLUMNS: usize = 8;
-/// Columns of numbers, which stand at the right.
-const NUMBERS: [usize; 3] = [3, 4, 5];
+const TABLE: Table<COLUMNS> = Table {
+    headings: ["port", "admin", "oper", "mtu", "ifindex", "flaps", "last change", "in step"],
+    numbers: &[3, 4, 5],
+};
 
 /// Asks and prints.
 pub fn run(config: &ControlConfig, as_json: bool) -> anyhow::Result<bool> {
@@ -29,39 +31,17 @@ pub fn run(config: &ControlConfig, as_json: bool) -> anyhow::Result<bool> {
 
 fn table(ports: &[Port], now: f64, paint: Paint) -> String {
     if ports.is_empty() {
-        return "no ports: none is configured, and no link has a port's name\n".to_owned();
+        return "no ports: the daemon knows of none that is configured, and sees no link with a port's name\n"
+            .to_owned();
     }
     let rows: Vec<[String; COLUMNS]> = ports.iter().map(|port| row(port, now)).collect();
-    let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
-        rows.iter().map(|row| row[column].chars().count()).chain([HEADINGS[column].len()]).max().unwrap_or_default()
-    });
-    let mut text = line(&HEADINGS.map(str::to_owned), &widths, |_, cell| cell);
-    for row in &rows {
-        text.push_str(&line(row, &widths, |column, cell| match (column, row[column].as_str()) {
-            (1 | 2, "up") | (7, "yes") => paint.good(&cell),
-            // A port that nobody wants up is down as it should be.
-            (2, "down") if row[1] == "up" => paint.bad(&cell),
-            (7, _) => paint.fair(&cell),
-            _ => cell,
-        }));
-    }
-    text
-}
-
-/// One line; `mark` may put something around a cell that has its width already.
-fn line(cells: &[String; COLUMNS], widths: &[usize; COLUMNS], mark: impl Fn(usize, String) -> String) -> String {
-    let mut line = String::new();
-    for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
-        let padded = match column {
-            _ if NUMBERS.contains(&column) => format!("{cell:>width$}"),
-            // Nothing stands behind the last.
-            7 => cell.clone(),
-            _ => format!("{cell:<width$}"),
-        };
-        line.push_str(&mark(column, padded));
-        line.push_str(if column + 1 < COLUMNS { "  " } else { "\n" });
-    }
-    line
+    TABLE.text(&rows, |row, column, cell| match (column, row[column].as_str()) {
+        (1 | 2, "up") | (7, "yes") => paint.good(&cell),
+        // A port that nobody wants up is down as it should be.
+        (2, "down") if row[1] == "up" => paint.bad(&cell),
+        (7, _) => paint.fair(&cell),
+        _ => cell,
+    })
 }
 
 fn row(port: &Port, now: f64) -> [String; COLUMNS] {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use portsyncd::alert::evaluator::AlertList;
 use portsyncd::config::ControlConfig;
 use portsyncd::control::Control;
 use portsyncd::telemetry::api::{
@@ -9,7 +10,7 @@ use portsyncd::telemetry::api::{
 };
 
 use super::text::{Paint, ago, bytes, count, duration, latency, plain, plural, span};
-use super::{block_on, json, now, put, shows_colour};
+use super::{alerts, block_on, json, now, put, shows_colour};
 
 const PATH: &str = "/api/v1/status";
 /// Where values begin.
@@ -23,7 +24,10 @@ pub fn run(config: &ControlConfig, as_json: bool) -> anyhow::Result<bool> {
             return Ok(json::pretty(&control.fetch(PATH).await?)?);
         }
         let status: Status = control.get(PATH).await?;
-        Ok(told(&status, now(), Paint { on: shows_colour() }))
+        let paint = Paint { on: shows_colour() };
+        // A daemon that knows no alerts has a status as well.
+        let alerts: AlertList = control.get(alerts::PATH).await.unwrap_or_default();
+        Ok(told(&status, alerts::firing(&alerts.alerts, paint), now(), paint))
     })?;
     put(&text)?;
     Ok(true)
@@ -41,13 +45,14 @@ impl Page {
     }
 
     /// Several values; those that are empty are left out.
-    fn list<const N: usize>(&mut self, name: &str, values: [String; N]) {
+    fn list(&mut self, name: &str, values: impl IntoIterator<Item = String>) {
         let values: Vec<String> = values.into_iter().filter(|value| !value.is_empty()).collect();
         self.line(name, &values.join(", "));
     }
 }
 
-fn told(status: &Status, now: f64, paint: Paint) -> String {
+/// `firing`: what there is to say of alerts.
+fn told(status: &Status, firing: Option<String>, now: f64, paint: Paint) -> String {
     let mut page = Page { text: String::new(), paint };
     let name = paint.strong(&format!("portsyncd {}", plain(&status.version)));
     let commit = if status.commit == "unknown" { String::new() } else { format!(" ({})", plain(&status.commit)) };
@@ -62,16 +67,16 @@ fn told(status: &Status, now: f64, paint: Paint) -> String {
     let _ = writeln!(page.text, "{}\n", if status.ready { paint.good(&summary) } else { paint.bad(&summary) });
     page.readiness(status.ready, &status.components, now);
     page.health(&status.health);
+    if let Some(firing) = firing {
+        page.line("alerts", &firing);
+    }
     page.ports(&status.ports);
     page.start(&status.start, &status.starts);
-    page.list(
-        "events",
-        [
-            plural(status.events.total, "link message"),
-            quantiles("to Redis' acknowledgement", &status.events.latency),
-            status.events.recent_latency.map_or_else(String::new, |recent| quantiles("of late", &recent)),
-        ],
-    );
+    page.line("events", &plural(status.events.total, "link message"));
+    page.quantiles("latency", &status.events.latency, ", from a message to Redis' acknowledgement");
+    if let Some(recent) = &status.events.recent_latency {
+        page.quantiles("of late", recent, "");
+    }
     page.redis(&status.redis);
     page.kernel(&status.kernel, now);
     page.state_file(&status.state_file, now);
@@ -79,6 +84,13 @@ fn told(status: &Status, now: f64, paint: Paint) -> String {
 }
 
 impl Page {
+    fn quantiles(&mut self, name: &str, of: &Latency, more: &str) {
+        if of.count > 0 {
+            let [p50, p90, p99] = [of.p50, of.p90, of.p99].map(latency);
+            self.line(&format!("  {name}"), &format!("p50 {p50}, p90 {p90}, p99 {p99}{more}"));
+        }
+    }
+
     fn readiness(&mut self, ready: bool, components: &[Component], now: f64) {
         self.line("ready", &if ready { self.paint.good("yes") } else { self.paint.bad("no") });
         for component in components {
@@ -111,20 +123,20 @@ impl Page {
     }
 
     fn ports(&mut self, ports: &PortCounts) {
-        let unless_zero = |number: usize, word: &str, paint: fn(Paint, &str) -> String| {
+        let marked = |number: usize, word: &str, paint: fn(Paint, &str) -> String| {
             let text = format!("{} {word}", count(number as u64));
             if number == 0 { text } else { paint(self.paint, &text) }
         };
+        let odd = |number, word| if number == 0 { String::new() } else { marked(number, word, Paint::fair) };
         let values = [
-            count(ports.total as u64),
-            unless_zero(ports.up, "up", Paint::good),
-            unless_zero(ports.down, "down", Paint::bad),
+            marked(ports.up, "up", Paint::good),
+            marked(ports.down, "down", Paint::bad),
             format!("{} admin down", count(ports.admin_down as u64)),
-            unless_zero(ports.waiting, "waiting for APPL_DB", Paint::fair),
-            unless_zero(ports.awaited, "awaited", Paint::fair),
-            unless_zero(ports.out_of_step, "out of step", Paint::fair),
+            odd(ports.waiting, "waiting for APPL_DB"),
+            odd(ports.awaited, "awaited"),
+            odd(ports.out_of_step, "out of step"),
         ];
-        self.list("ports", values);
+        self.list("ports", [format!("{} in all", count(ports.total as u64))].into_iter().chain(values));
     }
 
     fn start(&mut self, start: &Start, starts: &Starts) {
@@ -143,14 +155,6 @@ impl Page {
             awaited => format!("{} awaited ({}{more})", count(awaited as u64), shown.join(" ")),
         };
         self.list("start", [kind, state, timed_out, awaited]);
-        let took = starts.durations.map_or_else(String::new, |durations| {
-            format!(
-                "took {} to {}, half of them up to {}",
-                duration(durations.min),
-                duration(durations.max),
-                duration(durations.p50)
-            )
-        });
         let timed_out = format!("{} timed out", count(starts.timed_out));
         let values = [
             format!("{} cold", count(starts.cold)),
@@ -158,10 +162,13 @@ impl Page {
             format!("{} live", count(starts.live)),
             format!("{} completed", count(starts.completed)),
             if starts.timed_out > 0 { self.paint.fair(&timed_out) } else { timed_out },
-            some(starts.fallbacks, "warm that had to be cold"),
-            took,
+            some(starts.fallbacks, |times| format!("{times} warm that had to be cold")),
         ];
         self.list("starts", values);
+        if let Some(took) = &starts.durations {
+            let [min, max, p50] = [took.min, took.max, took.p50].map(duration);
+            self.line("  took", &format!("{min} to {max}, half of them up to {p50}"));
+        }
     }
 
     fn redis(&mut self, redis: &Redis) {
@@ -176,12 +183,12 @@ impl Page {
                 up.join(", "),
                 format!("{} pending", plural(redis.pending_rows as u64, "row")),
                 format!("{} written", count(redis.written)),
-                some(redis.refused, "refused"),
-                some(redis.reconnects, "reconnects"),
-                some(redis.emptied, "times found empty"),
-                quantiles("a batch", &redis.latency),
+                some(redis.refused, |rows| format!("{rows} refused")),
+                some(redis.reconnects, |_| plural(redis.reconnects, "reconnect")),
+                some(redis.emptied, |_| format!("found empty {}", plural(redis.emptied, "time"))),
             ],
         );
+        self.quantiles("a batch", &redis.latency, ", from sending rows to their acknowledgement");
     }
 
     fn kernel(&mut self, kernel: &Kernel, now: f64) {
@@ -193,7 +200,7 @@ impl Page {
             [
                 format!("receive buffer {}", bytes(kernel.receive_buffer)),
                 if kernel.overruns > 0 { self.paint.fair(&overruns) } else { overruns },
-                some(kernel.dump_retries, "lists asked for again"),
+                some(kernel.dump_retries, |_| format!("links listed again {}", plural(kernel.dump_retries, "time"))),
                 kernel.last_resync.map_or_else(String::new, |at| format!("compared with Redis {}", ago(now, at))),
             ],
         );
@@ -211,30 +218,21 @@ impl Page {
             self.line("state file", "turned off");
             return;
         }
-        let corruptions = some(file.corruptions, "times found damaged");
+        let corruptions = some(file.corruptions, |_| format!("found damaged {}", plural(file.corruptions, "time")));
         let values = [
             plain(&file.path),
             file.written.map_or_else(|| "not written yet".to_owned(), |at| format!("written {}", ago(now, at))),
             if corruptions.is_empty() { corruptions } else { self.paint.fair(&corruptions) },
-            some(file.recoveries, "times recovered"),
-            some(file.backups, "backups set aside"),
+            some(file.recoveries, |_| format!("recovered {}", plural(file.recoveries, "time"))),
+            some(file.backups, |_| format!("{} set aside", plural(file.backups, "backup"))),
         ];
         self.list("state file", values);
     }
 }
 
-/// A number with a word; nothing for none.
-fn some(number: u64, word: &str) -> String {
-    if number == 0 { String::new() } else { format!("{} {word}", count(number)) }
-}
-
-fn quantiles(what: &str, of: &Latency) -> String {
-    match of {
-        Latency { count: 0, .. } => String::new(),
-        Latency { p50, p90, p99, .. } => {
-            format!("{what} p50 {}, p90 {}, p99 {}", latency(*p50), latency(*p90), latency(*p99))
-        }
-    }
+/// What is said of a number; nothing of none.
+fn some(number: u64, told: impl FnOnce(String) -> String) -> String {
+    if number == 0 { String::new() } else { told(count(number)) }
 }
 
 #[cfg(test)]
@@ -318,7 +316,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_switch_at_work_reads_like_this() {
-        let text = told(&well(), 10_000.0, Paint { on: false });
+        let text = told(&well(), None, 10_000.0, Paint { on: false });
         assert_eq!(
             text,
             "\
@@ -332,11 +330,14 @@ ready       yes
   ports     ready for 2h 13m
   http      ready for 2h 13m
 health      100 of 100
-ports       32, 30 up, 1 down, 1 admin down, 0 waiting for APPL_DB, 0 awaited, 0 out of step
+ports       32 in all, 30 up, 1 down, 1 admin down
 start       cold, PortInitDone after 1.2 s
-starts      3 cold, 1 warm, 12 live, 16 completed, 0 timed out, took 100 ms to 3.2 s, half of them up to 400 ms
-events      1,234 link messages, to Redis' acknowledgement p50 61 µs, p90 120 µs, p99 1.2 ms
-redis       APPL_DB up, CONFIG_DB up, STATE_DB up, 0 rows pending, 1,266 written, a batch p50 40 µs, p90 80 µs, p99 ≥ 1 s
+starts      3 cold, 1 warm, 12 live, 16 completed, 0 timed out
+  took      100 ms to 3.2 s, half of them up to 400 ms
+events      1,234 link messages
+  latency   p50 61 µs, p90 120 µs, p99 1.2 ms, from a message to Redis' acknowledgement
+redis       APPL_DB up, CONFIG_DB up, STATE_DB up, 0 rows pending, 1,266 written
+  a batch   p50 40 µs, p90 80 µs, p99 ≥ 1 s, from sending rows to their acknowledgement
 kernel      receive buffer 32 MiB, 0 overruns, compared with Redis 12s ago
   compared  audit 133, start 1
 state file  /var/lib/portsyncd/state, written 3m 12s ago
@@ -364,21 +365,25 @@ state file  /var/lib/portsyncd/state, written 3m 12s ago
         status.start.timed_out = true;
         status.kernel.drift_found = 1;
         status.state_file.corruptions = 2;
-        let text = told(&status, 10_000.0, Paint { on: false });
+        status.redis.reconnects = 1;
+        status.ports.out_of_step = 2;
+        let text = told(&status, Some("1 critical firing".to_owned()), 10_000.0, Paint { on: false });
         for line in [
             "ready       no\n",
             "  redis     not ready for 2h 13m: cannot connect to Redis: connection refused\n",
             "  http      not ready for 2h 13m: the port is taken (the ports do not need it)\n",
-            "health      70 of 100\n  redis     0 of 30: cannot connect to Redis: connection refused\nports",
+            "health      70 of 100\n  redis     0 of 30: cannot connect to Redis: connection refused\nalerts      1 critical firing\nports",
             "STATE_DB down",
             "start       cold, PortInitDone is due for 1.2 s, timed out, 3 awaited (Ethernet0 Ethernet4 …)\n",
             "  drift     1 row found to differ, 0 mended\n",
-            "2 times found damaged",
+            "found damaged 2 times",
+            " 1 reconnect\n",
+            "1 admin down, 2 out of step\n",
             "refused?[2J\n",
         ] {
             assert!(text.contains(line), "{text} lacks {line:?}");
         }
-        let colours = told(&status, 10_000.0, Paint { on: true });
+        let colours = told(&status, None, 10_000.0, Paint { on: true });
         assert!(colours.contains("\x1b[31mno\x1b[0m") && colours.contains("\x1b[33m70 of 100\x1b[0m"), "{colours}");
     }
 }

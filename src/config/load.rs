@@ -8,7 +8,8 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use redis::{ConnectionAddr, IntoConnectionInfo};
 use thiserror::Error;
 
-use super::{Config, DATABASE_CONFIG, DEFAULT_FILE, LogLevel, RedisConfig};
+use super::{Config, DATABASE_CONFIG, DEFAULT_FILE, LogLevel, RedisConfig, sinks};
+use crate::alert::RuleErrors;
 use crate::db::store::Store;
 use crate::db::topology::{Address, Topology, TopologyError};
 use crate::http::tls::TlsError;
@@ -54,6 +55,9 @@ pub enum ConfigError {
     /// The databases' own files.
     #[error(transparent)]
     Topology(#[from] TopologyError),
+    /// The alert rules.
+    #[error("{0}")]
+    Rules(#[from] RuleErrors),
     /// The HTTP server's certificates.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -166,7 +170,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if !config.redis.username.is_empty() && config.redis.password_file.as_os_str().is_empty() {
         return wrong("redis.username", format!("{:?}", config.redis.username), "needs redis.password_file as well");
     }
-    Ok(())
+    sinks::check(&config.alerts)
 }
 
 impl RedisConfig {

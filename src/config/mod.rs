@@ -4,6 +4,8 @@
 //! are refused. What is wrong is told with where it came from, the key, the value, and what would be right.
 
 mod load;
+mod sinks;
+mod written;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Flags, load};
+pub use sinks::{AlertmanagerConfig, AlertsConfig, DeliveryConfig, ExecConfig, SinkConfig, SinkKind, WebhookConfig};
 
 /// The configuration file that is read when none is named.
 pub const DEFAULT_FILE: &str = "/etc/sonic/portsyncd.toml";
@@ -41,6 +44,8 @@ pub struct Config {
     pub state: StateConfig,
     /// What counts as well.
     pub health: HealthConfig,
+    /// Rules, and who is told.
+    pub alerts: AlertsConfig,
 }
 
 /// `[redis]`

@@ -1,6 +1,7 @@
 //! Asking the running daemon over its control socket: HTTP/1.1 on a unix socket, the paths of [`http`](crate::http).
 //!
-//! In: the socket's path. Out: answers as [`api`](crate::telemetry::api) has them, or the stream of events. Nothing takes for
+//! In: the socket's path. Out: answers as [`api`](crate::telemetry::api) and [`evaluator`](crate::alert::evaluator) have them, or
+//! the stream of events. Nothing takes for
 //! ever, nothing that comes is kept without bound, and every error says what was asked, where, and what to do next.
 
 mod events;
@@ -10,11 +11,11 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::HOST;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -23,14 +24,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::config::ControlConfig;
-pub use events::{Alert, Event, Events};
+pub use events::{Event, Events};
 
 /// How long connecting may take, and how long an answer may.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest answer or event: several times that of 100,000 ports.
 const LONGEST: usize = 256 << 20;
 /// As much of an error's text as is shown.
-const SHOWN: usize = 200;
+const SHOWN: usize = 1000;
 
 /// Why the daemon could not be asked.
 #[derive(Debug, Error)]
@@ -87,6 +88,9 @@ pub enum ControlError {
         /// What it said.
         message: String,
     },
+    /// The daemon was to change something, and says why it does not.
+    #[error("{0}")]
+    Declined(String),
     /// An answer of another shape.
     #[error(
         "what the daemon at {} answers to {path} is not understood: {cause}; \
@@ -167,8 +171,17 @@ impl Control {
 
     /// Asks, and gives the answer as it came.
     pub async fn fetch(&self, path: &str) -> Result<Vec<u8>, ControlError> {
-        let Answer { response, connection: _connection } = self.ask(path).await?;
-        self.in_time(path, self.collect(path, response.into_body())).await?
+        self.whole(path, self.ask(path).await?).await
+    }
+
+    /// Has the daemon make something of this JSON; gives the answer as it came.
+    pub async fn post(&self, path: &str, body: Vec<u8>) -> Result<Vec<u8>, ControlError> {
+        self.whole(path, self.change(Method::POST, path, body.into()).await?).await
+    }
+
+    /// Has the daemon remove what is there; gives the answer as it came.
+    pub async fn delete(&self, path: &str) -> Result<Vec<u8>, ControlError> {
+        self.whole(path, self.change(Method::DELETE, path, Bytes::new()).await?).await
     }
 
     /// Listens to what happens: the whole first, then each change.
@@ -178,7 +191,26 @@ impl Control {
         Ok(Events::new(self.clone(), path, response.into_body(), connection))
     }
 
+    async fn whole(&self, path: &str, answer: Answer) -> Result<Vec<u8>, ControlError> {
+        let Answer { response, connection: _connection } = answer;
+        self.in_time(path, self.collect(path, response.into_body())).await?
+    }
+
     async fn ask(&self, path: &str) -> Result<Answer, ControlError> {
+        self.send(Method::GET, path, Bytes::new()).await
+    }
+
+    async fn change(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, ControlError> {
+        match self.send(method, path, body).await {
+            // These are about what was wanted; whatever else there is, is about daemon and command.
+            Err(ControlError::Refused { code: StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND, message, .. }) => {
+                Err(ControlError::Declined(message))
+            }
+            other => other,
+        }
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, ControlError> {
         let connected = timeout(self.patience, UnixStream::connect(&self.socket)).await;
         let stream = connected
             .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
@@ -191,13 +223,14 @@ impl Control {
                 let _ = driven.await;
             });
             // The name says nothing on a unix socket, but HTTP wants one.
-            let mut request = Request::new(Empty::<Bytes>::new());
+            let mut request = Request::new(Full::new(body));
+            *request.method_mut() = method;
             request.headers_mut().insert(HOST, hyper::header::HeaderValue::from_static("localhost"));
             *request.uri_mut() = path.parse().unwrap_or_default();
             sender.send_request(request).await
         };
         let response = self.in_time(path, answer).await?.map_err(|cause| self.broken_off(path, &cause))?;
-        if response.status() != StatusCode::OK {
+        if !response.status().is_success() {
             let code = response.status();
             let body = self.in_time(path, self.collect(path, response.into_body())).await??;
             let message = String::from_utf8_lossy(&body).trim().chars().take(SHOWN).collect();

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
 use super::*;
+use crate::alert::report::Suppression;
 use crate::telemetry::api::{PortList, Readiness};
 
 /// A listener that answers the first connection with these pieces, one after the other, and then ends or holds it.
@@ -34,7 +35,8 @@ fn fake(pieces: &[&str], hold: bool) -> Fake {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = vec![0; 4096];
         let length = stream.read(&mut request).await.unwrap();
-        assert!(String::from_utf8_lossy(&request[..length]).starts_with("GET /"));
+        let text = String::from_utf8_lossy(&request[..length]);
+        assert!(["GET /", "POST /", "DELETE /"].iter().any(|start| text.starts_with(start)), "{text}");
         for piece in pieces {
             stream.write_all(piece.as_bytes()).await.unwrap();
             tokio::task::yield_now().await;
@@ -105,6 +107,21 @@ async fn refusals_and_other_shapes_are_told() {
 }
 
 #[tokio::test]
+async fn what_the_daemon_will_not_change_is_told_in_its_words() {
+    let made = fake(&[&whole("201 Created", "{}")], true);
+    assert_eq!(made.control.post("/api/v1/silences", b"{}".to_vec()).await.unwrap(), b"{}");
+    let wrong = fake(&[&whole("400 Bad Request", "silence: rule = \"X\": no\n")], true);
+    let error = wrong.control.post("/api/v1/silences", b"{}".to_vec()).await.unwrap_err();
+    assert_eq!(error.to_string(), "silence: rule = \"X\": no");
+    let missing = fake(&[&whole("404 Not Found", "no silence has the number 7\n")], true);
+    let error = missing.control.delete("/api/v1/silences/7").await.unwrap_err();
+    assert_eq!(error.to_string(), "no silence has the number 7");
+    let old = fake(&[&whole("405 Method Not Allowed", "GET only\n")], true);
+    let error = old.control.delete("/api/v1/silences/7").await.unwrap_err();
+    assert!(matches!(&error, ControlError::Refused { .. }) && error.to_string().contains("same version"), "{error}");
+}
+
+#[tokio::test]
 async fn events_come_as_they_are_told_and_unknown_ones_are_left_out() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
     let fake = fake(
@@ -112,7 +129,9 @@ async fn events_come_as_they_are_told_and_unknown_ones_are_left_out() {
             head,
             "event: moon\ndata: full\n\nevent: ports\ndata: {\"por",
             "ts\":[]}\n\nevent: change\ndata: {\"ports\":[],\"removed\":[\"Ethernet0\"]}\n\n",
-            "event: alerts\ndata: [{\"rule\":\"PortFlapping\",\"severity\":\"critical\",\"new\":1}]\n\n",
+            "event: alerts\ndata: 7\n\nevent: alerts\ndata: [{\"summary\":\"flaps\",\"fingerprint\":\"00000000000000ff\",",
+            "\"rule\":\"PortFlapping\",\"state\":\"suppressed\",\"severity\":\"critical\",\"labels\":{},\"annotations\":{},",
+            "\"value\":1.5,\"since\":10.0,\"suppressed\":{\"silence\":3},\"notified\":true,\"new\":1}]\n\n",
         ],
         false,
     );
@@ -121,7 +140,8 @@ async fn events_come_as_they_are_told_and_unknown_ones_are_left_out() {
     let Event::Change(changes) = events.next().await.unwrap() else { panic!("no change") };
     assert_eq!(changes.removed, ["Ethernet0"]);
     let Event::Alerts(alerts) = events.next().await.unwrap() else { panic!("no alerts") };
-    assert_eq!((alerts[0].rule.as_str(), alerts[0].port.as_ref()), ("PortFlapping", None));
+    assert_eq!((alerts[0].summary.as_str(), &*alerts[0].alert.rule), ("flaps", "PortFlapping"));
+    assert_eq!(alerts[0].alert.suppressed, Some(Suppression::Silence(3)));
     assert!(matches!(events.next().await.unwrap_err(), ControlError::BrokenOff { .. }));
 }
 

@@ -33,6 +33,19 @@ pub(super) fn config_port(config: &Connection, channel: &[u8]) -> Option<Vec<u8>
     channel.strip_prefix(prefix.as_slice()).map(<[u8]>::to_vec)
 }
 
+/// Where CONFIG_DB has alert rules.
+const ALERT_RULE: &str = "PORTSYNCD_ALERT_RULE";
+
+/// Where the server tells of an alert rule.
+fn rule_channel(config: &Connection) -> Vec<u8> {
+    config.keyspace_channel(&table::join(ALERT_RULE, &config.separator, b""))
+}
+
+/// Whether the channel speaks of an alert rule.
+pub(super) fn is_alert_rule(config: &Connection, channel: &[u8]) -> bool {
+    channel.starts_with(&rule_channel(config))
+}
+
 impl Daemon {
     /// Runs a question to the databases beside the turning loop.
     pub(super) async fn ask<T, F>(
@@ -69,10 +82,13 @@ impl Daemon {
         let Some(live) = &self.live else { return Err(Stop::Gone) };
         let config = &live.session.config;
         let channel = logger_channel(config);
+        let rules = [rule_channel(config), b"*".to_vec()].concat();
         let pattern =
             [config.keyspace_channel(&table::join(CONFIG_PORT, &config.separator, b"")), b"*".to_vec()].concat();
         let sink = live.listeners.config.clone();
         self.during(subscribe(sink.clone(), vec![channel])).await?.map_err(Stop::Failed)?;
+        self.during(subscribe_pattern(sink.clone(), rules)).await?.map_err(Stop::Failed)?;
+        self.rules_changed = true;
         if self.config.ports.follow_config_db {
             self.during(subscribe_pattern(sink, pattern)).await?.map_err(Stop::Failed)?;
         }
@@ -99,6 +115,14 @@ impl Daemon {
         if let Some(logger) = self.ask(&session, |session| async move { session.logger().await }).await? {
             self.logging.follow(&logger);
         }
+        Ok(())
+    }
+
+    /// The alert rules of CONFIG_DB may have changed: hands them on to alerting.
+    pub(super) async fn follow_rules(&mut self) -> Result<(), Stop> {
+        let session = self.session_handle()?;
+        let rows = self.ask(&session, |session| async move { session.rows_of(ALERT_RULE).await }).await?;
+        (self.rules_found)(rows);
         Ok(())
     }
 

@@ -26,7 +26,7 @@ use tracing::{info, warn};
 use self::core::Core;
 use crate::config::{Config, ConfigError};
 use crate::db::StoreError;
-use crate::db::read::PortConfig;
+use crate::db::read::{PortConfig, RuleRow};
 use crate::db::store::{Listeners, Session, Store};
 use crate::db::writer::Writer;
 use crate::health::{Component, Supervisor, watchdog_interval};
@@ -78,6 +78,8 @@ pub struct Daemon {
     telemetry: Arc<Telemetry>,
     /// Told of a configuration that was read again.
     reloaded: Box<dyn Fn(&Config)>,
+    /// Told of the alert rules of CONFIG_DB.
+    rules_found: Box<dyn Fn(Vec<RuleRow>)>,
     read_config: Box<dyn Fn() -> Result<Config, ConfigError>>,
     logging: Logging,
     supervisor: Supervisor,
@@ -101,6 +103,7 @@ pub struct Daemon {
     /// Rows that Redis refused since the start.
     refusals: usize,
     logger_changed: bool,
+    rules_changed: bool,
     config_changed: BTreeSet<Vec<u8>>,
     /// Told to end, and until when what is pending may be written.
     ending: Option<Instant>,
@@ -108,11 +111,12 @@ pub struct Daemon {
 
 impl Daemon {
     /// Subscribes to the kernel, and records the links that are there. `read_config` reads the configuration anew, and
-    /// `reloaded` is told of it.
+    /// `reloaded` is told of it; `rules_found` is told of the alert rules that CONFIG_DB has.
     pub async fn new(
         config: Config,
         read_config: Box<dyn Fn() -> Result<Config, ConfigError>>,
         reloaded: Box<dyn Fn(&Config)>,
+        rules_found: Box<dyn Fn(Vec<RuleRow>)>,
         logging: Logging,
         telemetry: Arc<Telemetry>,
     ) -> anyhow::Result<Self> {
@@ -146,11 +150,12 @@ impl Daemon {
             timers: Timers::new(watchdog_interval(), config.log.heartbeat, limit),
             alarm: Alarm::new().context("cannot make a timer")?,
             signals,
-            supervisor: Supervisor::default(),
+            supervisor: Supervisor::new(Arc::clone(&telemetry.status_line)),
             outage: Outage::default(),
             config,
             telemetry,
             reloaded,
+            rules_found,
             read_config,
             logging,
             monitor,
@@ -164,6 +169,7 @@ impl Daemon {
             burst: 0,
             refusals: 0,
             logger_changed: false,
+            rules_changed: false,
             config_changed: BTreeSet::new(),
             ending: None,
         })
@@ -270,6 +276,8 @@ impl Daemon {
                 self.check_awaited().await?;
             } else if std::mem::take(&mut self.logger_changed) {
                 self.follow_logger().await?;
+            } else if std::mem::take(&mut self.rules_changed) {
+                self.follow_rules().await?;
             } else if self.has_config_changes() {
                 self.follow_ports().await?;
             } else {

@@ -75,6 +75,7 @@ impl Daemon {
         self.check_awaited().await?;
         // Changes of LOGGER are told by the server where it tells any; where it does not, this is when they are seen.
         self.logger_changed = true;
+        self.rules_changed |= self.live.as_ref().is_some_and(|live| !live.notifies);
         self.timers.set_audit(self.config.netlink.audit_interval);
         self.compared(cause, began);
         self.telemetry.latches.ready(Component::Rows);

@@ -384,6 +384,8 @@ impl Daemon {
             self.core.watch.heard(name);
         } else if channel == super::follow::logger_channel(config) {
             self.logger_changed = true;
+        } else if super::follow::is_alert_rule(config, channel) {
+            self.rules_changed = true;
         } else if let Some(name) = super::follow::config_port(config, channel) {
             self.config_changed.insert(name);
         }

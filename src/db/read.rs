@@ -54,6 +54,10 @@ pub struct Logger {
     pub output: String,
 }
 
+/// A row of a table of ours in CONFIG_DB: what stands after the separator, its fields and values. Bytes that are no UTF-8 are
+/// replaced: no rule can have them.
+pub type RuleRow = (String, Vec<(String, String)>);
+
 /// Which ends of a start stand in APPL_DB, consumed or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
@@ -75,6 +79,29 @@ pub struct StateRows {
 }
 
 impl Session {
+    /// Every row of this table of CONFIG_DB, in the order of the keys; one that is no hash has no fields.
+    pub async fn rows_of(&self, table: &str) -> Result<Vec<RuleRow>, StoreError> {
+        let operation = "cannot read alert rules from CONFIG_DB";
+        let prefix = table::join(table, &self.config.separator, b"");
+        let keys = self.config.keys(&prefix, operation).await?;
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipeline = pipe();
+        for key in &keys {
+            pipeline.cmd("HGETALL").arg(key);
+        }
+        let answers = self.config.pipeline(&mut pipeline, operation).await?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let rows = keys.iter().zip(answers).map(|(key, answer)| {
+            let fields: Vec<(Vec<u8>, Vec<u8>)> =
+                answer.and_then(|value| Ok(from_redis_value(value)?)).unwrap_or_default();
+            let fields = fields.iter().map(|(field, value)| (text(field), text(value))).collect();
+            (text(&key[prefix.len()..]), fields)
+        });
+        Ok(rows.collect())
+    }
+
     /// Reads what decides on the kind of start.
     pub async fn standing(&self) -> Result<Standing, StoreError> {
         let operation = "cannot read the warm restart state from STATE_DB";

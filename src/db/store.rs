@@ -1,6 +1,7 @@
 //! The connections: one for each database, so that none ever has another's database selected, and one for each server
 //! that listens to keyspace notifications and notices at once when the server goes away.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::time::Duration;
 
@@ -47,6 +48,12 @@ pub struct Connection {
     pub id: i64,
     /// What stands between the parts of its keys.
     pub separator: String,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// What a server told a listener.
@@ -107,6 +114,11 @@ impl Store {
     pub async fn writer(&self) -> Result<Writer, StoreError> {
         let state = &self.topology.state;
         Ok(Writer::new(self.wire(state).await?, &state.separator, self.response_timeout))
+    }
+
+    /// Opens a connection to STATE_DB for whatever is not the core's.
+    pub async fn state(&self) -> Result<Connection, StoreError> {
+        self.open(&self.topology.state).await
     }
 
     async fn wire(&self, database: &Database) -> Result<Wire, StoreError> {

@@ -5,16 +5,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::topology::Address;
+use crate::trust;
 
 /// What can be read from and written to.
-pub(super) trait Duplex: AsyncRead + AsyncWrite {}
-impl<S: AsyncRead + AsyncWrite> Duplex for S {}
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Send {}
+impl<S: AsyncRead + AsyncWrite + Send> Duplex for S {}
 
 /// An open stream.
 pub(super) type Stream = Pin<Box<dyn Duplex>>;
@@ -26,7 +26,7 @@ pub(super) async fn connect(address: &Address) -> io::Result<Stream> {
         Address::Tcp(host, port) => Box::pin(tcp(host, *port).await?),
         Address::Tls(host, port) => {
             let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-            let connector = TlsConnector::from(Arc::new(trusting_the_system()?));
+            let connector = TlsConnector::from(Arc::new(trust::of_the_system()?));
             Box::pin(connector.connect(name, tcp(host, *port).await?).await?)
         }
     })
@@ -37,14 +37,4 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     // A row is one small segment, and nothing is to wait for more of them.
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-fn trusting_the_system() -> io::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    if let (true, Some(error)) = (roots.is_empty(), found.errors.into_iter().next()) {
-        return Err(io::Error::other(error));
-    }
-    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }

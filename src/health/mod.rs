@@ -5,4 +5,4 @@ pub mod score;
 pub mod supervisor;
 
 pub use latch::{Component, Latches};
-pub use supervisor::{Supervisor, heartbeat, watchdog_interval};
+pub use supervisor::{StatusLine, Supervisor, heartbeat, watchdog_interval};

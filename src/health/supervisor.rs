@@ -4,6 +4,7 @@
 //! loop that hangs stops feeding it, and an idle switch does not.
 
 use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -13,13 +14,62 @@ use tracing::debug;
 const HEARTBEAT: &[u8] = b"<!--XSUPERVISOR:BEGIN-->heartbeat<!--XSUPERVISOR:END-->\n";
 
 /// Speaks to the supervisor.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Supervisor {
     ready: bool,
-    status: String,
+    line: Arc<StatusLine>,
+}
+
+/// The status that the supervisor shows: how things stand, and which alerts fire. Two write it, so that it is put together
+/// here.
+#[derive(Debug, Default)]
+pub struct StatusLine {
+    parts: Mutex<Parts>,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    stands: String,
+    alerts: Option<String>,
+}
+
+impl StatusLine {
+    /// How things stand.
+    fn stands(&self, stands: String) {
+        self.say(|parts| parts.stands = stands);
+    }
+
+    /// Which alerts fire, if any do.
+    pub fn alerts(&self, alerts: Option<String>) {
+        self.say(|parts| parts.alerts = alerts);
+    }
+
+    fn say(&self, change: impl FnOnce(&mut Parts)) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = parts.whole();
+        change(&mut parts);
+        let now = parts.whole();
+        if now != before {
+            notify(&[NotifyState::Status(&now)]);
+        }
+    }
+}
+
+impl Parts {
+    fn whole(&self) -> String {
+        match &self.alerts {
+            Some(alerts) => format!("{}; {alerts}", self.stands),
+            None => self.stands.clone(),
+        }
+    }
 }
 
 impl Supervisor {
+    /// Shows this status.
+    pub fn new(line: Arc<StatusLine>) -> Self {
+        Self { ready: false, line }
+    }
+
     /// The daemon is in service. Said once.
     pub fn ready(&mut self) {
         if !self.ready {
@@ -34,12 +84,8 @@ impl Supervisor {
     }
 
     /// One readable sentence on how things stand, sent when it differs from the last.
-    pub fn status(&mut self, status: impl Into<String>) {
-        let status = status.into();
-        if status != self.status {
-            notify(&[NotifyState::Status(&status)]);
-            self.status = status;
-        }
+    pub fn status(&self, status: impl Into<String>) {
+        self.line.stands(status.into());
     }
 
     /// The start takes longer: systemd is to wait this much more.

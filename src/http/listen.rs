@@ -21,8 +21,9 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
+use super::Service;
+use super::route::{self, Access};
 use super::tls::{self, TlsError};
-use super::{Service, route};
 use crate::config::HttpConfig;
 use crate::health::Component;
 
@@ -119,9 +120,9 @@ async fn one(
     // Messages of the stream are small and are not to wait for each other.
     let _ = stream.set_nodelay(true);
     match acceptor {
-        None => connection(&service, stream).await,
+        None => connection(&service, Access::Look, stream).await,
         Some(acceptor) => match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => connection(&service, stream).await,
+            Ok(Ok(stream)) => connection(&service, Access::Look, stream).await,
             Ok(Err(error)) => debug!(error = %error, "TLS handshake failed"),
             Err(_) => debug!("TLS handshake took too long"),
         },
@@ -148,7 +149,7 @@ pub(super) async fn unix(service: &Arc<Service>, path: &Path) {
             Ok((stream, _)) => {
                 let service = Arc::clone(service);
                 connections.spawn(async move {
-                    connection(&service, stream).await;
+                    connection(&service, Access::Change, stream).await;
                     drop(place);
                 });
             }
@@ -218,13 +219,12 @@ async fn accept_failed(error: &io::Error) {
     sleep(Duration::from_millis(100)).await;
 }
 
-async fn connection<S: AsyncRead + AsyncWrite>(service: &Arc<Service>, stream: S) {
+async fn connection<S: AsyncRead + AsyncWrite>(service: &Arc<Service>, access: Access, stream: S) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let stream = pin!(stream);
-    let answer = service_fn(|request| {
-        let response = route::answer(service, &request);
-        async move { Ok::<_, std::convert::Infallible>(response) }
+    let answer = service_fn(|request| async move {
+        Ok::<_, std::convert::Infallible>(route::answer(service, access, request).await)
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

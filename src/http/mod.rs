@@ -1,4 +1,5 @@
-//! What is going on, over HTTP: read only, on TCP (plain or TLS) and, for the daemon's own commands, on the control socket.
+//! What is going on, over HTTP: read only on TCP (plain or TLS); the control socket, which is the daemon's user's alone, also
+//! takes silences.
 //!
 //! Runs on the thread beside the core. Every connection is bounded: in number, in the size of what it sends, and in how long
 //! it may take to send or to take in. Answers that cost something are made once for all who ask within a fraction of a second.
@@ -11,6 +12,7 @@ pub mod tls;
 
 use std::sync::Arc;
 
+use crate::alert::evaluator::Evaluator;
 use crate::config::{ControlConfig, HttpConfig};
 use crate::telemetry::Telemetry;
 use crate::telemetry::read::Reader;
@@ -21,15 +23,16 @@ use stream::Stream;
 #[derive(Debug)]
 pub struct Service {
     reader: Arc<Reader>,
+    evaluator: Arc<Evaluator>,
     answers: Answers,
     stream: Stream,
 }
 
 impl Service {
     /// Serves what this reads.
-    pub fn new(reader: Arc<Reader>) -> Arc<Self> {
-        let stream = Stream::new(Arc::clone(&reader));
-        Arc::new(Self { answers: Answers::default(), stream, reader })
+    pub fn new(reader: Arc<Reader>, evaluator: Arc<Evaluator>) -> Arc<Self> {
+        let stream = Stream::new(Arc::clone(&reader), Arc::clone(&evaluator));
+        Arc::new(Self { answers: Answers::default(), stream, reader, evaluator })
     }
 
     fn telemetry(&self) -> &Telemetry {

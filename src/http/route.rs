@@ -4,13 +4,14 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 
 use super::Service;
+use crate::alert::SilenceRequest;
 use crate::telemetry::expose::expose;
 use crate::telemetry::labels::CodeClass;
 
@@ -20,16 +21,31 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// A core that works for so long without waiting hangs.
 const HANGS: Duration = Duration::from_secs(10);
 const PAGE: &str = include_str!("page.html");
+/// Where silences are.
+const SILENCES: &str = "/api/v1/silences";
+/// Of a request that wants something changed.
+const LONGEST_BODY: usize = 16 * 1024;
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 /// The page is all in one: nothing else may be loaded, nothing sent elsewhere, and nobody may frame it.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// What somebody may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Look.
+    Look,
+    /// Change what can be changed: silences.
+    Change,
+}
+
 /// Answers a request.
-pub(super) fn answer<B>(service: &Service, request: &Request<B>) -> Response<Body> {
+pub(super) async fn answer(service: &Service, access: Access, request: Request<Incoming>) -> Response<Body> {
+    let head = *request.method() == Method::HEAD;
     let mut response = match *request.method() {
         Method::GET | Method::HEAD => get(service, request.uri().path()),
+        _ if access == Access::Change => change(service, request).await,
         _ => not_allowed(),
     };
     let headers = response.headers_mut();
@@ -42,14 +58,14 @@ pub(super) fn answer<B>(service: &Service, request: &Request<B>) -> Response<Bod
         500.. => CodeClass::Server,
     };
     service.telemetry().metrics.http_requests.count(class);
-    if request.method() == Method::HEAD {
+    if head {
         *response.body_mut() = Full::default().boxed_unsync();
     }
     response
 }
 
 fn get(service: &Service, path: &str) -> Response<Body> {
-    let Service { reader, answers, stream } = service;
+    let Service { reader, evaluator, answers, stream } = service;
     match path {
         "/" => page(),
         "/metrics" => {
@@ -73,17 +89,52 @@ fn get(service: &Service, path: &str) -> Response<Body> {
         }
         "/api/v1/status" => whole(StatusCode::OK, JSON, answers.status.get(|| json(&reader.status()))),
         "/api/v1/ports" => whole(StatusCode::OK, JSON, answers.ports.get(|| json(&reader.ports()))),
+        "/api/v1/alerts" => whole(StatusCode::OK, JSON, json(&evaluator.alerts())),
+        "/api/v1/alerts/history" => whole(StatusCode::OK, JSON, json(&evaluator.history())),
+        "/api/v1/rules" => whole(StatusCode::OK, JSON, json(&evaluator.rules())),
+        SILENCES => whole(StatusCode::OK, JSON, json(&evaluator.silences())),
         "/api/v1/events" => {
             let mut response = Response::new(stream.subscribe());
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
             response
         }
         _ => {
-            let message =
-                "no such path; there are / /metrics /livez /readyz /api/v1/status /api/v1/ports /api/v1/events\n";
+            let message = "no such path; there are / /metrics /livez /readyz and, below /api/v1/, status ports alerts \
+                           alerts/history rules silences events\n";
             whole(StatusCode::NOT_FOUND, TEXT, message.into())
         }
     }
+}
+
+/// `POST /api/v1/silences` with a [`SilenceRequest`], `DELETE /api/v1/silences/<id>`.
+async fn change(service: &Service, request: Request<Incoming>) -> Response<Body> {
+    let evaluator = &service.evaluator;
+    let (parts, body) = request.into_parts();
+    let id = parts.uri.path().strip_prefix(SILENCES).and_then(|rest| rest.strip_prefix('/'));
+    match (parts.method, id) {
+        (Method::POST, None) if parts.uri.path() == SILENCES => {
+            let body = match Limited::new(body, LONGEST_BODY).collect().await {
+                Ok(body) => body.to_bytes(),
+                Err(error) => return wrong(&format!("the request cannot be read: {error}")),
+            };
+            match serde_json::from_slice::<SilenceRequest>(&body) {
+                Ok(request) => match evaluator.silence(request) {
+                    Ok(silence) => whole(StatusCode::CREATED, JSON, json(&silence)),
+                    Err(error) => wrong(&error.to_string()),
+                },
+                Err(error) => wrong(&format!("the request is no silence: {error}")),
+            }
+        }
+        (Method::DELETE, Some(id)) => match id.parse().ok().and_then(|id| evaluator.unsilence(id)) {
+            Some(silence) => whole(StatusCode::OK, JSON, json(&silence)),
+            None => whole(StatusCode::NOT_FOUND, TEXT, format!("no silence has the number {id}\n").into()),
+        },
+        _ => not_allowed(),
+    }
+}
+
+fn wrong(message: &str) -> Response<Body> {
+    whole(StatusCode::BAD_REQUEST, TEXT, format!("{message}\n").into())
 }
 
 fn page() -> Response<Body> {
@@ -116,14 +167,16 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::config::HealthConfig;
+    use crate::alert::evaluator::Evaluator;
+    use crate::config::{AlertsConfig, HealthConfig};
     use crate::telemetry::Telemetry;
     use crate::telemetry::read::Reader;
 
     #[tokio::test]
     async fn a_core_that_works_on_one_thing_for_long_is_not_alive() {
         let telemetry = Arc::new(Telemetry::began_ago(HANGS * 2));
-        let service = Service::new(Arc::new(Reader::new(Arc::clone(&telemetry), 1, HealthConfig::default())));
+        let reader = Reader::new(Arc::clone(&telemetry), 1, HealthConfig::default());
+        let service = Service::new(Arc::new(reader), Evaluator::new(&AlertsConfig::default()));
         let code = || get(&service, "/livez").status();
         telemetry.core_works();
         assert_eq!(code(), StatusCode::OK, "it has just begun");

@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::answers::Answer;
 use super::route::Body;
+use crate::alert::evaluator::Evaluator;
 use crate::telemetry::api::PortChanges;
 use crate::telemetry::read::{Reader, split};
 
@@ -36,6 +37,7 @@ const BEHIND: usize = 16;
 #[derive(Debug)]
 pub(super) struct Stream {
     reader: Arc<Reader>,
+    evaluator: Arc<Evaluator>,
     /// What a client is told first: made once for all who come, or fall behind, before anything else is told.
     whole: Arc<Answer>,
     messages: broadcast::Sender<Bytes>,
@@ -44,9 +46,9 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub fn new(reader: Arc<Reader>) -> Self {
+    pub fn new(reader: Arc<Reader>, evaluator: Arc<Evaluator>) -> Self {
         let messages = broadcast::Sender::new(BEHIND);
-        Self { reader, whole: Arc::default(), messages, listener: Notify::new() }
+        Self { reader, evaluator, whole: Arc::default(), messages, listener: Notify::new() }
     }
 
     /// The whole, then what changes.
@@ -54,8 +56,9 @@ impl Stream {
         // Listens first: what changed after the whole was put together is told after it.
         let messages = self.messages.subscribe();
         self.listener.notify_one();
-        let (reader, kept) = (Arc::clone(&self.reader), Arc::clone(&self.whole));
-        let whole = move || kept.get(|| whole(&reader));
+        let (reader, evaluator, kept) =
+            (Arc::clone(&self.reader), Arc::clone(&self.evaluator), Arc::clone(&self.whole));
+        let whole = move || kept.get(|| whole(&reader, &evaluator));
         let first = Some(whole());
         let frames = unfold((messages, whole, first), |(mut messages, whole, first)| async move {
             let message = match first {
@@ -94,6 +97,7 @@ impl Stream {
         samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut mark = self.reader.mark();
         let (mut told, mut changed) = (Instant::now(), true);
+        let mut alerts = self.evaluator.version();
         while self.messages.receiver_count() > 0 {
             let pause = tokio::select! {
                 () = ports.changed.notified() => {
@@ -109,6 +113,10 @@ impl Stream {
                     let sample = self.reader.sample(&mut mark);
                     changed |= sample.events_per_second > 0.0 || sample.writes_per_second > 0.0;
                     self.send("sample", &sample);
+                    let now = self.evaluator.version();
+                    if std::mem::replace(&mut alerts, now) != now {
+                        self.send("alerts", &self.evaluator.alerts().alerts);
+                    }
                     if std::mem::take(&mut changed) || told.elapsed() >= QUIET {
                         told = Instant::now();
                         self.send("status", &self.reader.status());
@@ -128,9 +136,10 @@ impl Stream {
     }
 }
 
-/// How the daemon stands, and every port.
-fn whole(reader: &Reader) -> Bytes {
+/// How the daemon stands, every alert and every port.
+fn whole(reader: &Reader, evaluator: &Evaluator) -> Bytes {
     let mut messages = message("status", &reader.status());
+    messages.append(&mut message("alerts", &evaluator.alerts().alerts));
     messages.append(&mut message("ports", &reader.ports()));
     messages.into()
 }
@@ -146,17 +155,20 @@ fn message(event: &str, value: &impl Serialize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::HealthConfig;
+    use crate::config::{AlertsConfig, HealthConfig};
     use crate::telemetry::Telemetry;
 
     #[tokio::test]
     async fn the_whole_is_shared_until_something_is_told() {
         let reader = Reader::new(Arc::new(Telemetry::default()), 1, HealthConfig::default());
-        let stream = Stream::new(Arc::new(reader));
+        let stream = Stream::new(Arc::new(reader), Evaluator::new(&AlertsConfig::default()));
         let first = async || stream.subscribe().frame().await.unwrap().unwrap().into_data().unwrap();
         let (a, b) = (first().await, first().await);
         assert_eq!(a.as_ptr(), b.as_ptr());
-        assert!(a.starts_with(b"event: status\ndata: {") && a.ends_with(b"\n\nevent: ports\ndata: {\"ports\":[]}\n\n"));
+        assert!(
+            a.starts_with(b"event: status\ndata: {")
+                && a.ends_with(b"\n\nevent: alerts\ndata: []\n\nevent: ports\ndata: {\"ports\":[]}\n\n")
+        );
         stream.send("change", &PortChanges::default());
         let c = first().await;
         assert_ne!(a.as_ptr(), c.as_ptr(), "it does not have what was just told");

@@ -8,6 +8,7 @@ use std::io;
 use std::time::Duration;
 
 pub mod batch;
+pub mod certificates;
 pub mod consumer;
 pub mod links;
 pub mod messages;

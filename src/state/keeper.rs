@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 use super::State;
 use super::file::{DirError, Loaded, Saved, StateDir};
 use super::form::Unusable;
+use crate::alert;
 use crate::config::StateConfig;
 use crate::health::Component;
 use crate::telemetry::Telemetry;
@@ -32,6 +33,8 @@ pub struct Keeper {
     /// Nothing is written before what is there was read: it would become older and go.
     loaded: bool,
     other: BTreeMap<String, Value>,
+    /// What alerting is to go on from, until it is taken.
+    alerts: Option<alert::Saved>,
     /// The fingerprint of what is on the disk: all of it would be megabytes of memory on a switch of many ports.
     last: Option<u64>,
     written: Option<f64>,
@@ -43,7 +46,16 @@ impl Keeper {
     /// Keeps what the telemetry holds in the folder of the configuration. Touches nothing yet.
     pub fn open(config: &StateConfig, telemetry: Arc<Telemetry>) -> Self {
         let dir = (!config.dir.as_os_str().is_empty()).then(|| StateDir::new(&config.dir));
-        Self { telemetry, dir, loaded: false, other: BTreeMap::new(), last: None, written: None, problem: None }
+        Self {
+            telemetry,
+            dir,
+            loaded: false,
+            other: BTreeMap::new(),
+            alerts: None,
+            last: None,
+            written: None,
+            problem: None,
+        }
     }
 
     /// The state file; `None` if it is turned off.
@@ -75,8 +87,13 @@ impl Keeper {
         }
     }
 
+    /// What an earlier run's alerting saved, once.
+    pub fn take_alerts(&mut self) -> Option<alert::Saved> {
+        self.alerts.take()
+    }
+
     /// Writes the state if it is not what is on the disk already. True if it was written.
-    pub fn save_if_changed(&mut self) -> bool {
+    pub fn save_if_changed(&mut self, alerts: alert::Saved) -> bool {
         self.load();
         let Some(dir) = &mut self.dir else { return false };
         let metrics = &self.telemetry.metrics;
@@ -86,6 +103,7 @@ impl Keeper {
         }
         let mut state = State::of(&self.telemetry);
         state.other.clone_from(&self.other);
+        state.alerts = alerts;
         let print = fingerprint(&state);
         if self.last == Some(print) {
             return false;
@@ -145,6 +163,7 @@ impl Keeper {
         self.last = Some(fingerprint(&state));
         self.written = Some(state.saved);
         self.other = state.other;
+        self.alerts = Some(state.alerts);
     }
 
     fn works(&mut self, message: &'static str) {
@@ -184,6 +203,18 @@ fn fingerprint(state: &State) -> u64 {
     }
     for seconds in &state.starts {
         seconds.to_bits().hash(&mut hasher);
+    }
+    // Times that only go on are no change.
+    for alert in &state.alerts.alerts {
+        (&alert.rule, alert.port, alert.state, alert.notified, alert.ceased.is_some()).hash(&mut hasher);
+        alert.since.to_bits().hash(&mut hasher);
+    }
+    (state.alerts.last_silence, state.alerts.history.len()).hash(&mut hasher);
+    for silence in &state.alerts.silences {
+        silence.id.hash(&mut hasher);
+    }
+    if let Some(transition) = state.alerts.history.last() {
+        transition.time.to_bits().hash(&mut hasher);
     }
     for (section, value) in &state.other {
         (section, value.to_string()).hash(&mut hasher);

@@ -69,7 +69,7 @@ fn counters_go_on_over_restarts() {
         assert_eq!(keeper.written().is_some(), run > 0, "when the earlier run saved it");
         assert_eq!(reason(&telemetry), None);
         telemetry.metrics.cold_starts.count(());
-        assert!(keeper.save_if_changed());
+        assert!(keeper.save_if_changed(alert::Saved::default()));
         assert_eq!(telemetry.metrics.state_file_backups.sum(), run, "the first write has nothing to set aside");
     }
 }
@@ -78,21 +78,21 @@ fn counters_go_on_over_restarts() {
 fn what_did_not_change_is_not_written_again() {
     let temp = tempfile::tempdir().unwrap();
     let (telemetry, mut keeper) = started(temp.path());
-    assert!(keeper.save_if_changed(), "the first one shows that it works");
+    assert!(keeper.save_if_changed(alert::Saved::default()), "the first one shows that it works");
     let first = keeper.written().unwrap();
     for _ in 0..3 {
         telemetry.metrics.redis_writes_spared.count(());
-        assert!(!keeper.save_if_changed(), "what does not survive is no change");
+        assert!(!keeper.save_if_changed(alert::Saved::default()), "what does not survive is no change");
     }
     telemetry.metrics.cold_starts.count(());
-    assert!(keeper.save_if_changed());
-    assert!(!keeper.save_if_changed(), "the backup that was made is no change");
+    assert!(keeper.save_if_changed(alert::Saved::default()));
+    assert!(!keeper.save_if_changed(alert::Saved::default()), "the backup that was made is no change");
     assert!(keeper.written().unwrap() >= first);
     assert_eq!(writes(&telemetry), (2, 0));
     drop(keeper);
 
     let (telemetry, mut keeper) = started(temp.path());
-    assert!(!keeper.save_if_changed(), "nor is a restart");
+    assert!(!keeper.save_if_changed(alert::Saved::default()), "nor is a restart");
     assert_eq!((telemetry.metrics.state_file_backups.sum(), writes(&telemetry)), (1, (0, 0)));
 }
 
@@ -102,7 +102,7 @@ fn damage_is_counted_told_and_the_count_saved() {
     let (telemetry, mut keeper) = started(temp.path());
     for _ in 0..GENERATIONS {
         telemetry.metrics.cold_starts.count(());
-        assert!(keeper.save_if_changed());
+        assert!(keeper.save_if_changed(alert::Saved::default()));
     }
     let path = keeper.path().unwrap();
     drop((telemetry, keeper));
@@ -119,7 +119,7 @@ fn damage_is_counted_told_and_the_count_saved() {
     };
     assert_eq!(counts(metrics), (2, 1, 1), "from the generation before");
     assert_eq!(reason(&telemetry), None);
-    assert!(keeper.save_if_changed(), "what loading counted is news");
+    assert!(keeper.save_if_changed(alert::Saved::default()), "what loading counted is news");
     drop(keeper);
 
     let (telemetry, keeper) = started(temp.path());
@@ -140,14 +140,14 @@ fn a_backup_that_could_not_be_made_is_counted() {
     let temp = tempfile::tempdir().unwrap();
     let (telemetry, mut keeper) = started(temp.path());
     let missed = || telemetry.metrics.state_file_backups_missed.sum();
-    assert!(keeper.save_if_changed());
+    assert!(keeper.save_if_changed(alert::Saved::default()));
     assert_eq!(missed(), 0, "there was nothing to keep");
     fs::remove_file(keeper.path().unwrap()).unwrap();
     telemetry.metrics.cold_starts.count(());
-    assert!(keeper.save_if_changed());
+    assert!(keeper.save_if_changed(alert::Saved::default()));
     assert_eq!((missed(), telemetry.metrics.state_file_lost.of(())), (1, 0.0));
-    assert!(keeper.save_if_changed(), "that it was missed is news");
-    assert!(!keeper.save_if_changed());
+    assert!(keeper.save_if_changed(alert::Saved::default()), "that it was missed is news");
+    assert!(!keeper.save_if_changed(alert::Saved::default()));
     assert_eq!(missed(), 1);
 }
 
@@ -168,7 +168,7 @@ fn a_file_of_a_newer_version_is_told_and_no_damage() {
     let lines = logged(|| keeper.load());
     assert!(lines[0].contains("written by a newer portsyncd, in version 9"), "{lines:?}");
     assert_eq!(telemetry.metrics.state_file_corruptions.sum(), 0);
-    assert!(keeper.save_if_changed());
+    assert!(keeper.save_if_changed(alert::Saved::default()));
     assert!(temp.path().join("state.json.version-9").is_file());
 }
 
@@ -179,7 +179,7 @@ fn sections_of_other_versions_survive_a_save() {
     fs::write(temp.path().join("state.json"), form::seal(content.as_bytes())).unwrap();
     let (telemetry, mut keeper) = started(temp.path());
     telemetry.metrics.cold_starts.count(());
-    assert!(keeper.save_if_changed());
+    assert!(keeper.save_if_changed(alert::Saved::default()));
     let file = fs::read(keeper.path().unwrap()).unwrap();
     let state = State::from_json(form::open(&file).unwrap()).unwrap();
     assert_eq!(state.other["alerts"], json!({"muted": ["a"]}));
@@ -189,7 +189,7 @@ fn sections_of_other_versions_survive_a_save() {
 fn an_empty_folder_name_turns_it_off() {
     let (telemetry, mut keeper) = started(Path::new(""));
     telemetry.metrics.cold_starts.count(());
-    assert!(!keeper.save_if_changed());
+    assert!(!keeper.save_if_changed(alert::Saved::default()));
     assert_eq!((keeper.path(), reason(&telemetry), writes(&telemetry)), (None, None, (0, 0)));
 }
 
@@ -197,17 +197,17 @@ fn an_empty_folder_name_turns_it_off() {
 fn trouble_with_the_disk_is_told_once_and_so_is_its_end() {
     mounted("size=1m", |folder| {
         let (telemetry, mut keeper) = started(folder);
-        assert!(keeper.save_if_changed());
+        assert!(keeper.save_if_changed(alert::Saved::default()));
         read_only(folder);
         telemetry.metrics.cold_starts.count(());
         let lines = logged(|| {
             for _ in 0..3 {
-                assert!(!keeper.save_if_changed());
+                assert!(!keeper.save_if_changed(alert::Saved::default()));
             }
             let problem = reason(&telemetry).unwrap();
             assert!(problem.contains("state.json.new (let the daemon write there"), "{problem}");
             writable(folder);
-            assert!(keeper.save_if_changed());
+            assert!(keeper.save_if_changed(alert::Saved::default()));
         });
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].contains("WARN") && lines[0].contains("the state file cannot be written"), "{lines:?}");
@@ -221,10 +221,10 @@ fn a_full_disk_is_told_and_loses_only_what_came_after() {
     mounted("size=16k", |folder| {
         let (telemetry, mut keeper) = started(folder);
         telemetry.metrics.cold_starts.count(());
-        assert!(keeper.save_if_changed());
+        assert!(keeper.save_if_changed(alert::Saved::default()));
         fs::write(folder.join("filler"), vec![0; 64 * 1024]).unwrap_err();
         telemetry.metrics.cold_starts.count(());
-        assert!(!keeper.save_if_changed());
+        assert!(!keeper.save_if_changed(alert::Saved::default()));
         let problem = reason(&telemetry).unwrap();
         assert!(problem.contains("make room there") && problem.contains("No space left"), "{problem}");
         drop(keeper);
@@ -233,7 +233,7 @@ fn a_full_disk_is_told_and_loses_only_what_came_after() {
         assert_eq!(reason(&restarted), None, "it could be read");
         fs::remove_file(folder.join("filler")).unwrap();
         restarted.metrics.cold_starts.count(());
-        assert!(keeper.save_if_changed());
+        assert!(keeper.save_if_changed(alert::Saved::default()));
     });
 }
 
@@ -242,18 +242,18 @@ fn a_daemon_waits_for_the_one_before_it_and_then_goes_on_from_its_counts() {
     let temp = tempfile::tempdir().unwrap();
     let (old, mut ending) = started(temp.path());
     old.metrics.cold_starts.add((), 10);
-    assert!(ending.save_if_changed());
+    assert!(ending.save_if_changed(alert::Saved::default()));
 
     let (new, mut keeper) = started(temp.path());
     assert!(reason(&new).unwrap().contains("in use by another portsyncd"), "{:?}", reason(&new));
     new.metrics.cold_starts.count(());
-    assert!(!keeper.save_if_changed());
+    assert!(!keeper.save_if_changed(alert::Saved::default()));
     assert_eq!(writes(&new), (0, 1));
 
     old.metrics.cold_starts.count(());
-    assert!(ending.save_if_changed(), "its last words");
+    assert!(ending.save_if_changed(alert::Saved::default()), "its last words");
     drop(ending);
-    let lines = logged(|| assert!(keeper.save_if_changed()));
+    let lines = logged(|| assert!(keeper.save_if_changed(alert::Saved::default())));
     assert!(lines.iter().any(|line| line.contains("can be read again")), "{lines:?}");
     assert_eq!((new.metrics.cold_starts.sum(), reason(&new)), (12, None));
 }
@@ -265,8 +265,8 @@ fn a_folder_that_cannot_be_stops_nothing() {
     fs::write(&file, "").unwrap();
     let (telemetry, mut keeper) = started(&file);
     assert!(reason(&telemetry).unwrap().contains("state.dir has to name a folder"), "{:?}", reason(&telemetry));
-    assert!(!keeper.save_if_changed());
+    assert!(!keeper.save_if_changed(alert::Saved::default()));
     fs::remove_file(&file).unwrap();
-    assert!(keeper.save_if_changed(), "once it can be made it is");
+    assert!(keeper.save_if_changed(alert::Saved::default()), "once it can be made it is");
     assert_eq!(reason(&telemetry), None);
 }

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::debug;
 
+use crate::alert::Saved;
 use crate::telemetry::Telemetry;
 use crate::telemetry::value::{Family, Reading};
 
@@ -36,6 +37,8 @@ pub struct State {
     pub ports: BTreeMap<String, PortState>,
     /// How long the last starts took in seconds, oldest first.
     pub starts: Vec<f64>,
+    /// What alerting goes on from.
+    pub alerts: Saved,
     /// Sections that this version does not know. They are written as they were read.
     #[serde(flatten)]
     pub other: BTreeMap<String, Value>,

@@ -153,6 +153,8 @@ counted! {
     state_file_lost: Gauge = "state_file_lost";
     /// Writes of the state file, by how they ended.
     state_file_writes: Counter<SaveOutcome> = "state_file_writes_total";
+    /// How long evaluating all alert rules once took, reading the values included.
+    alert_evaluation: Histogram = "alert_evaluation_seconds";
     /// Requests over HTTP and the control socket, by class of status code.
     http_requests: Counter<CodeClass> = "http_requests_total";
     /// Connections that were refused because http.max_connections were open.
@@ -229,6 +231,10 @@ computed! {
     LAST_AUDIT = gauge("last_resync_timestamp_seconds", &[], "When kernel and Redis were last compared, as Unix time; 0 before the first time");
     /// Readiness of the components.
     COMPONENT_READY = gauge("component_ready", &["component"], "Whether the component is ready (1) or not (0); /readyz says why not");
+    /// Alerts by rule and state.
+    ALERTS = gauge("alerts", &["rule", "severity", "state"], "Alerts by rule: firing of every rule that is on; pending and suppressed where there are any");
+    /// Notifications by sink.
+    NOTIFICATIONS = Computed { kind: Kind::Counter, ..gauge("notifications_total", &["sink", "outcome"], "Notifications by sink and what became of them: sent, retried, failed, dropped, filtered, or replaced by a newer one") };
     /// The health score.
     HEALTH_SCORE = gauge("health_score", &[], "Health from 0 to 100; /api/v1/status shows its parts");
     /// What runs.

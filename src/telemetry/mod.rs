@@ -13,10 +13,11 @@ pub mod read;
 pub mod starts;
 pub mod value;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::health::Latches;
+use crate::health::{Latches, StatusLine};
 use catalog::Metrics;
 use ports::Ports;
 use starts::Starts;
@@ -32,6 +33,8 @@ pub struct Telemetry {
     pub latches: Latches,
     /// This start and those before it.
     pub starts: Starts,
+    /// What the supervisor shows.
+    pub status_line: Arc<StatusLine>,
     /// When things happened that health looks back at.
     pub moments: Moments,
     began: Instant,
@@ -58,6 +61,7 @@ impl Default for Telemetry {
             ports: Ports::default(),
             latches: Latches::default(),
             starts: Starts::default(),
+            status_line: Arc::default(),
             moments: Moments::default(),
             began: Instant::now(),
             began_ms: ports::now_ms(),

@@ -1,6 +1,7 @@
 //! The reader's side: everything as it stands at one moment, as [`api`](super::api) has it and as single values.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Telemetry;
@@ -34,6 +35,19 @@ pub struct Reader {
     recent: Mutex<Recent>,
     state_file: Mutex<StateFile>,
     host: String,
+    others: OnceLock<Others>,
+}
+
+/// Computes values of metrics that others look after.
+type Compute = dyn Fn(&mut dyn FnMut(&Computed, &[&str], f64)) + Send + Sync;
+
+/// See [`Reader::also`].
+struct Others(Box<Compute>);
+
+impl fmt::Debug for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Others")
+    }
 }
 
 /// Two earlier readings of the latency: what came since the older one is recent.
@@ -72,7 +86,19 @@ impl Reader {
             recent: Mutex::new(Recent { older: now.clone(), newer: now }),
             state_file: Mutex::default(),
             host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            others: OnceLock::new(),
         }
+    }
+
+    /// From now on the values of these metrics belong to all; to be said once. They are computed without holding anything
+    /// of the reader's.
+    pub fn also(&self, compute: impl Fn(&mut dyn FnMut(&Computed, &[&str], f64)) + Send + Sync + 'static) {
+        let _ = self.others.set(Others(Box::new(compute)));
+    }
+
+    /// The host's name.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// Where it reads.
@@ -278,6 +304,9 @@ impl Reader {
         }
         let health = score::score(telemetry, &facts, &lock(&self.health));
         gauge(&catalog::HEALTH_SCORE, &[], f64::from(health.score));
+        if let Some(Others(compute)) = self.others.get() {
+            compute(&mut gauge);
+        }
         gauge(&catalog::BUILD_INFO, &[VERSION, COMMIT], 1.0);
     }
 

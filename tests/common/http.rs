@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 /// Far longer than any answer takes.
@@ -24,6 +26,14 @@ pub fn get(server: SocketAddr, path: &str) -> io::Result<Answer> {
 /// Sends this, and reads to the end of the connection.
 pub fn ask(server: SocketAddr, request: &str) -> io::Result<Answer> {
     let mut stream = connect(server)?;
+    stream.write_all(request.as_bytes())?;
+    read_answer(&mut stream)
+}
+
+/// As [`ask`] on a unix socket.
+pub fn over_socket(path: &Path, request: &str) -> io::Result<Answer> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(LIMIT))?;
     stream.write_all(request.as_bytes())?;
     read_answer(&mut stream)
 }

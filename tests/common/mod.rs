@@ -5,9 +5,9 @@
 #![allow(clippy::unwrap_used, reason = "a test has nobody else to tell")]
 
 pub mod browser;
-pub mod certificates;
 pub mod http;
 pub mod orchagent;
+pub mod terminal;
 pub mod watcher;
 pub mod wreck;
 

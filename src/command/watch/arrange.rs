@@ -10,6 +10,10 @@ const WITH_SIDE: u16 = 76;
 const SIDE: (u16, u16) = (28, 60);
 /// Alerts that are shown at once.
 const ALERTS: usize = 4;
+/// Lines of what happened that are there at least, with the heading.
+const HAPPENINGS: u16 = 3;
+/// Lines of the reason why a part of health does not give all its points, at most.
+pub const REASON: u16 = 3;
 /// Lines that tell of the port at the cursor.
 const DETAILS: u16 = 2;
 /// Higher terminals have higher charts.
@@ -50,8 +54,8 @@ pub struct PortsArea {
 }
 
 impl Arrangement {
-    /// For so many alerts.
-    pub fn new(area: Rect, alerts: usize) -> Self {
+    /// For so many alerts, and so many lines about health.
+    pub fn new(area: Rect, alerts: usize, health: usize) -> Self {
         let (header, rest) = top(area, HEADER);
         let (rest, help) = top(rest, rest.height.saturating_sub(1));
         let alerts = u16::try_from(alerts.min(ALERTS)).unwrap_or_default();
@@ -64,7 +68,8 @@ impl Arrangement {
         let (title, main) = top(main, 1);
         let (list, details) = top(main, main.height.saturating_sub(DETAILS));
         let (charts, side) = top(side, if area.height < HIGH { 7 } else { 10 });
-        let (health, happenings) = top(side, 8.max(side.height / 2));
+        let health = u16::try_from(health + 1).unwrap_or(u16::MAX);
+        let (health, happenings) = top(side, health.min(side.height.saturating_sub(HAPPENINGS)));
         Self { header, alerts, ports: PortsArea { title, list, details }, charts, health, happenings, help }
     }
 }

@@ -1,5 +1,7 @@
 //! What happened to the ports of late.
 
+use std::collections::HashSet;
+
 use portsyncd::telemetry::api::{Port, Standing};
 
 /// As many are kept.
@@ -17,7 +19,7 @@ pub struct Happening {
 }
 
 /// What can happen to a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum What {
     /// It came up.
     Up,
@@ -49,7 +51,7 @@ impl Happenings {
 
     /// Learns the past from what each port keeps of it. What is known already stays and does not stand twice.
     pub fn remember(&mut self, ports: &[Port]) {
-        self.0.extend(ports.iter().flat_map(|port| history(port, f64::NEG_INFINITY)));
+        self.0.extend(ports.iter().flat_map(|port| history(port, usize::MAX)));
         self.settle();
     }
 
@@ -80,21 +82,23 @@ impl Happenings {
             // A link without a row has no change of its own.
             self.0.push(Happening { at: now, port: after.name.clone(), what: What::Waits });
         }
-        let known = before.and_then(|port| port.history.last()).map_or(f64::NEG_INFINITY, |change| change.at);
-        self.0.extend(history(after, known));
+        let news = before.map_or(u64::MAX, |before| after.flaps.saturating_sub(before.flaps));
+        self.0.extend(history(after, usize::try_from(news).unwrap_or(usize::MAX)));
     }
 
     /// The newest first, and no more than are kept. To be called after one or several additions.
     pub fn settle(&mut self) {
         self.0.sort_by(|one, other| other.at.total_cmp(&one.at).then_with(|| one.port.cmp(&other.port)));
-        self.0.dedup();
+        // Not only neighbours: what is learned anew of a moment in which a port flapped stands behind all of that moment.
+        let mut seen = HashSet::new();
+        self.0.retain(|one| seen.insert((one.at.to_bits(), one.port.clone(), one.what)));
         self.0.truncate(KEPT);
     }
 }
 
-/// Changes of the operational state that are newer than `known`, newest first.
-fn history(port: &Port, known: f64) -> impl Iterator<Item = Happening> {
-    port.history.iter().rev().take_while(move |change| change.at > known).map(|change| Happening {
+/// The last changes of the operational state, so many at most, newest first.
+fn history(port: &Port, most: usize) -> impl Iterator<Item = Happening> {
+    port.history.iter().rev().take(most).map(|change| Happening {
         at: change.at,
         port: port.name.clone(),
         what: if change.up { What::Up } else { What::Down },

@@ -132,3 +132,6 @@ async fn watch(mut screen: Screen, mut told: mpsc::Receiver<Told>, mut ends: [Si
         changed = true;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, Stdout};
 use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::cursor::{Hide, Show};
 use crossterm::execute;
@@ -30,7 +31,14 @@ impl Drop for GivenBack {
     }
 }
 
+/// Whether the terminal is taken. One for the process, as its terminal and its panics are.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Only the first time counts: a second one would move the cursor to where it was before, on top of what was said since.
 fn give_back() {
+    if !TAKEN.swap(false, Ordering::Relaxed) {
+        return;
+    }
     // There is nothing else that could be done about a terminal that went.
     let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
@@ -44,8 +52,9 @@ impl Screen {
             give_back();
             told(panic);
         }));
-        enable_raw_mode()?;
+        TAKEN.store(true, Ordering::Relaxed);
         let given_back = GivenBack;
+        enable_raw_mode()?;
         execute!(io::stdout(), EnterAlternateScreen, Hide)?;
         let terminal = Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(FRAME, io::stdout())))?;
         Ok(Self { terminal, _given_back: given_back })

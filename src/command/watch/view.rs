@@ -5,13 +5,15 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use portsyncd::control::{Alert, Event};
+use portsyncd::alert::evaluator::AlertView;
+use portsyncd::control::Event;
 use portsyncd::telemetry::api::{Sample, Status};
 use ratatui::layout::Rect;
 
-use super::arrange::{Arrangement, panel_columns};
+use super::arrange::{Arrangement, REASON, panel_columns};
 use super::happenings::Happenings;
 use super::list::List;
+use crate::command::alerts::order;
 
 /// How far back rates and latencies are shown, in seconds.
 pub const WINDOW: f64 = 120.0;
@@ -32,8 +34,8 @@ pub enum Form {
 /// No answer from the daemon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lost {
-    /// Since when, as Unix time.
-    pub since: f64,
+    /// When it last said something, as Unix time: what is shown is as old.
+    pub heard: f64,
     /// Why.
     pub reason: String,
 }
@@ -51,14 +53,15 @@ pub struct View {
     pub samples: VecDeque<Sample>,
     /// What happened to the ports.
     pub happenings: Happenings,
-    /// Alerts; `None` if the daemon does not tell of any.
-    pub alerts: Option<Vec<Alert>>,
+    /// Alerts, the worst first; `None` if the daemon does not tell of any.
+    pub alerts: Option<Vec<AlertView>>,
     /// Set while the daemon does not answer; what is shown is then as old.
     pub lost: Option<Lost>,
     /// Whether keys go to the filter.
     pub editing: bool,
     form: Option<Form>,
     area: Rect,
+    heard: f64,
 }
 
 impl View {
@@ -78,6 +81,7 @@ impl View {
     /// The daemon told something, hence it answers.
     pub fn event(&mut self, event: Event) {
         self.lost = None;
+        self.heard = self.now;
         match event {
             Event::Status(status) => self.status = Some(status),
             Event::Ports(ports) => {
@@ -90,14 +94,16 @@ impl View {
                 self.happenings.settle();
             }
             Event::Sample(sample) => self.samples.push_back(sample),
-            Event::Alerts(alerts) => self.alerts = Some(alerts),
+            Event::Alerts(mut alerts) => {
+                order(&mut alerts);
+                self.alerts = Some(alerts);
+            }
         }
     }
 
-    /// The daemon does not answer. Only the first time counts, and the last reason.
+    /// The daemon does not answer.
     pub fn lost(&mut self, reason: String) {
-        let since = self.lost.as_ref().map_or(self.now, |lost| lost.since);
-        self.lost = Some(Lost { since, reason });
+        self.lost = Some(Lost { heard: self.heard, reason });
     }
 
     /// How the ports are shown.
@@ -107,7 +113,10 @@ impl View {
 
     /// Where everything is.
     pub fn arrangement(&self) -> Arrangement {
-        Arrangement::new(self.area, self.alerts.as_ref().map_or(0, Vec::len))
+        let alerts = self.alerts.as_ref().map_or(0, Vec::len);
+        let parts = self.status.iter().flat_map(|status| &status.health.parts);
+        let health = parts.map(|part| 1 + usize::from(REASON) * usize::from(part.reason.is_some())).sum();
+        Arrangement::new(self.area, alerts, health)
     }
 
     /// A key was pressed; breaks if this is the end.

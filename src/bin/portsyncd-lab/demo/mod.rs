@@ -4,6 +4,7 @@
 //! down, and shows what the kernel says beside what `STATE_DB` says. Every wait is bounded; every child is ended by its
 //! handle, on errors and Ctrl-C too.
 
+mod alerts;
 mod compare;
 mod process;
 mod screen;

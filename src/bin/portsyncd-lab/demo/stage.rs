@@ -6,6 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
+use portsyncd::config::ControlConfig;
+use portsyncd::control::Control;
 use portsyncd::lab::links::{LinkState, Links};
 use portsyncd::lab::ports::{self, Row};
 use portsyncd::lab::producer::Producer;
@@ -13,10 +15,10 @@ use portsyncd::lab::redis_server::{APPL_DB, CONFIG_DB, RedisServer};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use super::Args;
 use super::compare::{self, Line, Port};
 use super::process::Process;
 use super::screen::{Report, Screen};
+use super::{Args, alerts};
 use crate::flap::Wanted;
 
 /// The most that one step may wait for agreement.
@@ -27,8 +29,10 @@ const LOOK: Duration = Duration::from_millis(10);
 const LINGER: Duration = Duration::from_millis(600);
 const LOG_LINES: usize = 12;
 /// Keys that keep the daemon off the host's folders. An executable that does not know a key refuses it, so each is tried.
-const OPTIONAL_KEYS: &[(&str, &str)] =
-    &[("PORTSYNCD_STATE__DIR", "state"), ("PORTSYNCD_CONTROL__SOCKET", "control.sock")];
+const OPTIONAL_KEYS: &[(&str, &str)] = &[("PORTSYNCD_STATE__DIR", "state"), (CONTROL, "control.sock")];
+const RULES: &str = "PORTSYNCD_ALERTS__RULES";
+const INTERVAL: &str = "PORTSYNCD_ALERTS__EVALUATION_INTERVAL";
+const CONTROL: &str = "PORTSYNCD_CONTROL__SOCKET";
 
 /// The stage; when it falls, so do the children.
 pub struct Stage {
@@ -64,11 +68,14 @@ impl Stage {
         let server = RedisServer::start()?;
         let dir = tempfile::Builder::new().prefix("portsyncd-demo-").tempdir()?;
         let mut environment = vec![("PORTSYNCD_REDIS__DATABASE_CONFIG".to_owned(), server.write_database_config()?)];
-        for (key, file) in OPTIONAL_KEYS {
-            let value = dir.path().join(file);
+        std::fs::write(dir.path().join("rules.toml"), alerts::RULES)?;
+        let rules = format!("[{:?}]", dir.path().join("rules.toml").display().to_string());
+        let own = OPTIONAL_KEYS.iter().map(|(key, file)| (*key, dir.path().join(file)));
+        let alerting = [(RULES, rules), (INTERVAL, alerts::INTERVAL.to_owned())];
+        for (key, value) in own.chain(alerting.map(|(key, value)| (key, value.into()))) {
             let probe = bare(&binary).arg("check-config").env(key, &value).output();
             if probe.context("cannot run the daemon's check-config")?.status.success() {
-                environment.push(((*key).to_owned(), value));
+                environment.push((key.to_owned(), value));
             }
         }
         let rows = ports::rows(usize::from(args.ports));
@@ -112,6 +119,12 @@ impl Stage {
         command.env("PORTSYNCD_LOG__FORMAT", "text").envs(self.environment.iter().map(|(key, value)| (key, value)));
         self.daemon = Some(Process::start(&mut command, &self.dir.path().join("daemon.log"))?);
         Ok(())
+    }
+
+    /// The daemon's control socket, if it is one that has it.
+    pub fn control(&self) -> Option<Control> {
+        let (_, socket) = self.environment.iter().find(|(key, _)| key == CONTROL)?;
+        Control::new(&ControlConfig { socket: socket.clone() }).ok()
     }
 
     /// Ends the daemon by SIGTERM, which must be an end without complaint.
@@ -263,7 +276,7 @@ impl Stage {
     }
 
     /// What a step may still wait.
-    fn limit(&self) -> anyhow::Result<Duration> {
+    pub fn limit(&self) -> anyhow::Result<Duration> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             bail!("out of time (--seconds)");

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use portsyncd::control::Control;
 use portsyncd::lab::links::LinkState;
 use portsyncd::lab::redis_server::APPL_DB;
+use portsyncd::telemetry::api::{PortList, Status};
 use tokio::time::sleep;
 
+use super::alerts::fire_and_resolve;
 use super::compare::is_port;
 use super::stage::{Stage, up};
 use crate::flap::{Flapper, Kind};
@@ -28,6 +31,10 @@ pub async fn all(stage: &mut Stage) {
     stage.step("Redis killed while links flap", outage).await;
     stage.step("a storm of flaps on all ports", storm).await;
     stage.step("the daemon restarted", restart).await;
+    if let Some(control) = stage.control() {
+        stage.step("what the daemon says of itself", async |stage| told(stage, &control).await).await;
+        stage.step("alerts", async |stage| fire_and_resolve(stage, &control).await).await;
+    }
 }
 
 /// The last step.
@@ -204,6 +211,35 @@ async fn restart(stage: &mut Stage) -> anyhow::Result<String> {
     after.remove(&pulled);
     untouched(&before, &after)?;
     Ok(format!("no link was touched, then {}", lag(by)))
+}
+
+/// The daemon's own view, over its control socket: every port as the kernel has it, flaps counted over the restart.
+async fn told(stage: &mut Stage, control: &Control) -> anyhow::Result<String> {
+    let links = stage.look().await?.0;
+    let kernel: BTreeMap<&str, &LinkState> =
+        links.iter().filter(|link| is_port(link)).map(|link| (link.name.as_str(), link)).collect();
+    let ports: PortList = control.get("/api/v1/ports").await?;
+    ensure!(
+        ports.ports.len() == kernel.len(),
+        "it tells of {} ports, the kernel has {}",
+        ports.ports.len(),
+        kernel.len()
+    );
+    let up_down = |up| Some(if up { "up" } else { "down" });
+    for port in &ports.ports {
+        let link = kernel.get(port.name.as_str()).with_context(|| format!("the kernel has no {}", port.name))?;
+        let same = port.admin.as_deref() == up_down(link.admin_up) && port.oper.as_deref() == up_down(link.running);
+        ensure!(same && port.in_step, "it tells of {port:?}, the kernel has {link:?}");
+    }
+    let status: Status = control.get("/api/v1/status").await?;
+    ensure!(status.ready, "it is not ready: {}", status.summary);
+    let flaps: u64 = ports.ports.iter().map(|port| port.flaps).sum();
+    ensure!(flaps > 0, "no flap was counted over the restart");
+    let health = status.health.score;
+    Ok(format!(
+        "ready, health {health} of 100, {flaps} flaps counted over the restart, {} starts",
+        status.starts.completed
+    ))
 }
 
 fn untouched(before: &BTreeMap<String, (u32, u32)>, after: &BTreeMap<String, (u32, u32)>) -> anyhow::Result<()> {

@@ -14,10 +14,12 @@ use super::list::Look;
 use super::view::View;
 use crate::command::text::{count, plain, span};
 pub use theme::Theme;
-use theme::{STRONG, badge, sign};
+use theme::{QUIET, STRONG, badge, sign};
 
-/// Columns of the health gauge with its number.
-const GAUGE: u16 = 26;
+/// Columns of the health gauge with its number, on narrow terminals and on wide ones.
+const GAUGE: [u16; 2] = [18, 31];
+/// Columns of a wide terminal.
+const WIDE: u16 = 100;
 
 /// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, view: &View, theme: Theme) {
@@ -29,7 +31,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &View, theme: Theme) {
     side::charts(buffer, places.charts, view, theme);
     side::health(buffer, places.health, view, theme);
     side::happenings(buffer, places.happenings, view, theme);
-    help(buffer, places.help, view, theme);
+    help(buffer, places.help, view);
 }
 
 fn header(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
@@ -49,7 +51,7 @@ fn header(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
         summary(view, theme).render(second, buffer);
     }
     if let Some(third) = rows.next() {
-        let gauge = Rect { width: GAUGE.min(third.width), ..third };
+        let gauge = Rect { width: GAUGE[usize::from(area.width >= WIDE)].min(third.width), ..third };
         health(buffer, gauge, view, theme);
         let counts = Rect { x: third.x + gauge.width, width: third.width - gauge.width, ..third };
         legend(view, theme).render(counts, buffer);
@@ -58,7 +60,7 @@ fn header(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
 
 fn summary(view: &View, theme: Theme) -> Line<'static> {
     if let Some(lost) = &view.lost {
-        let old = format!(" data are {} old, trying again: {}", span(view.now - lost.since), plain(&lost.reason));
+        let old = format!(" data are {} old, trying again: {}", span(view.now - lost.heard), plain(&lost.reason));
         return Line::from(vec![Span::styled(" NO ANSWER ", badge(theme.bad())), Span::raw(old)]);
     }
     match &view.status {
@@ -84,7 +86,7 @@ fn health(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
         .filled_symbol("█")
         .unfilled_symbol("░")
         .filled_style(theme.score(score))
-        .unfilled_style(theme.quiet())
+        .unfilled_style(QUIET)
         .render(area, buffer);
 }
 
@@ -94,24 +96,20 @@ fn legend(view: &View, theme: Theme) -> Line<'static> {
     for look in Look::ALL {
         let number = view.list.count(look);
         if number > 0 || matches!(look, Look::Up | Look::Down) {
-            let style = if number > 0 { theme.look(look) } else { theme.quiet() };
+            let style = if number > 0 { theme.look(look) } else { QUIET };
             spans.push(Span::styled(format!("  {} {} {}", sign(look), count(number as u64), look.name()), style));
         }
-    }
-    let pending = view.list.pending();
-    if pending > 0 {
-        spans.push(Span::styled(format!("  {} {} being written", theme::PENDING, count(pending as u64)), theme.fair()));
     }
     Line::from(spans)
 }
 
-fn help(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
+fn help(buffer: &mut Buffer, area: Rect, view: &View) {
     if view.editing {
         let typed = format!("/{}", plain(view.list.filter()));
         Line::from(vec![
             Span::styled(typed, STRONG),
             Span::styled(" ", badge(STRONG)),
-            Span::styled("  Enter keeps the filter, Esc clears it", theme.quiet()),
+            Span::styled("  Enter keeps the filter, Esc clears it", QUIET),
         ])
         .render(area, buffer);
         return;
@@ -121,13 +119,13 @@ fn help(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
         [("q", "quit"), ("/", "filter"), ("s", "sort"), ("p", "table/panel"), ("arrows PgUp PgDn Home End", "move")]
     {
         spans.push(Span::styled(key, STRONG));
-        spans.push(Span::styled(format!(" {does}  "), theme.quiet()));
+        spans.push(Span::styled(format!(" {does}  "), QUIET));
     }
     Line::from(spans).render(area, buffer);
 }
 
 /// A heading: its text, and a rule to the end of the line.
-fn title(buffer: &mut Buffer, area: Rect, text: &str, more: &str, theme: Theme) {
+fn title(buffer: &mut Buffer, area: Rect, text: &str, more: &str) {
     let Some(line) = area.rows().next() else { return };
     let used = text.chars().count() + more.chars().count() + 1 + usize::from(!more.is_empty());
     let rule = "─".repeat(usize::from(line.width).saturating_sub(used));
@@ -135,6 +133,6 @@ fn title(buffer: &mut Buffer, area: Rect, text: &str, more: &str, theme: Theme) 
     if !more.is_empty() {
         spans.push(Span::raw(format!(" {more}")));
     }
-    spans.push(Span::styled(format!(" {rule}"), theme.quiet()));
+    spans.push(Span::styled(format!(" {rule}"), QUIET));
     Line::from(spans).render(line, buffer);
 }

@@ -10,7 +10,7 @@ use ratatui::widgets::Widget;
 use super::super::arrange::{PANEL_GROUP, PANEL_LABEL, PortsArea, first_shown, panel_columns};
 use super::super::list::{Look, Sort};
 use super::super::view::{Form, View};
-use super::theme::{CURSOR, PENDING, STRONG, Theme, sign};
+use super::theme::{CURSOR, PENDING, QUIET, STRONG, Theme, sign};
 use super::title;
 use crate::command::text::{ago, count, plain, rate, span};
 
@@ -49,18 +49,22 @@ pub fn draw(buffer: &mut Buffer, area: &PortsArea, view: &View, theme: Theme) {
     if view.list.sort() != Sort::Name {
         more.push_str(&format!(" by {}", view.list.sort().name()));
     }
-    title(buffer, area.title, "ports", &more, theme);
+    let pending = view.list.pending();
+    if pending > 0 {
+        more.push_str(&format!(", {PENDING} {pending} being written"));
+    }
+    title(buffer, area.title, "ports", &more);
     match view.form() {
         Form::Table => table(buffer, area.list, view, theme),
         Form::Panel => panel(buffer, area.list, view, theme),
     }
-    details(buffer, area.details, view, theme);
+    details(buffer, area.details, view);
 }
 
 fn table(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     let mut rows = area.rows();
     let Some(head) = rows.next() else { return };
-    cells(buffer, head, &mut |column| (column.name.to_owned(), theme.quiet()));
+    cells(buffer, head, &mut |column| (column.name.to_owned(), QUIET));
     let height = usize::from(area.height - 1);
     let first = first_shown(view.list.len(), height, view.list.cursor());
     for (at, row) in (first..).zip(rows) {
@@ -101,7 +105,7 @@ fn panel(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     for (line, row) in (first..lines).zip(area.rows()) {
         let begin = line * columns;
         let label = view.list.get(begin).map(|port| plain(&port.name)).unwrap_or_default();
-        buffer.set_stringn(row.x, row.y, label, usize::from(PANEL_LABEL - 1), theme.quiet());
+        buffer.set_stringn(row.x, row.y, label, usize::from(PANEL_LABEL - 1), QUIET);
         let mut x = row.x + PANEL_LABEL;
         for (at, place) in (begin..begin + columns).zip(0_u16..) {
             let Some(port) = view.list.get(at) else { break };
@@ -116,12 +120,12 @@ fn panel(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     }
 }
 
-fn details(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
+fn details(buffer: &mut Buffer, area: Rect, view: &View) {
     let mut rows = area.rows();
     let Some(first) = rows.next() else { return };
     let Some(port) = view.list.chosen() else {
         let why = if view.list.all().is_empty() { "no ports" } else { "no port has this in its name" };
-        Line::styled(why, theme.quiet()).render(first, buffer);
+        Line::styled(why, QUIET).render(first, buffer);
         return;
     };
     let admin = port.admin.as_deref().map_or_else(String::new, |admin| format!("admin {}, ", plain(admin)));
@@ -143,7 +147,7 @@ fn details(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
             format!("{} {}", sign(if change.up { Look::Up } else { Look::Down }), span(view.now - change.at))
         });
         parts.extend(times);
-        Line::styled(parts.join("  "), theme.quiet()).render(second, buffer);
+        Line::styled(parts.join("  "), QUIET).render(second, buffer);
     }
 }
 

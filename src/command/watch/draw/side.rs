@@ -1,5 +1,7 @@
 //! Beside the ports: rates and latency over time, health, what happened, and alerts.
 
+use portsyncd::alert::evaluator::AlertView;
+use portsyncd::alert::{Severity, State};
 use portsyncd::telemetry::api::{Part, Sample};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -7,17 +9,17 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Sparkline, Widget};
 
+use super::super::arrange::REASON;
 use super::super::happenings::What;
 use super::super::list::Look;
 use super::super::view::{View, WINDOW};
-use super::theme::{STRONG, Theme, sign};
+use super::theme::{QUIET, STRONG, Theme, sign};
 use super::title;
+use crate::command::alerts::reason;
 use crate::command::text::{ago, latency, plain, rate, span};
 
 /// Eighths that a column's line can be high.
 const EIGHTHS: f64 = 8.0;
-/// Lines of a reason that are shown.
-const REASON: u16 = 3;
 
 /// A chart: its name, what it shows, and how a value is written.
 struct Chart {
@@ -29,7 +31,7 @@ struct Chart {
 const CHARTS: [Chart; 3] = [
     Chart { name: "events/s", value: |sample| Some(sample.events_per_second), text: rate_text },
     Chart { name: "writes/s", value: |sample| Some(sample.writes_per_second), text: rate_text },
-    Chart { name: "latency p99", value: |sample| sample.latency.p99, text: latency },
+    Chart { name: "latency", value: |sample| sample.latency.p99, text: latency },
 ];
 
 fn rate_text(value: Option<f64>) -> String {
@@ -38,7 +40,7 @@ fn rate_text(value: Option<f64>) -> String {
 
 /// Rates and latency over the last two minutes.
 pub fn charts(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
-    title(buffer, area, "last two minutes", "", theme);
+    title(buffer, area, "last two minutes", "");
     let height = area.height.saturating_sub(1) / 3;
     for (chart, at) in CHARTS.iter().zip(0_u16..) {
         let place = Rect { y: area.y + 1 + at * height, height, ..area }.intersection(area);
@@ -54,9 +56,9 @@ fn one_chart(buffer: &mut Buffer, area: Rect, chart: &Chart, view: &View, theme:
     let peak = values.iter().flatten().copied().fold(0.0, f64::max);
     let head = Rect { height: 1, ..area };
     Line::from(vec![
-        Span::styled(format!("{} ", chart.name), theme.quiet()),
+        Span::styled(format!("{} ", chart.name), QUIET),
         Span::styled((chart.text)(newest), STRONG),
-        Span::styled(format!("  peak {}", (chart.text)((peak > 0.0).then_some(peak))), theme.quiet()),
+        Span::styled(format!("  peak {}", (chart.text)((peak > 0.0).then_some(peak))), QUIET),
     ])
     .render(head, buffer);
     let place = Rect { y: area.y + 1, height: area.height - 1, ..area };
@@ -93,7 +95,7 @@ fn columns(view: &View, width: usize, value: fn(&Sample) -> Option<f64>) -> Vec<
 /// What the health score is made of: what costs points first, with its reason.
 pub fn health(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     let Some(status) = &view.status else { return };
-    title(buffer, area, "health", &format!("{} of 100", status.health.score), theme);
+    title(buffer, area, "health", &format!("{} of 100", status.health.score));
     let mut rest = below(area, 1);
     let (full, wanting): (Vec<&Part>, Vec<&Part>) =
         status.health.parts.iter().partition(|part| part.points >= f64::from(part.weight));
@@ -143,7 +145,7 @@ fn paragraph(buffer: &mut Buffer, area: Rect, text: &str) -> u16 {
 
 /// What happened to the ports, newest first.
 pub fn happenings(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
-    title(buffer, area, "changes", "", theme);
+    title(buffer, area, "changes", "");
     for (happening, row) in view.happenings.iter().zip(below(area, 1).rows()) {
         let (text, style) = match happening.what {
             What::Up => (format!("{} up", sign(Look::Up)), theme.look(Look::Up)),
@@ -156,7 +158,7 @@ pub fn happenings(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
             What::Gone => ("is gone".to_owned(), theme.fair()),
         };
         Line::from(vec![
-            Span::styled(format!("{:>7} ", span(view.now - happening.at)), theme.quiet()),
+            Span::styled(format!("{:>7} ", span(view.now - happening.at)), QUIET),
             Span::raw(format!("{} ", plain(&happening.port))),
             Span::styled(text, style),
         ])
@@ -164,25 +166,26 @@ pub fn happenings(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     }
 }
 
-/// Alerts, as the daemon orders them.
+/// Alerts.
 pub fn alerts(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     let Some(alerts) = view.alerts.as_ref().filter(|alerts| !alerts.is_empty()) else { return };
     let rows = below(area, 1);
     let hidden = alerts.len().saturating_sub(usize::from(rows.height));
     let more = if hidden > 0 { format!("{}, the first {} of them", alerts.len(), rows.height) } else { String::new() };
-    title(buffer, area, "alerts", &more, theme);
-    for (alert, row) in alerts.iter().zip(rows.rows()) {
-        let style = match (alert.state.as_str(), alert.severity.as_str()) {
-            ("firing", "critical") => theme.bad(),
-            ("firing", _) => theme.fair(),
-            _ => theme.quiet(),
+    title(buffer, area, "alerts", &more);
+    for (AlertView { summary, alert }, row) in alerts.iter().zip(rows.rows()) {
+        let style = match (alert.state, alert.severity) {
+            (State::Firing, Severity::Critical) => theme.bad(),
+            (State::Firing, _) => theme.fair(),
+            _ => QUIET,
         };
-        let port = alert.port.as_deref().map_or_else(String::new, |port| format!(" {}", plain(port)));
-        let since = alert.since.map_or_else(String::new, |since| format!(" ({})", ago(view.now, since)));
+        let port = alert.port.as_ref().map_or_else(String::new, |port| format!(" {}", plain(&port.to_string())));
+        let since = ago(view.now, alert.since);
+        let more = reason(alert.suppressed.as_ref()).map_or_else(String::new, |reason| format!(" ({reason})"));
         Line::from(vec![
-            Span::styled(format!("{} {}", plain(&alert.severity), plain(&alert.state)), style),
+            Span::styled(format!("{} {}", alert.severity.name(), alert.state), style),
             Span::styled(format!(" {}{port}", plain(&alert.rule)), STRONG),
-            Span::raw(format!(": {}{since}", plain(&alert.summary))),
+            Span::raw(format!("{more}: {} ({since})", plain(summary))),
         ])
         .render(row, buffer);
     }

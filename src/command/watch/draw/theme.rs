@@ -20,6 +20,8 @@ pub fn sign(look: Look) -> &'static str {
 
 /// Of a heading, a key.
 pub const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
+/// Of what may be overlooked. Dim rather than grey: in some palettes grey is the ground's colour.
+pub const QUIET: Style = Style::new().add_modifier(Modifier::DIM);
 /// Where the cursor is.
 pub const CURSOR: Style = Style::new().add_modifier(Modifier::REVERSED);
 
@@ -38,11 +40,6 @@ pub struct Theme {
 impl Theme {
     fn ink(self, colour: Color) -> Style {
         if self.colour { Style::new().fg(colour) } else { Style::new() }
-    }
-
-    /// What may be overlooked.
-    pub fn quiet(self) -> Style {
-        if self.colour { self.ink(Color::DarkGray) } else { Style::new().add_modifier(Modifier::DIM) }
     }
 
     /// As it should be.
@@ -79,7 +76,7 @@ impl Theme {
         match look {
             Look::Up => self.good(),
             Look::Down => self.bad(),
-            Look::AdminDown => self.quiet(),
+            Look::AdminDown => QUIET,
             Look::Waiting => self.ink(Color::Cyan),
             Look::Awaited => self.ink(Color::Blue),
         }

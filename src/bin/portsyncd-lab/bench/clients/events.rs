@@ -21,7 +21,7 @@ pub struct Events {
     /// It tells of all ports.
     whole: bool,
     /// Events that are complete.
-    pub events: u64,
+    pub complete: u64,
     /// Those that told of all ports.
     pub wholes: u64,
 }
@@ -54,7 +54,7 @@ impl Events {
         self.lines += 1;
         if self.lines == 3 {
             self.lines = 0;
-            self.events += 1;
+            self.complete += 1;
             self.wholes += u64::from(self.whole);
         }
         Ok(())
@@ -73,7 +73,7 @@ mod tests {
             for part in text.as_bytes().chunks(size) {
                 events.take(part).unwrap();
             }
-            assert_eq!((events.events, events.wholes), (2, 1), "{size}");
+            assert_eq!((events.complete, events.wholes), (2, 1), "{size}");
         }
     }
 

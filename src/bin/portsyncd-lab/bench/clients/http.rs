@@ -189,7 +189,12 @@ mod tests {
         for size in 1..=bytes.len() {
             let (mut chunks, mut held) = (Chunks::default(), Vec::<u8>::new());
             for part in bytes.chunks(size) {
-                chunks.take(part, |bytes| Ok(held.extend(bytes))).unwrap();
+                chunks
+                    .take(part, |bytes| {
+                        held.extend(bytes);
+                        Ok(())
+                    })
+                    .unwrap();
             }
             assert_eq!(held, b"abcabcdefghijklmnopqrstuvwxyz!", "{size}");
         }

@@ -202,11 +202,11 @@ async fn listen(seen: &RefCell<Seen>, client: u32) -> anyhow::Result<()> {
                     }
                 }
             }
-            let before = (events.events, events.wholes);
+            let before = (events.complete, events.wholes);
             chunks.take(bytes, |bytes| events.take(bytes))?;
-            report.events += events.events - before.0;
+            report.events += events.complete - before.0;
             report.wholes += events.wholes - before.1;
-            Ok(events.events > before.0)
+            Ok(events.complete > before.0)
         };
         if read(&stream, seen, take).await.context(path)? {
             seen.borrow_mut().answered.insert(client);

@@ -1,0 +1,261 @@
+//! What waits for a receiver: of each alert only the last state, in the order in which alerts were told, bounded.
+//!
+//! A machine without I/O: notifications and what time it is in, batches out. A batch that failed is put back to where it
+//! stood, but what is newer wins. An alert that is under way is not taken again before that ended, so that no receiver ever
+//! hears an alert's states in another order than they had.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::alert::report::{Fingerprint, Notification};
+
+/// A notification that waits, or is under way.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    place: u64,
+    pub notification: Arc<Notification>,
+    /// Since when something about this alert is to be said.
+    first: Instant,
+    /// When its last state was told.
+    told: Instant,
+}
+
+/// What became of notifications by putting others in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub replaced: usize,
+    pub dropped: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Line {
+    most: usize,
+    next: u64,
+    waiting: BTreeMap<u64, Waiting>,
+    places: HashMap<Fingerprint, u64>,
+    under_way: HashSet<Fingerprint>,
+}
+
+impl Line {
+    pub fn new(most: usize) -> Self {
+        Self { most, next: 0, waiting: BTreeMap::new(), places: HashMap::new(), under_way: HashSet::new() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The bound is another one now.
+    pub fn bound(&mut self, most: usize) -> Lost {
+        self.most = most;
+        Lost { dropped: self.trim(), replaced: 0 }
+    }
+
+    pub fn push(&mut self, notification: Arc<Notification>, now: Instant) -> Lost {
+        let name = notification.alert.fingerprint;
+        if let Some(waiting) = self.places.get(&name).and_then(|place| self.waiting.get_mut(place)) {
+            waiting.notification = notification;
+            waiting.told = now;
+            return Lost { replaced: 1, dropped: 0 };
+        }
+        let place = self.next;
+        self.next += 1;
+        self.places.insert(name, place);
+        self.waiting.insert(place, Waiting { place, notification, first: now, told: now });
+        Lost { replaced: 0, dropped: self.trim() }
+    }
+
+    /// When the next batch is to be taken, if alerts gather for so long.
+    pub fn due(&self, gather: Duration) -> Option<Instant> {
+        self.free().next().map(|waiting| waiting.first + gather)
+    }
+
+    fn free(&self) -> impl Iterator<Item = &Waiting> {
+        self.waiting.values().filter(|waiting| !self.under_way.contains(&waiting.notification.alert.fingerprint))
+    }
+
+    /// The oldest ones, at most so many. They are under way until they are settled.
+    pub fn take(&mut self, most: usize) -> Vec<Waiting> {
+        let places: Vec<u64> = self.free().take(most).map(|waiting| waiting.place).collect();
+        let batch: Vec<Waiting> = places.iter().filter_map(|place| self.waiting.remove(place)).collect();
+        for waiting in &batch {
+            let name = waiting.notification.alert.fingerprint;
+            self.places.remove(&name);
+            self.under_way.insert(name);
+        }
+        batch
+    }
+
+    /// The batch is done with.
+    pub fn settle(&mut self, batch: &[Waiting]) {
+        for waiting in batch {
+            self.under_way.remove(&waiting.notification.alert.fingerprint);
+        }
+        if self.waiting.is_empty() && self.under_way.is_empty() {
+            // A storm's memory goes with the storm.
+            (self.places, self.under_way) = (HashMap::new(), HashSet::new());
+        }
+    }
+
+    /// The batch is to be tried again, but for what was told longer ago than it is worth. Says how many are.
+    pub fn put_back(&mut self, batch: Vec<Waiting>, now: Instant, worth: Duration) -> (usize, Lost) {
+        self.settle(&batch);
+        let (mut back, mut lost) = (0, Lost::default());
+        for waiting in batch {
+            let name = waiting.notification.alert.fingerprint;
+            if self.places.contains_key(&name) {
+                lost.replaced += 1;
+            } else if now.saturating_duration_since(waiting.told) >= worth {
+                lost.dropped += 1;
+            } else {
+                self.places.insert(name, waiting.place);
+                self.waiting.insert(waiting.place, waiting);
+                back += 1;
+            }
+        }
+        lost.dropped += self.trim();
+        (back, lost)
+    }
+
+    /// Drops the oldest until there is room.
+    fn trim(&mut self) -> usize {
+        let mut dropped = 0;
+        while self.waiting.len() > self.most {
+            let Some((_, oldest)) = self.waiting.pop_first() else { break };
+            self.places.remove(&oldest.notification.alert.fingerprint);
+            dropped += 1;
+        }
+        dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{fires, resolved};
+    use super::*;
+    use proptest::prelude::*;
+
+    const EVER: Duration = Duration::from_secs(3600);
+
+    fn line(most: usize, ports: &[usize]) -> (Line, Instant) {
+        let (mut line, now) = (Line::new(most), Instant::now());
+        for port in ports {
+            line.push(Arc::new(fires(*port)), now);
+        }
+        (line, now)
+    }
+
+    fn ports(batch: &[Waiting]) -> Vec<(String, bool)> {
+        batch
+            .iter()
+            .map(|waiting| {
+                let notification = &waiting.notification;
+                (notification.alert.port.unwrap().to_string(), notification.ended.is_none())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn of_each_alert_the_last_state_is_sent_where_it_stood() {
+        let (mut line, now) = line(10, &[1, 2, 3]);
+        assert_eq!(line.push(Arc::new(resolved(1)), now), Lost { replaced: 1, dropped: 0 });
+        let batch = line.take(2);
+        assert_eq!(ports(&batch), [("Ethernet1".to_owned(), false), ("Ethernet2".to_owned(), true)]);
+        assert_eq!(line.len(), 1);
+    }
+
+    #[test]
+    fn without_room_the_oldest_are_dropped() {
+        let (mut line, now) = line(2, &[1, 2]);
+        assert_eq!(line.push(Arc::new(fires(3)), now), Lost { replaced: 0, dropped: 1 });
+        assert_eq!(line.push(Arc::new(fires(1)), now), Lost { replaced: 0, dropped: 1 });
+        assert_eq!(ports(&line.take(9)), [("Ethernet3".to_owned(), true), ("Ethernet1".to_owned(), true)]);
+    }
+
+    #[test]
+    fn what_failed_is_tried_again_first_unless_there_is_something_newer() {
+        let (mut line, now) = line(10, &[1, 2, 3]);
+        let batch = line.take(2);
+        line.push(Arc::new(resolved(2)), now);
+        assert_eq!(line.put_back(batch, now, EVER), (1, Lost { replaced: 1, dropped: 0 }));
+        let batch = line.take(9);
+        let expected = [("Ethernet1", true), ("Ethernet3", true), ("Ethernet2", false)];
+        assert_eq!(ports(&batch), expected.map(|(port, fires)| (port.to_owned(), fires)));
+    }
+
+    #[test]
+    fn what_has_waited_for_too_long_is_dropped() {
+        let (mut line, now) = line(10, &[1]);
+        line.push(Arc::new(fires(2)), now + EVER / 2);
+        let batch = line.take(9);
+        assert_eq!(line.put_back(batch, now + EVER, EVER), (1, Lost { replaced: 0, dropped: 1 }));
+        assert_eq!(line.len(), 1);
+    }
+
+    #[test]
+    fn an_alert_under_way_is_not_overtaken() {
+        let (mut line, now) = line(10, &[1]);
+        let batch = line.take(9);
+        line.push(Arc::new(resolved(1)), now);
+        assert_eq!(line.due(Duration::ZERO), None);
+        assert!(line.take(9).is_empty());
+        line.settle(&batch);
+        assert_eq!(line.due(EVER), Some(now + EVER));
+        assert_eq!(ports(&line.take(9)), [("Ethernet1".to_owned(), false)]);
+    }
+
+    #[test]
+    fn gathering_begins_with_the_first() {
+        let (mut line, now) = line(10, &[1]);
+        line.push(Arc::new(fires(2)), now + EVER / 2);
+        line.push(Arc::new(resolved(1)), now + EVER / 2);
+        assert_eq!(line.due(EVER), Some(now + EVER));
+    }
+
+    proptest! {
+        /// Whatever happens, nothing is lost without being counted, the bound holds, and states keep their order.
+        #[test]
+        fn nothing_is_lost_uncounted(steps in prop::collection::vec((0..4_u8, 0..6_usize), 0..80)) {
+            let (mut line, now) = line(4, &[]);
+            let mut under_way: Vec<Vec<Waiting>> = Vec::new();
+            let (mut told, mut sent, mut lost) = (0_usize, 0, 0);
+            let mut heard: HashMap<Fingerprint, f64> = HashMap::new();
+            for (step, number) in steps {
+                match step {
+                    0 => {
+                        told += 1;
+                        let mut notification = fires(number);
+                        notification.alert.value = f64::from(u32::try_from(told).unwrap());
+                        let Lost { replaced, dropped } = line.push(Arc::new(notification), now);
+                        lost += replaced + dropped;
+                    }
+                    1 => under_way.push(line.take(number)),
+                    2 if !under_way.is_empty() => {
+                        let batch = under_way.swap_remove(number % under_way.len());
+                        for waiting in &batch {
+                            let alert = &waiting.notification.alert;
+                            let before = heard.insert(alert.fingerprint, alert.value);
+                            prop_assert!(before.is_none_or(|before| before < alert.value));
+                        }
+                        sent += batch.len();
+                        line.settle(&batch);
+                    }
+                    3 if !under_way.is_empty() => {
+                        let batch = under_way.swap_remove(number % under_way.len());
+                        let (_, Lost { replaced, dropped }) = line.put_back(batch, now, EVER);
+                        lost += replaced + dropped;
+                    }
+                    _ => {}
+                }
+                prop_assert!(line.len() <= 4);
+                prop_assert_eq!(line.places.len(), line.waiting.len());
+            }
+            let still: usize = under_way.iter().map(Vec::len).sum();
+            prop_assert_eq!(told, sent + lost + still + line.len());
+        }
+    }
+}
