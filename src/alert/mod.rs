@@ -1,11 +1,11 @@
 //! Alerts: rules, what they say of the values of a moment, and who is to be told.
 //!
 //! Everything here but [`sinks`] is a machine without I/O: it knows no clock, no file, no task and no metric of its own. In: rules
-//! ([`load`]), samples (`snapshot`), and what time it is (`Now`). Out: transitions and notifications (`report`), for
+//! ([`load`]), samples ([`snapshot`]), and what time it is ([`Now`]). Out: transitions and notifications ([`report`]), for
 //! others to log, send ([`sinks`]) and save. docs/alerts.md is what users read; what holds stands here.
 //!
-//! [`rule`] and [`condition`] say what is asked, `plan` what has to be computed for all rules together, `engine` evaluates,
-//! `unit` runs the tests of rules that users write.
+//! [`rule`] and [`condition`] say what is asked, `plan` what has to be computed for all rules together, [`engine`] evaluates,
+//! [`unit`] runs the tests of rules that users write.
 
 pub mod condition;
 pub mod engine;
