@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Tests and the demo need network namespaces. As an ordinary user they run as root of a user namespace of their own.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,unshare --user --net --map-root-user)
 
-.PHONY: help demo test test-page test-monitoring bench lint docs setup clean
+.PHONY: help demo test test-page test-monitoring test-alertmanager bench lint docs setup clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,6 +30,10 @@ test-monitoring: setup ## Rules and dashboards against a real Prometheus, the al
 	$(CARGO) build --quiet --bins
 	$(AS_ROOT) $(CARGO) test --test monitoring --test alert_oracle
 
+test-alertmanager: setup ## Delivery of alerts to a real Alertmanager
+	@.ci/setup prometheus-alertmanager
+	$(AS_ROOT) $(CARGO) test --test alertmanager
+
 bench: setup ## Criterion's benches, then whole executables beside the floor: BENCH_FLAGS="--against PROGRAM"
 	$(CARGO) bench
 	$(CARGO) build --release --quiet --bins
@@ -38,7 +42,7 @@ bench: setup ## Criterion's benches, then whole executables beside the floor: BE
 lint: ## Format, lints, documentation
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
-	$(CARGO) clippy --test page --test monitoring --test alert_oracle --locked -- -D warnings
+	$(CARGO) clippy --test page --test monitoring --test alertmanager --test alert_oracle --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked --document-private-items --quiet
 
 clean: ## Remove what was built

@@ -190,12 +190,12 @@ fn every_default_rule_raises_and_clears() {
 
 #[test]
 fn an_alert_without_summary_and_with_an_odd_value_is_an_event() {
-    let mut odd = notification("A.b-c_1", Some("PortChannel 1"), Severity::Critical, false);
+    let mut odd = notification("A.b-c_1", Some("Etherné4"), Severity::Critical, false);
     odd.alert.annotations.clear();
     odd.alert.value = f64::INFINITY;
     let params =
         [("action", "RAISE"), ("type-id", "A.b-c_1"), ("severity", "critical"), ("value", "inf"), ("text", "")];
-    let resource = [("resource", r"PortChannel\x201")];
+    let resource = [("resource", r"Ethern\xc3\xa94")];
     assert_eq!(publish(&told(&[odd])[0]), Some(Event::new("alert", &[&params[..], &resource].concat())));
 }
 
@@ -290,4 +290,35 @@ fn every_default_rule_is_profiled_with_its_severity() {
         assert_eq!(event.enable, "true", "{}", event.name);
         assert!(!event.message.is_empty(), "{}", event.name);
     }
+}
+
+/// Words of a command, without a shell's single quotes.
+fn words(command: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (at, part) in command.split('\'').enumerate() {
+        if at % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}
+
+#[test]
+fn the_rules_of_the_text_hold() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sonic.md")).unwrap();
+    let text = text.replace("\\\n", "");
+    let mut loader = Loader::new(Vec::new());
+    loader.defaults();
+    for command in text.lines().filter_map(|line| line.trim().strip_prefix("sonic-db-cli CONFIG_DB HSET ")) {
+        let words = words(command);
+        let name = words[0].strip_prefix("PORTSYNCD_ALERT_RULE|").unwrap();
+        let fields = words[1..].chunks(2).map(|pair| (pair[0].as_str(), pair[1].as_str()));
+        loader.fields(name, fields);
+    }
+    let rules = loader.finish().unwrap();
+    let uplink = rules.get("UplinkDown").unwrap();
+    assert_eq!((uplink.severity, uplink.hold, uplink.is_of_ports()), (Severity::Critical, 30_000, true));
+    assert!(!rules.get("NetlinkOverruns").unwrap().enabled);
 }

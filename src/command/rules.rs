@@ -10,7 +10,7 @@ use portsyncd::config::ControlConfig;
 use portsyncd::control::Control;
 
 use super::table::Table;
-use super::text::{Paint, ago, duration, plain, plural};
+use super::text::{Paint, ago, duration, exact, plain, plural};
 use super::{CommandError, block_on, json, now, put, shows_colour};
 
 const PATH: &str = "/api/v1/rules";
@@ -93,7 +93,7 @@ fn row(rule: &RuleView) -> [String; 6] {
     [
         plain(&rule.name),
         plain(&rule.severity),
-        if rule.r#for > 0.0 { duration(rule.r#for) } else { "-".to_owned() },
+        if rule.r#for > 0.0 { exact(rule.r#for) } else { "-".to_owned() },
         match () {
             () if !rule.enabled => "off".to_owned(),
             () if alerts.is_empty() => "-".to_owned(),

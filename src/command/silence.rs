@@ -8,7 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use portsyncd::alert::{Silence, SilenceRequest};
 
 use super::table::Table;
-use super::text::{Paint, ago, plain, span};
+use super::text::{Paint, ago, exact, plain, span};
 
 /// Where they are asked for, made and ended.
 pub const PATH: &str = "/api/v1/silences";
@@ -32,8 +32,7 @@ pub struct Wanted {
     /// Why, for whoever wonders
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     comment: String,
-    /// Who wants it [default: $SUDO_USER or $USER]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = "Who wants it [default: $SUDO_USER or $USER]")]
     author: Option<String>,
 }
 
@@ -70,15 +69,14 @@ fn user() -> String {
 /// That this one is there now.
 pub fn made(answer: &[u8], now: f64) -> anyhow::Result<String> {
     let silence = read(answer)?;
-    // What is asked for and answered within the same second has begun.
-    let begins =
-        if silence.starts - now >= 1.0 { format!("in {}", span(silence.starts - now)) } else { "now".to_owned() };
-    // To the nearest second: an answer takes a moment.
-    let lasts = span((silence.until - silence.starts).round());
     let id = silence.id;
+    // An answer takes a moment.
+    let starts = (silence.starts - now).round();
+    let begins = if starts >= 1.0 { format!("begins in {}", exact(starts)) } else { "from now".to_owned() };
     Ok(format!(
-        "silence {id}: {}, from {begins}, for {lasts}; `portsyncd alerts unsilence {id}` ends it\n",
-        of(&silence)
+        "silence {id}: {}, {begins}, for {}; `portsyncd alerts unsilence {id}` ends it\n",
+        of(&silence),
+        exact(silence.until - silence.starts)
     ))
 }
 

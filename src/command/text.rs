@@ -1,5 +1,7 @@
 //! Values in words: units that people read, and colours.
 
+use std::time::Duration;
+
 /// A latency of the daemon's histograms, of which the last bucket ends at a second.
 pub fn latency(seconds: Option<f64>) -> String {
     match seconds {
@@ -42,6 +44,12 @@ pub fn span(seconds: f64) -> String {
         })
         .collect();
     parts.join(" ")
+}
+
+/// How long something lasts that somebody has set: all its units, to the second.
+pub fn exact(seconds: f64) -> String {
+    let seconds = Duration::try_from_secs_f64(seconds.round()).unwrap_or_default();
+    humantime::format_duration(seconds).to_string()
 }
 
 /// A moment, as seen from now.
@@ -160,6 +168,7 @@ mod tests {
             assert_eq!(span(seconds), text);
         }
         assert_eq!(ago(1000.0, 808.0), "3m 12s ago");
+        assert_eq!([0.0, 299.9996, 7200.0, 5_430.0, -1.0].map(exact), ["0s", "5m", "2h", "1h 30m 30s", "0s"]);
     }
 
     #[test]

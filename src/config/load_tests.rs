@@ -61,6 +61,13 @@ fn every_message_names_where_which_key_and_what_would_be_right() {
         ("[http]\nmax_connections = 0", [("", "")], ["http.max_connections", "0", "1 to 10000"]),
         ("[state]\nsave_interval = \"1ms\"", [("", "")], ["state.save_interval", "1ms", "at least \"1s\""]),
         ("[health]\nwindow = \"0s\"", [("", "")], ["health.window", "0ns", "at least \"1s\""]),
+        ("[alerts]\nevaluation_interval = \"1ms\"", [("", "")], ["alerts.evaluation_interval", "1ms", "100ms"]),
+        ("[alerts]\nrules = [\"\"]", [("", "")], ["alerts.rules", "\"\"", "*.toml"]),
+        (
+            "[[alerts.sink]]\nname = \"a\"\ntype = \"exec\"",
+            [("", "")],
+            ["portsyncd.toml", "alerts.sink", "program is missing"],
+        ),
         ("[redis]\nusername = \"u\"", [("", "")], ["redis.username", "u", "password_file"]),
         ("", [("PORTSYNCD_LOG__FORMAT", "loud")], ["PORTSYNCD_", "loud", "syslog"]),
     ] {
@@ -107,8 +114,12 @@ fn urls_are_taken_apart_and_their_secrets_hidden() {
 
 #[test]
 fn what_is_shown_can_be_read_again() {
-    let shown = Config::default().shown();
-    assert_eq!(load_in(Some(&shown), &[]).unwrap(), Config::default());
+    let sinks = "[{name = \"a\", type = \"webhook\", url = \"https://h/x\"}, {name = \"b\", type = \"state_db\"}]";
+    let with_sinks = load_in(None, &[("PORTSYNCD_ALERTS__SINK", sinks)]).unwrap();
+    assert_eq!(with_sinks.alerts.sink.len(), 2);
+    for config in [Config::default(), with_sinks] {
+        assert_eq!(load_in(Some(&config.shown()), &[]).unwrap(), config, "{}", config.shown());
+    }
 }
 
 /// docs/configuration.md has a row `| key | default | … |` for every key, and none for a key that is not there.

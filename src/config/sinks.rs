@@ -54,7 +54,7 @@ pub struct SinkConfig {
 }
 
 /// How patiently is delivered: the keys that every sink has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeliveryConfig {
     /// Less severe alerts are not delivered.
     pub min_severity: Severity,

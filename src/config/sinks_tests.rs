@@ -55,6 +55,7 @@ fn every_message_names_the_sink_the_key_and_what_would_be_right() {
         (least("webhook", "url = \"ftp://h\""), ["url", "ftp://h", "https://host:port"]),
         (least("webhook", "url = \"/only/a/path\""), ["url", "/only/a/path", "https://host:port"]),
         (least("webhook", "url = \"http://u:p4ss@h/x\""), ["url", "http://<hidden>@h/x", "secret_file"]),
+        (least("webhook", "url = \"http://u:p4ss word@h/x\""), ["url", "http://<hidden>@h/x", "https://host:port"]),
         (webhook("timeout = \"0s\""), ["timeout", "\"0s\"", "at least \"1ms\""]),
         (webhook("timeout = \"soon\""), ["timeout", "soon", ""]),
         (webhook("group_interval = \"2h\""), ["group_interval", "\"2h\"", "at most \"1h\""]),

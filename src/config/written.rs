@@ -1,5 +1,6 @@
 //! A sink as it stands in the file, one flat table, and back: which keys belong to which type, and what their values may be.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -161,125 +162,147 @@ impl TryFrom<Written> for SinkConfig {
 
     fn try_from(written: Written) -> Result<Self, String> {
         let name = written.name.clone();
-        let wrong = |key: &str, value: String, problem: &str| format!("sink {name:?}: {key} = {value}: {problem}");
-        let missing = |key: &str, problem: &str| format!("sink {name:?}: {key} is missing: {problem}");
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
         if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) || RESERVED.contains(&name.as_str()) {
             let problem =
                 "1 to 64 letters, digits, \"_\", \"-\" or \".\", and not \"log\" or \"notify\", for example \"noc\"";
-            return Err(wrong("name", format!("{name:?}"), problem));
+            return Err(written.wrong("name", format!("{name:?}"), problem));
         }
         let Some(kind) = written.kind else {
-            return Err(missing("type", "\"webhook\", \"alertmanager\", \"state_db\" or \"exec\""));
+            return Err(written.missing("type", "\"webhook\", \"alertmanager\", \"state_db\" or \"exec\""));
         };
         if let Some((key, _)) = written.special().into_iter().find(|(key, set)| *set && !kind.keys().contains(key)) {
             let has = if kind.keys().is_empty() { "no keys of its own".to_owned() } else { kind.keys().join(", ") };
             return Err(format!("sink {name:?}: {key} is no key of type \"{}\", which has {has}", kind.name()));
         }
-        let delivery = DeliveryConfig {
-            min_severity: written.min_severity,
-            timeout: written.timeout,
-            queue: written.queue,
-            group_interval: written.group_interval,
-            retry_for: written.retry_for,
-            backoff: written.backoff,
-            max_backoff: written.max_backoff,
+        let delivery = written.delivery()?;
+        let kind = match kind {
+            Type::Webhook => SinkKind::Webhook(written.webhook()?),
+            Type::Alertmanager => SinkKind::Alertmanager(written.alertmanager()?),
+            Type::StateDb => SinkKind::StateDb,
+            Type::Exec => SinkKind::Exec(written.exec()?),
         };
+        Ok(Self { name, delivery, kind })
+    }
+}
+
+impl Written {
+    fn wrong(&self, key: &str, value: impl Display, problem: impl Display) -> String {
+        format!("sink {:?}: {key} = {value}: {problem}", self.name)
+    }
+
+    fn missing(&self, key: &str, problem: &str) -> String {
+        format!("sink {:?}: {key} is missing: {problem}", self.name)
+    }
+
+    fn delivery(&self) -> Result<DeliveryConfig, String> {
         let hour = Duration::from_secs(60 * 60);
         let ms = Duration::from_millis(1);
         for (key, time, least, most) in [
-            ("timeout", delivery.timeout, ms, hour),
-            ("group_interval", delivery.group_interval, Duration::ZERO, hour),
-            ("retry_for", delivery.retry_for, Duration::ZERO, Duration::MAX),
-            ("backoff", delivery.backoff, ms, hour),
-            ("max_backoff", delivery.max_backoff, delivery.backoff, 24 * hour),
-            ("resend_interval", written.resend_interval.unwrap_or(hour), Duration::from_secs(1), 24 * hour),
+            ("timeout", self.timeout, ms, hour),
+            ("group_interval", self.group_interval, Duration::ZERO, hour),
+            ("retry_for", self.retry_for, Duration::ZERO, Duration::MAX),
+            ("backoff", self.backoff, ms, hour),
+            ("max_backoff", self.max_backoff, self.backoff, 24 * hour),
+            ("resend_interval", self.resend_interval.unwrap_or(hour), Duration::from_secs(1), 24 * hour),
         ] {
-            if time < least || time > most {
-                let shown = |time| humantime::format_duration(time).to_string();
-                let bound = if time < least {
-                    format!("at least \"{}\"", shown(least))
-                } else {
-                    format!("at most \"{}\"", shown(most))
-                };
-                return Err(wrong(key, format!("{:?}", shown(time)), &bound));
+            let shown = |time| humantime::format_duration(time).to_string();
+            let value = format!("{:?}", shown(time));
+            if time < least {
+                return Err(self.wrong(key, value, format_args!("at least {:?}", shown(least))));
+            }
+            if time > most {
+                return Err(self.wrong(key, value, format_args!("at most {:?}", shown(most))));
             }
         }
         for (key, number, most) in
-            [("queue", written.queue, MOST_WAITING), ("max_running", written.max_running.unwrap_or(1), MOST_RUNNING)]
+            [("queue", self.queue, MOST_WAITING), ("max_running", self.max_running.unwrap_or(1), MOST_RUNNING)]
         {
             if number == 0 || number > most {
-                return Err(wrong(key, number.to_string(), &format!("from 1 to {most}")));
+                return Err(self.wrong(key, number, format_args!("from 1 to {most}")));
             }
         }
-        let check_url = |key: &str, url: &str| match check_url(url) {
-            Ok(()) => Ok(()),
-            Err((shown, problem)) => Err(wrong(key, format!("{shown:?}"), &problem)),
+        Ok(DeliveryConfig {
+            min_severity: self.min_severity,
+            timeout: self.timeout,
+            queue: self.queue,
+            group_interval: self.group_interval,
+            retry_for: self.retry_for,
+            backoff: self.backoff,
+            max_backoff: self.max_backoff,
+        })
+    }
+
+    fn check_url(&self, key: &str, url: &str) -> Result<(), String> {
+        check_url(url).map_err(|(shown, problem)| self.wrong(key, format_args!("{shown:?}"), problem))
+    }
+
+    fn webhook(self) -> Result<WebhookConfig, String> {
+        let Some(url) = self.url.clone() else {
+            return Err(self.missing("url", "for example \"https://alerts.example/portsyncd\""));
         };
-        let kind = match kind {
-            Type::Webhook => {
-                let url =
-                    written.url.ok_or_else(|| missing("url", "for example \"https://alerts.example/portsyncd\""))?;
-                check_url("url", &url)?;
-                SinkKind::Webhook(WebhookConfig {
-                    url,
-                    secret_file: written.secret_file.unwrap_or_default(),
-                    ca_file: written.ca_file.unwrap_or_default(),
-                })
-            }
-            Type::Alertmanager => {
-                let urls = written.urls.unwrap_or_default();
-                if urls.is_empty() {
-                    return Err(missing("urls", "at least one, for example [\"http://alertmanager.example:9093\"]"));
-                }
-                urls.iter().try_for_each(|url| check_url("urls", url))?;
-                if let Some((_, twice)) = urls.iter().enumerate().find(|(at, url)| urls[..*at].contains(url)) {
-                    return Err(wrong("urls", format!("{twice:?}"), "each server once"));
-                }
-                let default = AlertmanagerConfig::default();
-                SinkKind::Alertmanager(AlertmanagerConfig {
-                    urls,
-                    resend_interval: written.resend_interval.unwrap_or(default.resend_interval),
-                    ca_file: written.ca_file.unwrap_or_default(),
-                    bearer_token_file: written.bearer_token_file.unwrap_or_default(),
-                })
-            }
-            Type::StateDb => SinkKind::StateDb,
-            Type::Exec => {
-                let program =
-                    written.program.ok_or_else(|| missing("program", "for example \"/usr/local/bin/page\""))?;
-                if !program.is_absolute() {
-                    let shown = format!("{:?}", program.display().to_string());
-                    return Err(wrong("program", shown, "a path from the root, for example \"/usr/local/bin/page\""));
-                }
-                let default = ExecConfig::default();
-                SinkKind::Exec(ExecConfig {
-                    program,
-                    arguments: written.arguments.unwrap_or_default(),
-                    max_running: written.max_running.unwrap_or(default.max_running),
-                })
-            }
+        self.check_url("url", &url)?;
+        let (secret_file, ca_file) = (self.secret_file.unwrap_or_default(), self.ca_file.unwrap_or_default());
+        Ok(WebhookConfig { url, secret_file, ca_file })
+    }
+
+    fn alertmanager(self) -> Result<AlertmanagerConfig, String> {
+        let urls = self.urls.clone().unwrap_or_default();
+        if urls.is_empty() {
+            return Err(self.missing("urls", "at least one, for example [\"http://alertmanager.example:9093\"]"));
+        }
+        urls.iter().try_for_each(|url| self.check_url("urls", url))?;
+        if let Some((_, twice)) = urls.iter().enumerate().find(|(at, url)| urls[..*at].contains(url)) {
+            return Err(self.wrong("urls", format_args!("{twice:?}"), "each server once"));
+        }
+        let default = AlertmanagerConfig::default();
+        Ok(AlertmanagerConfig {
+            urls,
+            resend_interval: self.resend_interval.unwrap_or(default.resend_interval),
+            ca_file: self.ca_file.unwrap_or_default(),
+            bearer_token_file: self.bearer_token_file.unwrap_or_default(),
+        })
+    }
+
+    fn exec(self) -> Result<ExecConfig, String> {
+        let Some(program) = self.program.clone() else {
+            return Err(self.missing("program", "for example \"/usr/local/bin/page\""));
         };
-        Ok(Self { name, delivery, kind })
+        if !program.is_absolute() {
+            let shown = format!("{:?}", program.display().to_string());
+            return Err(self.wrong("program", shown, "a path from the root, for example \"/usr/local/bin/page\""));
+        }
+        let default = ExecConfig::default();
+        Ok(ExecConfig {
+            program,
+            arguments: self.arguments.unwrap_or_default(),
+            max_running: self.max_running.unwrap_or(default.max_running),
+        })
     }
 }
 
 /// What is wrong with a URL, and how it may be shown.
 fn check_url(url: &str) -> Result<(), (String, String)> {
     let right = "http://host:port/path or https://host:port/path";
-    let uri: Uri = url.parse().map_err(|error| (url.to_owned(), format!("{error}; right is {right}")))?;
-    let authority = uri.authority().map(hyper::http::uri::Authority::as_str).unwrap_or_default();
-    if authority.contains('@') {
-        let (scheme, rest) = url.split_once("://").unwrap_or_default();
-        let rest = rest.split_once('@').map_or("", |(_, rest)| rest);
-        return Err((
-            format!("{scheme}://<hidden>@{rest}"),
-            "a URL is shown, so that it is no place for a password: sign by secret_file, or use bearer_token_file"
-                .to_owned(),
-        ));
+    let wrong = |problem: String| Err((shown(url), problem));
+    let uri: Uri = match url.parse() {
+        Ok(uri) => uri,
+        Err(error) => return wrong(format!("{error}; right is {right}")),
+    };
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        let problem = "a URL is shown, and no place for a password: sign by secret_file, or use bearer_token_file";
+        return wrong(problem.to_owned());
     }
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().unwrap_or_default().is_empty() {
-        return Err((url.to_owned(), right.to_owned()));
+        return wrong(right.to_owned());
     }
     Ok(())
+}
+
+/// The URL without what may be a password.
+fn shown(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => format!("{}://<hidden>{}", &url[..scheme], &url[at..]),
+        _ => url.to_owned(),
+    }
 }

@@ -175,14 +175,14 @@ fn a_file_of_a_newer_version_is_told_and_no_damage() {
 #[test]
 fn sections_of_other_versions_survive_a_save() {
     let temp = tempfile::tempdir().unwrap();
-    let content = json!({"alerts": {"muted": ["a"]}, "counters": {}}).to_string();
+    let content = json!({"weather": {"muted": ["a"]}, "counters": {}}).to_string();
     fs::write(temp.path().join("state.json"), form::seal(content.as_bytes())).unwrap();
     let (telemetry, mut keeper) = started(temp.path());
     telemetry.metrics.cold_starts.count(());
     assert!(keeper.save_if_changed(alert::Saved::default()));
     let file = fs::read(keeper.path().unwrap()).unwrap();
     let state = State::from_json(form::open(&file).unwrap()).unwrap();
-    assert_eq!(state.other["alerts"], json!({"muted": ["a"]}));
+    assert_eq!(state.other["weather"], json!({"muted": ["a"]}));
 }
 
 #[test]

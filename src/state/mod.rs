@@ -38,6 +38,7 @@ pub struct State {
     /// How long the last starts took in seconds, oldest first.
     pub starts: Vec<f64>,
     /// What alerting goes on from.
+    #[serde(skip_serializing_if = "is_empty")]
     pub alerts: Saved,
     /// Sections that this version does not know. They are written as they were read.
     #[serde(flatten)]
@@ -103,6 +104,11 @@ impl State {
     fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         json::text(self)
     }
+}
+
+/// Whether there is nothing to go on from, whenever that was.
+fn is_empty(alerts: &Saved) -> bool {
+    *alerts == Saved { saved: alerts.saved, ..Saved::default() }
 }
 
 type Visit<'a> = dyn FnMut(String, &dyn Family, &[&'static str], u64) + 'a;

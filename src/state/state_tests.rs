@@ -102,11 +102,11 @@ fn the_example_of_the_documentation_is_a_state_file() {
 #[test]
 fn sections_of_other_versions_are_written_as_they_were_read() {
     let text =
-        json!({"saved": 1.0, "alerts": {"muted": ["a", "b"], "until": 12}, "counters": {"cold_starts_total": 1}});
+        json!({"saved": 1.0, "weather": {"muted": ["a", "b"], "until": 12}, "counters": {"cold_starts_total": 1}});
     let state = State::from_json(text.to_string().as_bytes()).unwrap();
-    assert_eq!(state.other["alerts"], text["alerts"]);
+    assert_eq!(state.other["weather"], text["weather"]);
     let again: Value = serde_json::from_slice(&state.to_json().unwrap()).unwrap();
-    assert_eq!((&again["alerts"], &again["counters"]), (&text["alerts"], &text["counters"]));
+    assert_eq!((&again["weather"], &again["counters"]), (&text["weather"], &text["counters"]));
 }
 
 #[test]

@@ -81,11 +81,16 @@ impl Alertmanager {
     pub async fn resend(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
         let at = Instant::now();
         let (all, generation) = self.book.all(at);
+        let mut refused = None;
         for part in all.chunks(PER_MESSAGE) {
-            self.post(batch, part.iter().map(|notification| &**notification)).await?;
+            match self.post(batch, part.iter().map(|notification| &**notification)).await {
+                // It took what it could, and the other parts are not at fault.
+                Err(error) if !error.is_transient() => refused = Some(error),
+                outcome => outcome?,
+            }
         }
         *self.resent.lock().unwrap_or_else(PoisonError::into_inner) = Resent { at, generation: Some(generation) };
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 
     /// The server answers again. It may have been started anew, and know of nothing.

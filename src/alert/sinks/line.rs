@@ -4,6 +4,7 @@
 //! stood, but what is newer wins. An alert that is under way is not taken again before that ended, so that no receiver ever
 //! hears an alert's states in another order than they had.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,15 +107,14 @@ impl Line {
         self.settle(&batch);
         let (mut back, mut lost) = (0, Lost::default());
         for waiting in batch {
-            let name = waiting.notification.alert.fingerprint;
-            if self.places.contains_key(&name) {
-                lost.replaced += 1;
-            } else if now.saturating_duration_since(waiting.told) >= worth {
-                lost.dropped += 1;
-            } else {
-                self.places.insert(name, waiting.place);
-                self.waiting.insert(waiting.place, waiting);
-                back += 1;
+            match self.places.entry(waiting.notification.alert.fingerprint) {
+                Entry::Occupied(_) => lost.replaced += 1,
+                Entry::Vacant(_) if now.saturating_duration_since(waiting.told) >= worth => lost.dropped += 1,
+                Entry::Vacant(free) => {
+                    free.insert(waiting.place);
+                    self.waiting.insert(waiting.place, waiting);
+                    back += 1;
+                }
             }
         }
         lost.dropped += self.trim();

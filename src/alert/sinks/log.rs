@@ -38,3 +38,57 @@ fn line(notification: &Notification) {
         (None, _) => warn!(rule, port, severity, value, summary, "alert"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::super::tests::{fires, resolved};
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(notifications: &[Notification]) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let log =
+            tracing_subscriber::fmt().with_writer(move || writer.clone()).without_time().with_ansi(false).finish();
+        tracing::subscriber::with_default(log, || tell(notifications, &Counts::default()));
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_line_has_what_there_is_to_know() {
+        let mut other = fires(8);
+        other.actions = [Action::Notify].into();
+        let text = logged(&[fires(0), resolved(4), other]);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].starts_with("WARN") && lines[1].starts_with("INFO"), "{text}");
+        for part in ["alert rule=\"PortFlapping\"", "port=Ethernet0", "severity=\"critical\"", "Ethernet0 flaps"] {
+            assert!(lines[0].contains(part), "{part:?} is not in {text}");
+        }
+        assert!(lines[1].contains("alert resolved") && lines[1].contains("port=Ethernet4"), "{text}");
+    }
+
+    #[test]
+    fn of_a_storm_the_rest_is_summed_up() {
+        let all: Vec<_> = (0..150).map(fires).chain((0..7).map(resolved)).collect();
+        let text = logged(&all);
+        assert_eq!(text.lines().count(), LINES + 1);
+        assert!(text.trim_end().ends_with("more alerts than are logged one by one firing=50 resolved=7"), "{text}");
+    }
+}

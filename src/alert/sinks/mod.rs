@@ -79,7 +79,7 @@ pub struct ReceiverState {
 pub struct Sinks {
     tally: Arc<Tally>,
     log: Arc<Counts>,
-    sinks: Vec<Sink>,
+    all: Vec<Sink>,
 }
 
 #[derive(Debug)]
@@ -106,8 +106,8 @@ impl Sinks {
     pub fn start(config: &[SinkConfig], surroundings: Surroundings<'_>) -> Self {
         let tally = Arc::new(Tally::default());
         let log = tally.of(Action::Log.name());
-        let sinks = config.iter().map(|config| Sink::start(config, surroundings, &tally, Vec::new(), None)).collect();
-        Self { tally, log, sinks }
+        let all = config.iter().map(|config| Sink::start(config, surroundings, &tally, Vec::new(), None)).collect();
+        Self { tally, log, all }
     }
 
     /// What became of notifications, to be read by anybody at any time.
@@ -131,7 +131,7 @@ impl Sinks {
             };
             sink.receivers.iter().map(state).collect::<Vec<_>>()
         };
-        self.sinks.iter().flat_map(of_sink).collect()
+        self.all.iter().flat_map(of_sink).collect()
     }
 
     /// Tells everybody who is to be told. Never waits.
@@ -140,30 +140,30 @@ impl Sinks {
             return;
         }
         log::tell(notifications, &self.log);
-        if self.sinks.is_empty() {
+        if self.all.is_empty() {
             return;
         }
         let now = Instant::now();
         for notification in notifications {
             // One copy for all sinks, and none if there is no sink for it.
             let mut shared = None;
-            for sink in self.sinks.iter().filter(|sink| notification.actions.contains(&sink.action)) {
+            for sink in self.all.iter().filter(|sink| notification.actions.contains(&sink.action)) {
                 sink.tell(notification, &mut shared, now);
             }
         }
-        self.sinks.iter().for_each(Sink::ring);
+        self.all.iter().for_each(Sink::ring);
     }
 
     /// Whether [`firing`](Self::firing) is of use to anybody.
     pub fn wants_firing(&self) -> bool {
-        self.sinks.iter().any(|sink| sink.book.is_some())
+        self.all.iter().any(|sink| sink.book.is_some())
     }
 
     /// What fires and was told, as a whole: after a restart once, so that receivers that hold the whole know, and later as
     /// often as one likes, for values and texts as they are now. Never waits.
     pub fn firing(&self, alerts: &[Notification]) {
         let mut shared: Vec<Option<Arc<Notification>>> = vec![None; if self.wants_firing() { alerts.len() } else { 0 }];
-        for sink in &self.sinks {
+        for sink in &self.all {
             let Some(book) = &sink.book else { continue };
             let mine = alerts.iter().zip(&mut shared).filter(|(alert, _)| {
                 alert.ended.is_none()
@@ -180,10 +180,10 @@ impl Sinks {
     /// Goes on with another configuration. Sinks that are the same are left alone; what waits for one that has changed goes
     /// on by the new configuration; what waits for one that is no more is dropped.
     pub async fn reload(&mut self, config: &[SinkConfig], surroundings: Surroundings<'_>) {
-        let mut before = std::mem::take(&mut self.sinks);
+        let mut before = std::mem::take(&mut self.all);
         for config in config {
             let old = before.iter().position(|sink| sink.config.name == config.name).map(|at| before.swap_remove(at));
-            self.sinks.push(match old {
+            self.all.push(match old {
                 Some(old) if old.config == *config => old,
                 Some(old) => {
                     let (lines, book) = old.stop().await;
@@ -200,10 +200,10 @@ impl Sinks {
     /// Sends what waits, at most for so long; the rest is dropped.
     pub async fn finish(self, limit: Duration) {
         let end = Instant::now() + limit;
-        for (receiver, _) in self.sinks.iter().flat_map(|sink| &sink.receivers) {
+        for (receiver, _) in self.all.iter().flat_map(|sink| &sink.receivers) {
             receiver.close();
         }
-        for mut sink in self.sinks {
+        for mut sink in self.all {
             for (_, task) in &mut sink.receivers {
                 // Late or not, and however it ended: what still waits is given up.
                 let _ = timeout_at(end, &mut task.0).await;
@@ -231,8 +231,7 @@ impl Sink {
             let of_old = lines.iter().position(|(shown, _)| shown == destination.shown());
             let line = of_old.map(|at| lines.swap_remove(at).1);
             let whose = (Arc::clone(&host), Arc::clone(&name));
-            let receiver =
-                Arc::new(Receiver::new(whose, config.delivery.clone(), destination, Arc::clone(&counts), line));
+            let receiver = Arc::new(Receiver::new(whose, config.delivery, destination, Arc::clone(&counts), line));
             let task = Arc::clone(&receiver);
             (receiver, Task(tokio::spawn(async move { task.run().await })))
         });

@@ -19,6 +19,8 @@ pub(super) struct Pace<'a> {
     most: Duration,
     not_before: Instant,
     failing: Option<Failing>,
+    /// Why messages are refused, if the last one was.
+    refusal: Option<String>,
 }
 
 #[derive(Debug)]
@@ -32,7 +34,7 @@ struct Failing {
 impl<'a> Pace<'a> {
     pub fn new(sink: &'a str, receiver: &'a str, delivery: &DeliveryConfig) -> Self {
         let (first, most) = (delivery.backoff, delivery.max_backoff);
-        Self { sink, receiver, first, most, not_before: Instant::now(), failing: None }
+        Self { sink, receiver, first, most, not_before: Instant::now(), failing: None, refusal: None }
     }
 
     /// When the next attempt may be.
@@ -65,12 +67,18 @@ impl<'a> Pace<'a> {
     /// The receiver refused a message for good. It is alive; what comes after is another message.
     pub fn refused(&mut self, reason: &str, alerts: usize) {
         let (sink, receiver) = (self.sink, self.receiver);
-        warn!(sink, receiver, reason, alerts, "alerts were refused and are given up");
+        if self.refusal.as_deref() == Some(reason) {
+            debug!(sink, receiver, reason, alerts, "alerts were refused again");
+        } else {
+            warn!(sink, receiver, reason, alerts, "alerts were refused and are given up");
+            self.refusal = Some(reason.to_owned());
+        }
         self.not_before = Instant::now() + self.first.mul_f64(0.5 + fastrand::f64() / 2.0);
     }
 
     /// An attempt succeeded. True if the one before did not.
     pub fn succeeded(&mut self) -> bool {
+        self.refusal = None;
         let Some(failing) = self.failing.take() else { return false };
         let seconds = failing.since.elapsed().as_secs();
         info!(sink = self.sink, receiver = self.receiver, seconds, "alerts are delivered again");

@@ -163,8 +163,8 @@ impl Receiver {
                     self.settle(batch.as_deref().unwrap_or_default(), outcome, &mut pace);
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    // What was told comes first: only it is new.
-                    let batch = if batch_due.is_some_and(|due| due <= Instant::now()) {
+                    // Whichever is due for longer, so that neither starves.
+                    let batch = if batch_due.is_some_and(|due| upkeep_due.is_none_or(|upkeep| due <= upkeep)) {
                         self.line().take(PER_MESSAGE)
                     } else {
                         Vec::new()

@@ -105,3 +105,15 @@ async fn every_server_is_told_by_itself() {
     let whole = BTreeMap::from(["Ethernet0", "Ethernet4"].map(|port| (port.to_owned(), false)));
     until_requests(&back, "the whole", |all| all.iter().skip(1).any(|request| over(request) == whole)).await;
 }
+
+#[tokio::test]
+async fn a_part_that_is_refused_holds_back_no_other() {
+    let server = Server::start(&[Answer::code(400)]).await;
+    let sinks = sinks(&sink(&[&server], "resend_interval = \"1s\""));
+    sinks.tell(&(0..1500).map(fires).collect::<Vec<_>>());
+    until_counted(&sinks, "noc", Fate::Failed, 1500).await;
+    let sizes =
+        |all: &[Request]| all.iter().map(|request| request.json().as_array().unwrap().len()).collect::<Vec<_>>();
+    until_requests(&server, "both parts again", |all| sizes(all).starts_with(&[1000, 500, 1000, 500])).await;
+    assert_eq!(count(&sinks, "noc", Fate::Failed), 1500, "what is said again is not counted");
+}

@@ -1,14 +1,14 @@
 //! Server-sent events: whether they are what the daemon's stream has, and how many there were.
 //!
 //! In: the stream's bytes, in parts of any size. Out: counts; an error if a line is neither of the two that an event has. What
-//! an event says is not kept: its data begins and ends as a JSON object does, and that has to do.
+//! an event says is not kept: its data begins and ends as a JSON object or list does, and that has to do.
 
 use anyhow::ensure;
 
 /// Longer than a line's beginning has to be to tell what it is.
 const BEGINNING: usize = 32;
 const NAME: &[u8] = b"event: ";
-const DATA: &[u8] = b"data: {";
+const DATA: &[u8] = b"data: ";
 
 /// Reads a stream.
 #[derive(Debug, Default)]
@@ -44,10 +44,13 @@ impl Events {
     fn ended(&mut self) -> anyhow::Result<()> {
         let good = match self.lines {
             0 => self.line.len() > NAME.len() && self.line.starts_with(NAME),
-            1 => self.line.starts_with(DATA) && self.last == b'}',
+            1 => matches!(
+                (self.line.strip_prefix(DATA).and_then(<[u8]>::first), self.last),
+                (Some(b'{'), b'}') | (Some(b'['), b']')
+            ),
             _ => self.line.is_empty(),
         };
-        ensure!(good, "a line of the stream that does not belong there: {:?}", self.line.escape_ascii().to_string());
+        ensure!(good, "a line of the stream that does not belong there: {}", self.line.escape_ascii());
         if self.lines == 0 {
             self.whole = self.line == b"event: ports";
         }
@@ -67,7 +70,7 @@ mod tests {
 
     #[test]
     fn events_are_counted_however_they_come() {
-        let text = "event: ports\ndata: {\"ports\":[]}\n\nevent: change\ndata: {}\n\nevent: sam";
+        let text = "event: ports\ndata: {\"ports\":[]}\n\nevent: alerts\ndata: []\n\nevent: sam";
         for size in 1..=text.len() {
             let mut events = Events::default();
             for part in text.as_bytes().chunks(size) {
@@ -83,7 +86,7 @@ mod tests {
             "\n",
             "data: {}\n",
             "event: a\n\n",
-            "event: a\ndata: []\n",
+            "event: a\ndata: [}\n",
             "event: a\ndata: {\n",
             "event: a\ndata: {}\nid\n",
         ] {
