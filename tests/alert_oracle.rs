@@ -24,12 +24,13 @@ const CASES_WITH_VALUES: u64 = 6;
 const PORTS: [&str; 3] = ["Ethernet0", "Ethernet4", "PortChannel1"];
 
 /// A rule in both languages.
+#[derive(Clone, Copy)]
 struct Pair {
     metric: &'static str,
     condition: &'static str,
     /// Further keys of the rule.
     more: &'static str,
-    /// What is compared, in PromQL, where `M` is the metric.
+    /// What is compared, in the language of Prometheus, where `M` is the metric.
     value: &'static str,
     /// The comparison.
     test: &'static str,

@@ -1,7 +1,7 @@
 //! What a rule asks of a value: each condition with its bounds, how it is written, and how it is judged.
 //!
-//! A condition is judged on one number: the metric's value, or what is derived from its last values ([`Derived`]). So there
-//! is one comparison ([`Test`]) for each rule and port, and what is derived is computed once for all rules that ask for it.
+//! A condition is judged on one number: the metric's value, or what is derived from its last values (`Derived`). So there
+//! is one comparison (`Test`) for each rule and port, and what is derived is computed once for all rules that ask for it.
 
 use std::fmt;
 use std::time::Duration;

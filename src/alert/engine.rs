@@ -1,6 +1,6 @@
 //! The machine: rules and the samples of a moment in, transitions and notifications out.
 //!
-//! It is evaluated column by column ([`super::plan`]): what a rule costs for a port is one comparison while the condition does
+//! It is evaluated column by column (`plan`): what a rule costs for a port is one comparison while the condition does
 //! not hold and no alert is active. Only alerts that are pending or firing take memory of their own.
 //!
 //! Invariants: of one alert nobody is told twice that it fires, nor that it ended, nor that it ended without having been told

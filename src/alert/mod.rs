@@ -5,7 +5,7 @@
 //! others to log, send ([`sinks`]) and save. docs/alerts.md is what users read; what holds stands here.
 //!
 //! [`rule`] and [`condition`] say what is asked, `plan` what has to be computed for all rules together, [`engine`] evaluates,
-//! [`unit`] runs the tests of rules that users write.
+//! [`mod@unit`] runs the tests of rules that users write.
 
 pub mod condition;
 pub mod engine;
