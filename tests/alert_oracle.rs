@@ -30,7 +30,7 @@ struct Pair {
     condition: &'static str,
     /// Further keys of the rule.
     more: &'static str,
-    /// What is compared, in the language of Prometheus, where `M` is the metric.
+    /// What is compared, in `PromQL`, where `M` is the metric.
     value: &'static str,
     /// The comparison.
     test: &'static str,

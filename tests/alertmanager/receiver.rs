@@ -46,7 +46,7 @@ impl Receiver {
 
 fn take(mut stream: TcpStream) -> Option<Value> {
     let mut bytes = Vec::new();
-    let mut part = [0; 65536];
+    let mut part = [0; 8192];
     loop {
         let length = stream.read(&mut part).ok().filter(|length| *length > 0)?;
         bytes.extend_from_slice(&part[..length]);
