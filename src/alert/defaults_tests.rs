@@ -43,3 +43,18 @@ fn one_is_turned_off_by_its_name_alone() {
     loader.file("mine.toml", "[[rule]]\nname = \"RedisDown\"\nenabled = false");
     assert!(loader.finish().unwrap_err().to_string().contains("only a rule that comes with the daemon"));
 }
+
+#[test]
+fn each_fires_when_it_should_and_not_before() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rules/defaults.toml");
+    let report = super::unit::run(path.as_ref());
+    assert!(report.is_ok(), "{report}");
+    let tests = std::fs::read_to_string(path).unwrap();
+    for rule in defaults("").iter() {
+        let fires = format!("rule = \"{}\"\n", rule.name);
+        let mut expectations = tests.split("[[expect]]").filter(|expectation| expectation.contains(&fires));
+        let firing = expectations.clone().any(|expectation| expectation.contains("state = \"firing\""));
+        assert!(firing || !rule.enabled, "{}", rule.name);
+        assert!(expectations.any(|expectation| !expectation.contains("state = \"firing\"")), "{}", rule.name);
+    }
+}
