@@ -113,7 +113,7 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
         Command::Status { json } => command::status::run(&config()?.control, json),
         Command::Ports { json } => command::ports::run(&config()?.control, json),
         Command::Alerts { action, json } => {
-            command::alerts::run(&config()?.control, action.unwrap_or(command::alerts::Action::List), json)
+            command::alerts::run(&config()?.control, &action.unwrap_or(command::alerts::Action::List), json)
         }
         Command::Rules { action: command::rules::Action::List { json } } => {
             command::rules::list(&config()?.control, json)

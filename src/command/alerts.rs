@@ -44,11 +44,11 @@ pub enum Action {
 }
 
 /// Does it.
-pub fn run(config: &ControlConfig, action: Action, as_json: bool) -> anyhow::Result<bool> {
+pub fn run(config: &ControlConfig, action: &Action, as_json: bool) -> anyhow::Result<bool> {
     let control = Control::new(config)?;
     let paint = Paint { on: shows_colour() };
     let text = block_on(async {
-        let raw = match &action {
+        let raw = match action {
             Action::List if as_json => control.fetch(PATH).await?,
             Action::History if as_json => control.fetch(HISTORY).await?,
             Action::Silences if as_json => control.fetch(silence::PATH).await?,
