@@ -56,6 +56,7 @@ fn contents(rig: &Rig) -> (Vec<Vec<u8>>, String) {
 fn a_switch_in_step_has_no_differences_and_nothing_is_written() {
     let mut rig = Rig::at_work(4);
     rig.up("Ethernet0");
+    rig.expect_row("Ethernet0", "up", "up", 1500);
     rig.expect_in_step(4);
     rig.term();
     reader(&mut rig);
