@@ -1,7 +1,7 @@
 # The Debian packages, made by container/deb/build as without Nix.
 {
   pkgs,
-  sources,
+  container,
   version,
   epoch,
   binaries,
@@ -13,7 +13,7 @@ pkgs.runCommand "sonic-portsyncd-${arch}-${version}"
     SOURCE_DATE_EPOCH = epoch;
   }
   ''
-    bash ${sources.container}/container/deb/build \
+    bash ${container}/container/deb/build \
       --binary ${binaries}/bin/portsyncd \
       --lab ${binaries}/bin/portsyncd-lab \
       --arch ${arch} \

@@ -3,7 +3,7 @@
 {
   self,
   pkgs,
-  sources,
+  container,
   version,
   epoch,
   binaries,
@@ -22,7 +22,7 @@ pkgs.dockerTools.buildLayeredImage {
   tag = version;
   # The script makes ordinary files here, where it may also set the mode of /tmp, which a store path cannot keep.
   extraCommands = ''
-    SOURCE_DATE_EPOCH=${epoch} bash ${sources.container}/container/image/rootfs \
+    SOURCE_DATE_EPOCH=${epoch} bash ${container}/container/image/rootfs \
       --binary ${lib.getExe' binaries "portsyncd"} \
       ${lib.optionalString lab "--lab ${lib.getExe' binaries "portsyncd-lab"}"} \
       --ca-bundle ${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt \

@@ -9,6 +9,15 @@ let
   inherit (pkgs) lib;
   crate = pkgs: import ./crate.nix { inherit pkgs crane self; };
   sources = import ./sources.nix { inherit lib; };
+  # The scripts call each other by name, and a build has no /usr/bin/env.
+  scripts =
+    source:
+    pkgs.runCommand "scripts" { } ''
+      cp -r ${source} "$out"
+      chmod -R u+w "$out"
+      patchShebangs --build "$out"
+    '';
+  container = scripts sources.container;
   inherit ((lib.importTOML ../Cargo.toml).package) version;
   # What is packed bears the time of the commit, as without Nix.
   epoch = toString (self.lastModified or 315532800);
@@ -23,7 +32,7 @@ let
     inherit
       self
       pkgs
-      sources
+      container
       version
       epoch
       ;
@@ -34,7 +43,7 @@ let
     import ./deb.nix {
       inherit
         pkgs
-        sources
+        container
         version
         epoch
         binaries
@@ -55,9 +64,9 @@ in
   helm-chart = import ./chart.nix {
     inherit
       pkgs
-      sources
       version
       epoch
       ;
+    chart = scripts sources.chart;
   };
 }

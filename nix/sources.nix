@@ -31,17 +31,13 @@ in
   # Scripts and files of image and .deb, the same that a build without Nix uses.
   container = select [
     ../container
-    ../Cargo.toml
     ../CHANGELOG.md
     ../LICENSE
-    ../docs
+    ../src/alert/defaults.toml
   ];
   chart = select [
-    ../container/source-date
     ../helm
     ../docs/monitoring
-    ../Cargo.toml
-    ../LICENSE
   ];
   nix = select [
     ../flake.nix
