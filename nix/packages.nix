@@ -9,15 +9,12 @@ let
   inherit (pkgs) lib;
   crate = pkgs: import ./crate.nix { inherit pkgs crane self; };
   sources = import ./sources.nix { inherit lib; };
-  # The scripts call each other by name, and a build has no /usr/bin/env.
-  scripts =
-    source:
-    pkgs.runCommand "scripts" { } ''
-      cp -r ${source} "$out"
-      chmod -R u+w "$out"
-      patchShebangs --build "$out"
-    '';
-  container = scripts sources.container;
+  # container/source-date is called by the other scripts, and a build has no /usr/bin/env. What is packed stays as it is.
+  container = pkgs.runCommand "container" { } ''
+    cp -r ${sources.container} "$out"
+    chmod -R u+w "$out"
+    patchShebangs --build "$out/container/source-date"
+  '';
   inherit ((lib.importTOML ../Cargo.toml).package) version;
   # What is packed bears the time of the commit, as without Nix.
   epoch = toString (self.lastModified or 315532800);
@@ -64,9 +61,9 @@ in
   helm-chart = import ./chart.nix {
     inherit
       pkgs
+      sources
       version
       epoch
       ;
-    chart = scripts sources.chart;
   };
 }

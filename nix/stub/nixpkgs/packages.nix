@@ -65,7 +65,6 @@ lib.genAttrs [
   "cargo-nextest"
   "chromium"
   "clippy"
-  "coreutils"
   "cosign"
   "dpkg"
   "gh"
@@ -93,6 +92,10 @@ lib.genAttrs [
   pkgsStatic = import ./packages.nix { inherit lib system; };
   pkgsCross.armv7l-hf-multiplatform.pkgsStatic = import ./packages.nix { inherit lib system; };
 
+  # Its kill is named by the unit.
+  coreutils = runCommand "coreutils" { } ''
+    install -D -m 0755 /dev/stdin "$out/bin/kill" <<< $'#!/bin/sh\nkill "$@"'
+  '';
   cacert = runCommand "cacert" { } ''
     mkdir -p "$out/etc/ssl/certs"
     cp /etc/ssl/certs/ca-certificates.crt "$out/etc/ssl/certs/ca-bundle.crt"
