@@ -46,7 +46,8 @@ in
       release
       // {
         cargoArtifacts = craneLib.buildDepsOnly release;
-        PORTSYNCD_COMMIT = self.rev or self.dirtyRev or "unknown";
+        PORTSYNCD_COMMIT =
+          if self ? rev then builtins.substring 0 12 self.rev else self.dirtyShortRev or "unknown";
         meta = {
           description = "SONiC's portsyncd in Rust: kernel link events in, rows of SONiC's Redis databases out";
           license = lib.licenses.asl20;

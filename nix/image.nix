@@ -34,7 +34,6 @@ pkgs.dockerTools.buildLayeredImage {
     Labels =
       config.Labels
       // {
-        "org.opencontainers.image.title" = name;
         "org.opencontainers.image.version" = version;
         "org.opencontainers.image.revision" = self.rev or self.dirtyRev or "unknown";
       }
