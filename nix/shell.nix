@@ -1,4 +1,4 @@
-# Everything that the Makefile, .ci/run and a release need.
+# What the Makefile, .ci/run and a release use, but for Debian's own tools (lintian, mmdebstrap).
 { pkgs, packages, ... }:
 {
   default = pkgs.mkShell {
@@ -11,7 +11,6 @@
       dpkg
       iproute2
       kubernetes-helm
-      lintian
       openssl
       prometheus
       prometheus-alertmanager

@@ -71,7 +71,6 @@ lib.genAttrs [
   "iproute2"
   "jq"
   "kubernetes-helm"
-  "lintian"
   "nixfmt"
   "nixfmt-tree"
   "openssl"
