@@ -30,6 +30,8 @@ let
   # Need namespaces, mounts, or signals to another process.
   privileged = lib.concatStringsSep "|" [
     "lab::(batch|links|netns)::"
+    "switch::ports::"
+    "what_is_served_inside_"
     "a_paused_server_does_not_answer_until_resumed"
     "a_full_disk_"
     "a_read_only_folder_"
