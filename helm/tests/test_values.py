@@ -113,8 +113,10 @@ class Refused(unittest.TestCase):
         self.refused("podMonitor.enabled", 'mode="node"', "podMonitor.enabled=true", also="127.0.0.1")
         self.refused("podMonitor.tlsConfig", "podMonitor.enabled=true", 'http.tls.secretName="t"')
 
-    def test_kubernetes_before_sonics_own(self):
+    def test_kubernetes_that_is_too_old(self):
         self.assertIn("1.22", refusal("--kube-version", "1.21.0"))
+        self.assertIn("mode", refusal("--kube-version", "1.28.3"))
+        self.assertEqual("StatefulSet", workload(render("--kube-version", "1.29.0"))["kind"])
         node = CHART.parent / "ci" / "node.yaml"
         self.assertEqual("DaemonSet", workload(render("--kube-version", "1.22.2", *values_of(node)))["kind"])
 

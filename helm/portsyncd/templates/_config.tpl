@@ -79,6 +79,9 @@ portsyncd.toml: |
 {{- define "portsyncd.refuse" -}}
 {{- $loopback := include "portsyncd.loopback" . -}}
 {{- if eq .Values.mode "lab" -}}
+{{- if semverCompare "<1.29.0-0" .Capabilities.KubeVersion.Version -}}
+{{- fail (printf "mode: lab needs Kubernetes 1.29 or later, for containers that start in order; this is %s" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
 {{- if $loopback -}}
 {{- fail (printf "http.address: the kubelet's probes do not reach %s of a pod; leave it empty in lab mode" .Values.http.address) -}}
 {{- end -}}

@@ -45,7 +45,7 @@ affinity:
 {{- end -}}
 
 {{/*
-Root, and of root's capabilities only those listed. The kernel gives added capabilities to a user other than root only through
+Root, and of root's capabilities only those listed, if any. The kernel gives added capabilities to a user other than root only through
 file capabilities or ambient ones; Kubernetes sets no ambient ones, so that NET_ADMIN would not be in effect.
 */}}
 {{- define "portsyncd.rootWith" -}}
@@ -57,7 +57,9 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
+  {{- with . }}
   add: {{ toJson . }}
+  {{- end }}
 {{- end -}}
 
 {{/* A probe: (list . path arguments settings). */}}
