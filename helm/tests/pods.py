@@ -123,11 +123,11 @@ class Pod:
     def container(self, name):
         return next(c for c in self.containers if c["name"] == name)
 
-    def start(self, name):
+    def start(self, name, **more):
         container = self.container(name)
         env = self.environment(container)
         command = [self.expand(word, env) for word in [*container["command"], *container.get("args", [])]]
-        self.running[name] = subprocess.Popen(self.as_container(container, command), env=env)
+        self.running[name] = subprocess.Popen(self.as_container(container, command), env=env, **more)
 
     def run_to_end(self, name):
         self.start(name)
@@ -167,12 +167,14 @@ def fetch(url):
         return str(error)
 
 
+def asked(database, query):
+    """What Redis answers the host's root."""
+    command = ["redis-cli", "-s", "/var/run/redis/redis.sock", "-n", str(database), *query]
+    return subprocess.run(command, text=True, capture_output=True, check=False).stdout.strip()
+
+
 def state(query):
-    """STATE_DB asked by the host's root."""
-    done = subprocess.run(
-        ["redis-cli", "-s", "/var/run/redis/redis.sock", "-n", "6", *query], text=True, capture_output=True, check=False
-    )
-    return done.stdout.strip()
+    return asked(6, query)
 
 
 def rows_follow(ports):
@@ -233,6 +235,26 @@ def host():
     return redis, subprocess.Popen(switch)
 
 
+def observes(pod):
+    """Beside a portsyncd of the host's own."""
+    own = {**os.environ, "PORTSYNCD_HTTP__LISTEN": "", "PORTSYNCD_CONTROL__SOCKET": "", "PORTSYNCD_STATE__DIR": ""}
+    daemon = subprocess.Popen([PROGRAMS / "portsyncd", "run"], env=own)
+    wait_until("the host's portsyncd has said PortInitDone",
+               lambda: "PortInitDone" in asked(0, ["KEYS", "*PortInitDone"]) or "it has not")
+    pod.start("portsyncd", stdout=subprocess.PIPE, text=True)
+    # Ends this process if the line does not come.
+    signal.alarm(int(LIMIT))
+    observer = pod.running["portsyncd"]
+    said = next((line for line in observer.stdout if line.endswith("as portsyncd would have it: 4 ports in CONFIG_DB, "
+                                                                   "4 links, 4 rows due, 0 links not in APPL_DB\n")), None)
+    assert said, f"it observed no agreement, and ended with {observer.wait()}"
+    signal.alarm(0)
+    print(f"  {said.strip()}", flush=True)
+    daemon.terminate()
+    daemon.wait()
+    ends(pod, "portsyncd")
+
+
 def main():
     given = json.load(sys.stdin)
     global LIMIT
@@ -251,6 +273,17 @@ def main():
     read_only(pod)
 
     on_host = () if lab else host()
+    if given["observe"]:
+        observes(pod)
+    else:
+        works(pod, given)
+    for process in on_host:
+        process.terminate()
+        process.wait()
+
+
+def works(pod, given):
+    lab = given["mode"] == "lab"
     for container in pod.spec.get("initContainers", []):
         if container.get("restartPolicy") == "Always":
             started(pod, container["name"])
@@ -273,6 +306,9 @@ def main():
     if given["loopback"]:
         refused = fetch(f"http://{POD_IP}:9477/livez")
         assert "refused" in str(refused), f"the node's address answers: {refused}"
+    if given["client_ca"]:
+        refused = fetch(f"https://{POD_IP}:9477/livez")
+        assert "CERTIFICATE_REQUIRED" in str(refused).upper().replace(" ", "_"), f"no certificate was asked for: {refused}"
     if given["test"]:
         code = Pod(given["test"], {}, {}).run_to_end("ready")
         assert code == 0, f"helm test's pod ended with {code}"
@@ -281,9 +317,6 @@ def main():
     if lab:
         ends(pod, "switch")
         ends(pod, "redis")
-    for process in on_host:
-        process.terminate()
-        process.wait()
 
 
 main()

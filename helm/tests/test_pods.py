@@ -39,6 +39,8 @@ class Pods(unittest.TestCase):
             "ports": 4,
             "flapping": False,
             "loopback": False,
+            "client_ca": False,
+            "observe": False,
             "reversed": False,
             **more,
         }
@@ -69,6 +71,15 @@ class Pods(unittest.TestCase):
     def test_a_node_on_its_address_whose_portsyncd_is_in_the_group_of_redis(self):
         full = next(path for path in MATRIX if path.name == "node-full.yaml")
         self.runs(*values_of(full))
+
+    def test_a_node_whose_clients_need_a_certificate(self):
+        """The kubelet has none: the probes run in the container."""
+        clients = next(path for path in MATRIX if path.name == "node-client-ca.yaml")
+        self.runs(*values_of(clients), client_ca=True)
+
+    def test_a_node_that_observes_beside_another_portsyncd(self):
+        observe = next(path for path in MATRIX if path.name == "node-observe.yaml")
+        self.runs(*values_of(observe), observe=True)
 
     def test_a_node_whose_portsyncd_is_in_no_group_does_not_reach_redis(self):
         """What DAC_OVERRIDE and node.redisGroup are for: with another group than the socket's it fails."""

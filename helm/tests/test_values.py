@@ -111,6 +111,7 @@ class Refused(unittest.TestCase):
         self.refused("podDisruptionBudget.enabled", 'mode="node"', "podDisruptionBudget.enabled=true")
         self.refused("node.nodeSelector", 'mode="node"', "node.nodeSelector.portsyncd=null")
         self.refused("podMonitor.enabled", 'mode="node"', "podMonitor.enabled=true", also="127.0.0.1")
+        self.refused("node.observe", 'mode="node"', "node.observe=true", "podMonitor.enabled=true")
         self.refused("podMonitor.tlsConfig", "podMonitor.enabled=true", 'http.tls.secretName="t"')
 
     def test_kubernetes_that_is_too_old(self):

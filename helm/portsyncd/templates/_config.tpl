@@ -24,6 +24,11 @@ numbers and truth values are TOML's.
 {{- if regexMatch "^[A-Za-z0-9_-]+$" . }}{{ . }}{{ else }}{{ toRawJson . }}{{ end -}}
 {{- end -}}
 
+{{/* "true" if it only compares: then there is no server, and nothing to probe. */}}
+{{- define "portsyncd.observes" -}}
+{{- and (eq .Values.mode "node") .Values.node.observe -}}
+{{- end -}}
+
 {{/* The address that the server listens on; podIP is left to the environment. */}}
 {{- define "portsyncd.address" -}}
 {{- default (ternary "0.0.0.0" "127.0.0.1" (eq .Values.mode "lab")) .Values.http.address -}}
@@ -102,6 +107,9 @@ portsyncd.toml: |
 {{- end -}}
 {{- end -}}
 {{- if .Values.podMonitor.enabled -}}
+{{- if eq (include "portsyncd.observes" .) "true" -}}
+{{- fail "podMonitor.enabled: portsyncd observe has no metrics; set it to false with node.observe" -}}
+{{- end -}}
 {{- if $loopback -}}
 {{- fail (printf "podMonitor.enabled: Prometheus does not reach %s; set http.address to podIP or an address of the node" (include "portsyncd.address" .)) -}}
 {{- end -}}

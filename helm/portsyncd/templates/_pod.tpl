@@ -89,7 +89,8 @@ name: portsyncd
 image: {{ include "portsyncd.image" (list . .Values.image) }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 command: ["/usr/bin/portsyncd"]
-args: ["run"]
+{{- $observe := eq (include "portsyncd.observes" .) "true" }}
+args: [{{ ternary "observe" "run" $observe }}]
 {{- if or (eq .Values.http.address "podIP") .Values.extraEnv }}
 env:
   {{- if eq .Values.http.address "podIP" }}
@@ -104,6 +105,7 @@ env:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
+{{- if not $observe }}
 ports:
   - name: http
     containerPort: {{ .Values.http.port }}
@@ -112,12 +114,13 @@ livenessProbe:
   {{- include "portsyncd.probe" (list . "/livez" list .Values.probes.liveness) | trim | nindent 2 }}
 readinessProbe:
   {{- include "portsyncd.probe" (list . "/readyz" (list "--ready") .Values.probes.readiness) | trim | nindent 2 }}
+{{- end }}
 {{- with .Values.resources }}
 resources:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
-  {{- $capabilities := list "NET_ADMIN" }}
+  {{- $capabilities := ternary list (list "NET_ADMIN") $observe }}
   {{- /* The host's socket is open to its owner and the group redis; a root without capabilities is neither. */}}
   {{- if and (eq .Values.mode "node") (kindIs "invalid" .Values.node.redisGroup) }}
   {{- $capabilities = append $capabilities "DAC_OVERRIDE" }}
