@@ -45,6 +45,8 @@ def prepare(binaries):
     """Places to write to in memory, everything else read-only."""
     run("mount", "--make-rprivate", "/")
     run("mount", "-t", "tmpfs", "tmpfs", "/run")
+    if not os.path.islink("/var/run"):
+        run("mount", "--bind", "/run", "/var/run")
     shutil.copytree("/etc", "/run/etc", symlinks=True)
     run("mount", "--bind", "/run/etc", "/etc")
     run("mount", "-t", "tmpfs", "tmpfs", "/var/lib")
@@ -163,7 +165,9 @@ def fetch(url):
     try:
         with urllib.request.urlopen(url, timeout=5, context=context) as answer:
             return True if answer.status == 200 else f"{answer.status}"
-    except (OSError, urllib.error.URLError) as error:
+    except urllib.error.HTTPError as error:
+        return f"{error.code} {error.read().decode()}"
+    except OSError as error:
         return str(error)
 
 
@@ -255,10 +259,21 @@ def observes(pod):
     ends(pod, "portsyncd")
 
 
+def denied(pod):
+    """Not allowed to connect to Redis, it says so, and lives."""
+    pod.start("portsyncd")
+
+    def told():
+        answer = pod.all_run() or pod.probe("portsyncd", "readinessProbe")
+        return "Permission denied" in str(answer) or answer
+
+    wait_until("portsyncd is not ready, for it is not allowed to reach Redis", told)
+    wait_until("portsyncd lives", lambda: pod.probe("portsyncd", "livenessProbe"))
+    ends(pod, "portsyncd")
+
+
 def main():
     given = json.load(sys.stdin)
-    global LIMIT
-    LIMIT = given.get("limit", LIMIT)
     prepare(given["binaries"])
     lab = given["mode"] == "lab"
     if not lab:
@@ -275,6 +290,8 @@ def main():
     on_host = () if lab else host()
     if given["observe"]:
         observes(pod)
+    elif given["denied"]:
+        denied(pod)
     else:
         works(pod, given)
     for process in on_host:
