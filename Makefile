@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Tests and the demo need network namespaces. As an ordinary user they run as root of a user namespace of their own.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,unshare --user --net --map-root-user)
 
-.PHONY: help demo test test-page test-monitoring test-alertmanager bench lint docs setup clean
+.PHONY: help demo test test-page test-monitoring test-alertmanager test-chart chart bench lint docs setup clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -33,6 +33,13 @@ test-monitoring: setup ## Rules and dashboards against a real Prometheus, the al
 test-alertmanager: setup ## Delivery of alerts to a real Alertmanager
 	@.ci/setup prometheus-alertmanager
 	$(AS_ROOT) $(CARGO) test --test alertmanager
+
+chart: ## The Helm chart's archive, into target/dist
+	helm/package --version "$$(sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)" --out target/dist
+
+test-chart: ## The Helm chart: Helm, Kubernetes' schemas, check-config, promtool, the pods' commands run; as root
+	$(CARGO) build --quiet --bins
+	helm/check
 
 bench: setup ## Criterion's benches, then whole executables beside the floor: BENCH_FLAGS="--against PROGRAM"
 	$(CARGO) bench
