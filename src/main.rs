@@ -34,6 +34,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Ask the running daemon whether it is alive; 0 if it is, 1 if it hangs, 69 if it does not answer
+    Healthcheck {
+        /// Whether it is in service, rather than alive
+        #[arg(long)]
+        ready: bool,
+    },
     /// Ask the running daemon about its ports
     Ports {
         /// The daemon's JSON
@@ -111,6 +117,7 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
         Command::Run => app::run(config()?, flags),
         Command::CheckConfig => check_config(&config()?),
         Command::Status { json } => command::status::run(&config()?.control, json),
+        Command::Healthcheck { ready } => command::healthcheck::run(&config()?.control, ready),
         Command::Ports { json } => command::ports::run(&config()?.control, json),
         Command::Alerts { action, json } => {
             command::alerts::run(&config()?.control, &action.unwrap_or(command::alerts::Action::List), json)
@@ -143,4 +150,21 @@ fn check_config(config: &Config) -> anyhow::Result<bool> {
     let on = rules.iter().filter(|rule| rule.enabled).count();
     println!("# effective: {} alert rules, {on} of them on", rules.iter().len());
     Ok(true)
+}
+
+#[cfg(test)]
+#[path = "packaged_tests.rs"]
+mod packaged;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    /// What the man page says besides the command line.
+    const MORE: &str = include_str!("../container/deb/portsyncd.8.more");
+
+    #[test]
+    fn packaged_man_pages_and_completions_are_those_of_the_command_line() {
+        super::packaged::expect(super::Arguments::command(), MORE);
+    }
 }
