@@ -31,7 +31,7 @@ within() {
         if [ $SECONDS -ge $end ]; then
             printf 'stage: FAILED within %s s: %s\n%s\n' "$limit" "$what" "$output" >&2
             "${compose[@]}" ps >&2 || true
-            "${compose[@]}" logs --tail=40 >&2 || true
+            "${compose[@]}" logs --no-color --tail=20 >&2 || true
             exit 1
         fi
         sleep 0.3
