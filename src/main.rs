@@ -2,6 +2,7 @@
 
 mod command;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -131,24 +132,24 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the command's output")]
 fn check_config(config: &Config) -> anyhow::Result<bool> {
     let store = config.redis.store()?;
     http::tls::acceptor(&config.http).map_err(ConfigError::from)?;
     config.alerts.check_files()?;
     let rules = alert::evaluator::load(&config.alerts, &[])?;
-    print!("{}", config.shown());
-    println!();
+    let mut text = config.shown();
     let password = if store.password.is_some() { "<hidden>" } else { "none" };
-    println!("# effective: user {:?}, password {password}", store.username);
+    let _ = writeln!(text, "\n# effective: user {:?}, password {password}", store.username);
     for database in [&store.topology.appl, &store.topology.config, &store.topology.state] {
-        println!(
+        let _ = writeln!(
+            text,
             "# effective: {} is database {} with separator {:?} at {}",
             database.name, database.id, database.separator, database.address
         );
     }
     let on = rules.iter().filter(|rule| rule.enabled).count();
-    println!("# effective: {} alert rules, {on} of them on", rules.iter().len());
+    let _ = writeln!(text, "# effective: {} alert rules, {on} of them on", rules.iter().len());
+    command::put(&text)?;
     Ok(true)
 }
 

@@ -179,11 +179,13 @@ fn metrics_need_neither_daemon_nor_configuration() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let rig = Rig::new(0);
-    let mut command = rig.command();
-    let mut child = command.arg("metrics").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+    for argument in ["metrics", "check-config"] {
+        let mut command = rig.command();
+        let mut child = command.arg(argument).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{argument}");
+    }
 }
 
 #[test]
