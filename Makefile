@@ -35,9 +35,6 @@ test-alertmanager: setup ## Delivery of alerts to a real Alertmanager
 	@.ci/setup prometheus-alertmanager
 	$(AS_ROOT) $(CARGO) test --test alertmanager
 
-chart: ## The Helm chart's archive, into target/dist
-	helm/package --version "$$(sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)" --out target/dist
-
 test-chart: ## The Helm chart: Helm, Kubernetes' schemas, check-config, promtool, the pods' commands run; as root
 	$(CARGO) build --quiet --bins
 	helm/check
@@ -72,6 +69,9 @@ image-archive: static ## The images as archives, into target/image; needs no con
 
 image: image-archive ## The images, loaded into docker or podman
 	container/image/load $(IMAGES)
+
+chart: ## The Helm chart's archive, into target/dist
+	helm/package --version $(VERSION) --out target/dist
 
 stage: image ## A switch in containers: Redis, fake ports, portsyncd, Prometheus, Alertmanager, Grafana
 	container/staging/stage
