@@ -4,10 +4,12 @@ mod command;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use portsyncd::alert::{self, Rule};
 use portsyncd::config::{self, Config, ConfigError, Flags, LogLevel};
-use portsyncd::{alert, app, http};
+use portsyncd::{app, http};
 
 #[derive(Parser)]
 #[command(name = "portsyncd", version, about = "Turns the kernel's link events into rows of SONiC's Redis databases")]
@@ -145,5 +147,11 @@ fn check_config(config: &Config) -> anyhow::Result<bool> {
     }
     let on = rules.iter().filter(|rule| rule.enabled).count();
     println!("# effective: {} alert rules, {on} of them on", rules.iter().len());
+    for sink in &config.alerts.sink {
+        let hears = |rule: &&Arc<Rule>| {
+            rule.enabled && rule.severity >= sink.delivery.min_severity && sink.is_for(&rule.name, &rule.actions)
+        };
+        println!("# effective: sink {:?} is told of {} of these", sink.name, rules.iter().filter(hears).count());
+    }
     Ok(true)
 }

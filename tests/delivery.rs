@@ -186,6 +186,14 @@ fn an_alert_is_told_once_over_restarts_and_a_loss_of_redis() {
     rig.expect_log("start kind=Warm");
     check(&rig, "after a warm restart");
 
+    let saved = || fs::read_to_string(rig.state_dir().join("state.json")).unwrap_or_default();
+    let id = alert(&rig, "Down", "Ethernet0").unwrap().alert.fingerprint.to_string();
+    rig.until("the state to be saved", || saved().contains(&format!("\"told\":[\"{id}\"]")));
+    rig.crash();
+    rig.start();
+    rig.expect_log("start kind=Warm");
+    check(&rig, "after a crash");
+
     // Redis is gone while the daemon starts, and comes back empty.
     assert_eq!(rig.term(), Some(0));
     rig.server.kill();
@@ -237,6 +245,10 @@ fn a_sink_that_asks_for_every_rule_hears_of_the_default_rules_also_after_a_reloa
     let quick = "evaluation_interval = \"100ms\"\n";
     let before = [quick, &hook("every", every, all), &hook("named", named, "")].concat();
     configure(&rig, &before);
+    let shown = run(&rig, &["check-config"]);
+    for part in ["sink \"every\" is told of 22 of these", "sink \"named\" is told of 0 of these", "/<hidden>"] {
+        assert!(shown.contains(part), "{part:?} is not in {shown}");
+    }
     let mut rig = rig.set_to_work();
     rig.up("Ethernet0");
     rig.expect_row("Ethernet0", "up", "up", 1500);

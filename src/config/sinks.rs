@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 use super::written::{Written, check_url};
-use crate::alert::Severity;
 use crate::alert::glob::Glob;
+use crate::alert::{Action, Severity};
 
 /// `[alerts]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,14 @@ pub struct SinkConfig {
     pub delivery: DeliveryConfig,
     /// What it is.
     pub kind: SinkKind,
+}
+
+impl SinkConfig {
+    /// Whether it is told of a rule that has these actions.
+    pub fn is_for(&self, rule: &str, actions: &[Action]) -> bool {
+        actions.iter().any(|action| matches!(action, Action::Sink(name) if **name == *self.name))
+            || self.rules.iter().any(|glob| glob.matches(rule))
+    }
 }
 
 /// How patiently is delivered: the keys that every sink has.

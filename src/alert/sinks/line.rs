@@ -195,7 +195,12 @@ impl Line {
 
     /// For the disk.
     pub fn save(&self, now: Instant) -> SavedSink {
-        let mut told: Vec<Fingerprint> = self.heard.iter().flatten().copied().collect();
+        // Of one that fired again since only the first time was heard.
+        let all = self.waiting.values().chain(self.under_way.values()).map(|waiting| &waiting.notification);
+        let owed: HashSet<Fingerprint> =
+            all.filter(|one| one.ended.is_none()).map(|one| one.alert.fingerprint).collect();
+        let mut told: Vec<Fingerprint> =
+            self.heard.iter().flatten().filter(|name| !owed.contains(name)).copied().collect();
         told.sort_unstable();
         let is_last = |name: &Fingerprint| !self.places.contains_key(name);
         let under_way = self.under_way.iter().filter(|(name, _)| is_last(name)).map(|(_, waiting)| waiting);
@@ -301,6 +306,92 @@ mod tests {
     }
 
     proptest! {
+        /// Over any number of restarts, with or without an end that is under way, a receiver hears of each time that an
+        /// alert fires at most once, and in the end how every alert stands.
+        #[test]
+        fn over_restarts_everything_is_heard_once(steps in prop::collection::vec((0..6_u8, 0..3_usize), 0..80)) {
+            let now = Instant::now();
+            let fresh = || {
+                let mut line = Line::new(100);
+                line.note_heard(true);
+                line
+            };
+            let (mut line, mut times) = (fresh(), 0);
+            let mut under_way: Vec<Vec<Waiting>> = Vec::new();
+            let mut firing: BTreeMap<usize, Arc<Notification>> = BTreeMap::new();
+            let mut heard: Vec<(Fingerprint, bool, u64)> = Vec::new();
+            let told = |firing: &BTreeMap<usize, Arc<Notification>>| -> HashSet<Fingerprint> {
+                firing.values().map(|one| one.alert.fingerprint).collect()
+            };
+            let hear = |heard: &mut Vec<(Fingerprint, bool, u64)>, batch: &[Waiting]| {
+                heard.extend(batch.iter().map(|waiting| {
+                    let Notification { alert, ended, .. } = &*waiting.notification;
+                    (alert.fingerprint, ended.is_none(), alert.since.to_bits())
+                }));
+            };
+            for (step, number) in steps {
+                match (step, firing.remove(&number)) {
+                    (0, None) => {
+                        times += 1;
+                        let mut fires = fires(number);
+                        fires.alert.since = f64::from(times);
+                        line.push(Arc::new(fires.clone()), now);
+                        firing.insert(number, Arc::new(fires));
+                    }
+                    (0, Some(before)) => {
+                        line.push(Arc::new(Notification { ended: Some(1e9), ..(*before).clone() }), now);
+                    }
+                    (_, before) => {
+                        firing.extend(before.map(|before| (number, before)));
+                    }
+                }
+                match step {
+                    1 => under_way.push(line.take(number)),
+                    2 if !under_way.is_empty() => {
+                        let batch = under_way.swap_remove(number % under_way.len());
+                        hear(&mut heard, &batch);
+                        line.settle(&batch);
+                    }
+                    3 if !under_way.is_empty() => {
+                        let batch = under_way.swap_remove(number % under_way.len());
+                        line.put_back(batch, now, EVER);
+                    }
+                    4 => {
+                        line.catch_up(firing.values(), &told(&firing), now);
+                    }
+                    5 => {
+                        // A restart; what was under way did not arrive.
+                        under_way.clear();
+                        let saved = line.save(now);
+                        line = fresh();
+                        line.has_heard(saved.told);
+                        for end in saved.ended {
+                            let actions: Arc<[_]> = Vec::new().into();
+                            line.push(Arc::new(Notification { alert: end.alert, ended: Some(end.ended), actions }), now);
+                        }
+                        line.catch_up(firing.values(), &told(&firing), now);
+                    }
+                    _ => {}
+                }
+            }
+            for batch in under_way {
+                line.put_back(batch, now, EVER);
+            }
+            line.catch_up(firing.values(), &told(&firing), now);
+            let batch = line.take(100);
+            hear(&mut heard, &batch);
+            let times: Vec<_> = heard.iter().filter(|(_, fires, _)| *fires).collect();
+            prop_assert_eq!(times.iter().collect::<HashSet<_>>().len(), times.len(), "{:?}", heard);
+            for number in 0..3 {
+                let name = fires(number).alert.fingerprint;
+                let last = heard.iter().rev().find(|(heard, _, _)| *heard == name);
+                match firing.get(&number) {
+                    Some(one) => prop_assert_eq!(last, Some(&(name, true, one.alert.since.to_bits()))),
+                    None => prop_assert!(last.is_none_or(|(_, fires, _)| !fires), "{:?}", heard),
+                }
+            }
+        }
+
         /// Whatever happens, nothing is lost without being counted, the bound holds, and states keep their order.
         #[test]
         fn nothing_is_lost_uncounted(steps in prop::collection::vec((0..4_u8, 0..6_usize), 0..80)) {

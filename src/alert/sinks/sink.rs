@@ -76,8 +76,7 @@ impl Sink {
 
     /// Whether a rule sends it here, or it is asked for.
     pub fn is_for(&self, notification: &Notification) -> bool {
-        let rule = &notification.alert.rule;
-        notification.actions.contains(&self.action) || self.config.rules.iter().any(|glob| glob.matches(rule))
+        self.config.is_for(&notification.alert.rule, &notification.actions)
     }
 
     pub fn tell(&self, notification: &Notification, shared: &mut Option<Arc<Notification>>, now: Instant) {
