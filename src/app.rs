@@ -12,7 +12,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
-use crate::alert::evaluator::Evaluator;
 use crate::alert::service::{Alerting, Told};
 use crate::config::{self, Config, Flags};
 use crate::daemon::Daemon;
@@ -103,8 +102,8 @@ async fn beside(
     told: UnboundedReceiver<Told>,
     told_to_end: oneshot::Receiver<()>,
 ) {
-    let alerting = Alerting::new(&config.alerts, &reader);
-    let mut kept = Kept::load(&config, Arc::clone(&reader), Arc::clone(&alerting.evaluator)).await;
+    let alerting = Arc::new(Alerting::new(&config.alerts, &reader));
+    let mut kept = Kept::load(&config, Arc::clone(&reader), Arc::clone(&alerting)).await;
     let service = Service::new(reader, Arc::clone(&alerting.evaluator));
     tokio::select! {
         () = http::serve(service, &config.http, &config.control) => {}
@@ -118,24 +117,17 @@ async fn beside(
 /// What survives a restart. The disk may take its time, so that it has a thread of its own whenever it is needed.
 struct Kept {
     reader: Arc<Reader>,
-    evaluator: Arc<Evaluator>,
+    alerting: Arc<Alerting>,
     interval: Duration,
     keeper: Arc<Mutex<Keeper>>,
 }
 
 impl Kept {
-    async fn load(config: &Config, reader: Arc<Reader>, evaluator: Arc<Evaluator>) -> Self {
+    async fn load(config: &Config, reader: Arc<Reader>, alerting: Arc<Alerting>) -> Self {
         let keeper = Keeper::open(&config.state, Arc::clone(reader.telemetry()));
         let interval = config.state.save_interval;
-        let mut kept = Self { reader, evaluator, interval, keeper: Arc::new(Mutex::new(keeper)) };
-        let evaluator = Arc::clone(&kept.evaluator);
-        kept.with(move |keeper| {
-            keeper.load();
-            if let Some(saved) = keeper.take_alerts() {
-                evaluator.restore(saved);
-            }
-        })
-        .await;
+        let mut kept = Self { reader, alerting, interval, keeper: Arc::new(Mutex::new(keeper)) };
+        kept.with(|_, _| {}).await;
         kept
     }
 
@@ -148,19 +140,21 @@ impl Kept {
     }
 
     async fn save(&mut self) {
-        let evaluator = Arc::clone(&self.evaluator);
-        self.with(move |keeper| {
-            keeper.save_if_changed(evaluator.save());
+        self.with(|keeper, alerting| {
+            keeper.save_if_changed(alerting.save());
         })
         .await;
     }
 
-    /// A save that nobody waits for any longer goes on by itself; the next one waits for it.
-    async fn with(&mut self, work: impl FnOnce(&mut Keeper) + Send + 'static) {
-        let keeper = Arc::clone(&self.keeper);
+    /// Reads what there is if that was not possible before, then does the work. A save that nobody waits for any longer goes
+    /// on by itself; the next one waits for it.
+    async fn with(&mut self, work: impl FnOnce(&mut Keeper, &Alerting) + Send + 'static) {
+        let (keeper, alerting) = (Arc::clone(&self.keeper), Arc::clone(&self.alerting));
         let done = tokio::task::spawn_blocking(move || {
             let mut keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&mut keeper);
+            keeper.read();
+            alerting.evaluator.go_on(|| keeper.restore());
+            work(&mut keeper, &alerting);
             (keeper.path(), keeper.written())
         });
         if let Ok((Some(path), written)) = done.await {

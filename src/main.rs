@@ -2,13 +2,12 @@
 
 mod command;
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use portsyncd::config::{self, Config, ConfigError, Flags, LogLevel};
-use portsyncd::{alert, app, http};
+use portsyncd::app;
+use portsyncd::config::{self, Flags, LogLevel};
 
 #[derive(Parser)]
 #[command(name = "portsyncd", version, about = "Turns the kernel's link events into rows of SONiC's Redis databases")]
@@ -119,7 +118,7 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => app::run(config()?, flags),
         Command::Observe(options) => command::observe::run(&config()?, &options),
-        Command::CheckConfig => check_config(&config()?),
+        Command::CheckConfig => command::check_config::run(&config()?),
         Command::Status { json } => command::status::run(&config()?.control, json),
         Command::Healthcheck { ready } => command::healthcheck::run(&config()?.control, ready),
         Command::Ports { json } => command::ports::run(&config()?.control, json),
@@ -133,27 +132,6 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
         Command::Watch => command::watch::run(&config()?.control),
         Command::Metrics { markdown } => command::metrics::run(markdown),
     }
-}
-
-fn check_config(config: &Config) -> anyhow::Result<bool> {
-    let store = config.redis.store()?;
-    http::tls::acceptor(&config.http).map_err(ConfigError::from)?;
-    config.alerts.check_files()?;
-    let rules = alert::evaluator::load(&config.alerts, &[])?;
-    let mut text = config.shown();
-    let password = if store.password.is_some() { "<hidden>" } else { "none" };
-    let _ = writeln!(text, "\n# effective: user {:?}, password {password}", store.username);
-    for database in [&store.topology.appl, &store.topology.config, &store.topology.state] {
-        let _ = writeln!(
-            text,
-            "# effective: {} is database {} with separator {:?} at {}",
-            database.name, database.id, database.separator, database.address
-        );
-    }
-    let on = rules.iter().filter(|rule| rule.enabled).count();
-    let _ = writeln!(text, "# effective: {} alert rules, {on} of them on", rules.iter().len());
-    command::put(&text)?;
-    Ok(true)
 }
 
 #[cfg(test)]

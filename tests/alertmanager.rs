@@ -112,6 +112,24 @@ fn alerts_are_taken_grouped_and_resolved() {
 }
 
 #[test]
+fn a_sink_that_asks_for_every_rule_delivers_what_no_rule_sends_it() {
+    run(async || {
+        let receiver = Receiver::start();
+        let server = Alertmanager::start(9093, receiver.address);
+        let sinks = start(&[&server], "rules = [\"*\"]\nmin_severity = \"warning\"");
+        let [mut critical, mut info] = ["Ethernet0", "Ethernet4"].map(fires);
+        (critical.actions, info.actions) = ([Action::Log].into(), [Action::Log].into());
+        info.alert.severity = Severity::Info;
+        sinks.tell(&[critical.clone(), info.clone()]);
+        sinks.firing(&[critical.clone(), info]);
+        until("the alert", || server.active() == ports(&["Ethernet0"])).await;
+        sinks.tell(&[ends(&critical)]);
+        sinks.firing(&[]);
+        until("its end", || server.active().is_empty()).await;
+    });
+}
+
+#[test]
 fn what_fires_stays_while_the_switch_speaks_and_goes_when_it_falls_silent() {
     run(async || {
         let receiver = Receiver::start();

@@ -125,6 +125,12 @@ fn an_alert_is_listed_silenced_and_remembered() {
     assert!(to.ends_with(&[State::Firing, State::Suppressed, State::Firing, State::Resolved]), "{to:?}");
     let table = said(&rig, &["alerts", "history"]);
     assert!(table.contains("suppressed (silence 1)") && table.lines().count() == history.transitions.len() + 1);
+    let last = said(&rig, &["alerts", "history", "--last", "2"]);
+    assert_eq!(last.lines().count(), 3, "{last}");
+    assert!(last.lines().last().unwrap().contains("resolved"), "the newest: {last}");
+    let History { transitions } = json(&rig, &["alerts", "history", "--last", "2"]);
+    assert_eq!(transitions, history.transitions[history.transitions.len() - 2..]);
+    assert_eq!(said(&rig, &["alerts", "history", "--last", "999"]).lines().count(), table.lines().count());
 }
 
 #[test]

@@ -99,6 +99,11 @@ impl Clock {
         self.time.saturating_add(millis(self.last.map_or(Duration::ZERO, |last| now.saturating_sub(last))))
     }
 
+    /// Whether anybody has looked yet.
+    pub fn runs(&self) -> bool {
+        self.last.is_some()
+    }
+
     /// Goes on. What comes back is how long nobody looked, if that is too long.
     fn advance(&mut self, now: Duration, gap: Duration) -> Option<Millis> {
         // Going back counts as no time; from there it goes on.

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::report::Count;
 use super::silence::SilenceError;
+use super::sinks::SavedSink;
 use super::{
     Action, Alert, Engine, Loader, Notification, Now, Rules, Saved, Settings, Silence, SilenceRequest, State,
     Transition,
@@ -28,9 +29,20 @@ use crate::telemetry::read::Reader;
 pub struct Evaluator {
     engine: Mutex<Engine>,
     sources: Mutex<Sources>,
+    /// What sinks have to know of an earlier run, until they do.
+    before: Mutex<Option<Before>>,
     began: Instant,
     looked: Mutex<Looked>,
     version: AtomicU64,
+}
+
+/// What sinks go on from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Before {
+    /// What each was told; `None`: it was not noted.
+    pub sinks: Option<BTreeMap<String, SavedSink>>,
+    /// How long ago that was.
+    pub ago: Duration,
 }
 
 /// Where rules come from.
@@ -132,10 +144,10 @@ impl Evaluator {
                 (fallback(config), Some(error.to_string()))
             }
         };
-        let settings = Settings { evaluation_interval: config.evaluation_interval, history: config.history };
         Arc::new(Self {
-            engine: Mutex::new(Engine::new(&rules, settings)),
+            engine: Mutex::new(Engine::new(&rules, settings(config))),
             sources: Mutex::new(Sources { config: config.clone(), rows: Vec::new(), problem }),
+            before: Mutex::default(),
             began: Instant::now(),
             looked: Mutex::default(),
             version: AtomicU64::new(0),
@@ -183,6 +195,7 @@ impl Evaluator {
     /// The configuration was read again: so are the rules. Returns who is to be told of alerts whose rules are no more.
     pub fn reconfigure(&self, config: &AlertsConfig) -> Vec<Notification> {
         lock(&self.sources).config = config.clone();
+        lock(&self.engine).set(settings(config));
         self.reload()
     }
 
@@ -224,16 +237,17 @@ impl Evaluator {
         AlertList { alerts: engine.alerts().map(|alert| AlertView { summary: summary(&alert), alert }).collect() }
     }
 
-    /// What fires and is not suppressed, with who is to be told of it.
-    pub fn firing(&self) -> Vec<Notification> {
+    /// What fires and was told, suppressed meanwhile or not, with who is to be told of it; and what sinks have to know before
+    /// they hear of it, once.
+    pub fn told(&self) -> (Vec<Notification>, Option<Before>) {
         let engine = lock(&self.engine);
         let actions: BTreeMap<&str, &Arc<[Action]>> = engine.rules().map(|rule| (&*rule.name, &rule.actions)).collect();
-        let firing = engine.alerts().filter(|alert| alert.state == State::Firing);
-        let whole = firing.filter_map(|alert| {
+        let told = engine.alerts().filter(|alert| alert.notified);
+        let whole = told.filter_map(|alert| {
             let actions = Arc::clone(actions.get(&*alert.rule)?);
             Some(Notification { alert, ended: None, actions })
         });
-        whole.collect()
+        (whole.collect(), lock(&self.before).take())
     }
 
     /// How many alerts stand how, by rule.
@@ -320,14 +334,25 @@ impl Evaluator {
         Some(silence)
     }
 
-    /// For the disk.
+    /// For the disk. What sinks were told is only here until they know it themselves.
     pub fn save(&self) -> Saved {
-        lock(&self.engine).save(self.now())
+        let engine = lock(&self.engine);
+        let sinks = match &*lock(&self.before) {
+            Some(before) => before.sinks.clone(),
+            None => Some(BTreeMap::new()),
+        };
+        Saved { sinks, ..engine.save(self.now()) }
     }
 
-    /// Goes on from an earlier run; before the first evaluation.
-    pub fn restore(&self, saved: Saved) {
-        lock(&self.engine).restore(saved, self.now());
+    /// Goes on from an earlier run, if `restore`, which gives the counters back what they were, has something of it. Nothing
+    /// is evaluated meanwhile, so that no counter is seen to jump.
+    pub fn go_on(&self, restore: impl FnOnce() -> Option<Saved>) {
+        let mut engine = lock(&self.engine);
+        let Some(mut saved) = restore() else { return };
+        let now = self.now();
+        let ago = Duration::try_from_secs_f64(now.wall - saved.saved).unwrap_or_default();
+        *lock(&self.before) = Some(Before { sinks: saved.sinks.take(), ago });
+        engine.restore(saved, now);
         self.version.fetch_add(1, Ordering::Release);
     }
 }
@@ -354,6 +379,10 @@ pub fn load(config: &AlertsConfig, rows: &[RuleRow]) -> Result<Rules, ConfigErro
         loader.fields(name, fields.iter().map(|(field, value)| (field.as_str(), value.as_str())));
     }
     Ok(loader.finish()?)
+}
+
+fn settings(config: &AlertsConfig) -> Settings {
+    Settings { evaluation_interval: config.evaluation_interval, history: config.history }
 }
 
 fn fallback(config: &AlertsConfig) -> Rules {

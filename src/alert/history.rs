@@ -15,7 +15,7 @@ impl History {
         Self { most, all: VecDeque::new() }
     }
 
-    pub fn extend(&mut self, transitions: &[Transition]) {
+    pub fn extend<'a>(&mut self, transitions: impl IntoIterator<Item = &'a Transition>) {
         for transition in transitions {
             if self.most == 0 {
                 return;
@@ -25,6 +25,19 @@ impl History {
             }
             self.all.push_back(transition.clone());
         }
+    }
+
+    /// Those of an earlier run, which are older than all others.
+    pub fn restore(&mut self, older: &[Transition]) {
+        let own = std::mem::take(&mut self.all);
+        self.extend(older);
+        self.extend(own.iter());
+    }
+
+    /// Another number of them is kept.
+    pub fn resize(&mut self, most: usize) {
+        self.most = most;
+        self.all.drain(..self.all.len().saturating_sub(most));
     }
 
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Transition> {

@@ -1,17 +1,19 @@
 //! What outlives rules and runs: the state to save, and what of it goes on under other rules.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::active::Phase;
-use super::engine::{Active, Engine, GAP, Muted};
+use super::engine::{Active, Engine, GAP, Muted, Settings};
 use super::load::Rules;
 use super::plan::{Plan, Source};
 use super::report::{Now, Outcome, State, Transition, port};
 use super::rule::{Match, Rule};
 use super::silence::Silence;
+use super::sinks::SavedSink;
 use super::windows::Windows;
 use super::{Millis, millis};
 use crate::link::LinkName;
@@ -32,6 +34,9 @@ pub struct Saved {
     pub history: Vec<Transition>,
     /// The last samples of counters that survive a restart, so that a restart does not hide what it counts.
     pub samples: Vec<SavedSamples>,
+    /// What each sink was told, which is not the engine's to know. `None`: it was not noted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sinks: Option<BTreeMap<String, SavedSink>>,
 }
 
 /// An alert for the disk.
@@ -96,21 +101,31 @@ impl Engine {
             last_silence: self.silences.last(),
             history: self.history.iter().cloned().collect(),
             samples: self.counters().filter_map(|source| self.saved_samples(source, time)).collect(),
+            sinks: None,
         }
     }
 
-    /// Goes on from the state of an earlier run; before the first evaluation. Alerts of rules that are no more are dropped
-    /// without a word: who was told of them is not known here.
+    /// Goes on from the state of an earlier run, before the first evaluation if that can be. Later what this run saw for
+    /// itself counts: it is told of no alert twice that fires still, and what fired before and does no longer ends.
+    /// Snapshots that were filled before are passed over. Alerts of rules that are no more are dropped without a word: who
+    /// was told of them is not known here.
     pub fn restore(&mut self, saved: Saved, now: Now) {
-        let down = Duration::try_from_secs_f64(now.wall - saved.saved).unwrap_or_default();
-        let time = self.clock.time;
-        let then = |ago: Duration| time.saturating_sub(millis(ago));
+        let late = self.clock.runs();
+        let time = self.clock.at(now.monotonic);
+        let ago = Duration::try_from_secs_f64(now.wall - saved.saved).unwrap_or_default();
+        // How alerts stood when it was saved goes on from this run's beginning, for time without a daemon does not count.
+        let anchor = time.saturating_sub(millis(ago)).max(0);
+        let unseen = millis(ago).saturating_sub(time);
+        let then = |ago: Duration| anchor.saturating_sub(millis(ago));
+        if late {
+            self.count_anew();
+        }
         for alert in &saved.alerts {
             let Some(number) = self.rules.iter().position(|rule| *rule.name == *alert.rule) else { continue };
             let rule = &self.rules[number];
             let firing = matches!(alert.state, State::Firing | State::Suppressed);
             // What was pending before a long absence is not known to have held all the while.
-            let known = firing || (alert.state == State::Pending && down <= GAP);
+            let known = firing || (alert.state == State::Pending && unseen <= millis(GAP));
             if !rule.enabled || !known || rule.is_of_ports() != alert.port.is_some() {
                 continue;
             }
@@ -134,24 +149,54 @@ impl Engine {
             };
             let all = &mut self.active[number];
             match all.binary_search_by_key(&slot, |other| other.slot) {
-                Ok(at) => all[at] = active,
+                Ok(at) => all[at] = all[at].as_before(&active),
+                // That a pending condition holds no longer has been seen.
+                Err(_) if late && !firing => {}
                 Err(at) => all.insert(at, active),
             }
         }
-        for silence in saved.silences {
-            if self.silences.iter().all(|known| known.id != silence.id) {
-                self.silences.insert(silence, &self.rules);
-            }
-        }
-        self.silences.used(saved.last_silence);
-        self.history.extend(&saved.history);
+        self.silences.restore(saved.silences, saved.last_silence, &self.rules);
+        self.history.restore(&saved.history);
         let sources: Vec<Source> = self.counters().cloned().collect();
         for samples in &saved.samples {
             let Some(source) = sources.iter().find(|source| samples.is_of(source)) else { continue };
-            let at = |ago: f64| then(Duration::try_from_secs_f64(ago).unwrap_or_default() + down);
-            let points: Vec<(Millis, f64)> = samples.points.iter().map(|(ago, value)| (at(*ago), *value)).collect();
+            let at = |then: f64| {
+                let then = Duration::try_from_secs_f64(then).unwrap_or_default() + ago;
+                time.saturating_sub(millis(then))
+            };
+            let points: Vec<(Millis, f64)> = samples.points.iter().map(|(then, value)| (at(*then), *value)).collect();
             self.windows.restore_samples(&self.plan, source, &points);
         }
+    }
+
+    /// Counters go on from other values than those that were seen in this run: their windows begin anew, and alerts are held
+    /// until they can be judged again.
+    fn count_anew(&mut self) {
+        let jumps = |source: &Source| {
+            let metric = source.input.metric;
+            metric.is_counter() && (metric.metric().survives || metric.is_of_ports())
+        };
+        self.windows.forget(&self.plan, jumps);
+        self.active.iter_mut().flatten().for_each(|active| active.restored = true);
+        self.plan.inputs = Arc::new((*self.plan.inputs).clone());
+    }
+
+    /// Is evaluated at another interval from now on, or keeps another number of transitions. Alerts and their times go on, and
+    /// windows keep the samples that they have.
+    pub fn set(&mut self, settings: Settings) {
+        if settings.evaluation_interval != self.settings.evaluation_interval {
+            self.plan_anew(self.rules.clone(), settings.evaluation_interval);
+        }
+        self.history.resize(settings.history);
+        self.settings = settings;
+    }
+
+    fn plan_anew(&mut self, rules: Vec<Arc<Rule>>, interval: Duration) {
+        let plan = Plan::new(&rules, interval);
+        let mut windows = Windows::new(&plan);
+        windows.take_over(&plan, std::mem::take(&mut self.windows), &self.plan);
+        (self.rules, self.plan, self.windows) = (rules, plan, windows);
+        self.marks.forget();
     }
 
     /// Other rules hold from now on. Alerts go on under a rule that asks the same, whatever it says of them and to whom; the
@@ -168,16 +213,13 @@ impl Engine {
                 None => all.iter().for_each(|active| self.end(number, active, now, &mut outcome)),
             }
         }
-        let plan = Plan::new(&rules, self.settings.evaluation_interval);
-        let mut windows = Windows::new(&plan);
-        windows.take_over(&plan, std::mem::take(&mut self.windows), &self.plan);
         // Numbers of rules are others now. The next evaluation finds out anew who is explained by whom.
         kept.iter_mut().flatten().filter(|active| matches!(active.muted, Muted::Rule(_))).for_each(|active| {
             active.muted = Muted::No;
         });
-        (self.rules, self.plan, self.windows, self.active) = (rules, plan, windows, kept);
+        self.active = kept;
+        self.plan_anew(rules, self.settings.evaluation_interval);
         self.silences.rebind(&self.rules);
-        self.marks.forget();
         self.history.extend(&outcome.transitions);
         outcome
     }
@@ -220,6 +262,28 @@ impl Engine {
             matching: matching.collect(),
             points,
         })
+    }
+}
+
+impl Active {
+    /// The same alert, as an earlier run knew it, which this one has seen for itself.
+    fn as_before(&self, before: &Self) -> Self {
+        let notified = self.notified || before.notified;
+        match (self.phase, before.phase) {
+            (Phase::Firing { since, ceased }, Phase::Firing { since: earlier, .. }) => {
+                let phase = Phase::Firing { since: since.min(earlier), ceased };
+                Self { phase, since: self.since.min(before.since), notified, ..*self }
+            }
+            (Phase::Pending { .. }, Phase::Firing { since, .. }) => {
+                let phase = Phase::Firing { since, ceased: None };
+                Self { phase, shown: before.shown, since: before.since, notified, ..*self }
+            }
+            // It has held since this run's first look, and so all the while.
+            (Phase::Pending { since: 0 }, Phase::Pending { .. }) => {
+                Self { phase: before.phase, since: before.since, ..*self }
+            }
+            _ => *self,
+        }
     }
 }
 

@@ -120,7 +120,7 @@ pub(super) struct Plan {
 }
 
 /// What a snapshot has to bring.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Inputs {
     pub all: Vec<Input>,
     pub by_name: HashMap<&'static str, Vec<usize>>,

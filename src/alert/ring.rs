@@ -29,6 +29,13 @@ pub(super) struct Sample {
     falls: bool,
 }
 
+impl<T> Ring<T> {
+    /// How well it serves as the beginning of another: by how much of the window it has, then by how dense it is.
+    pub fn serves(&self, longest: Millis) -> (Millis, std::cmp::Reverse<Millis>) {
+        (self.longest.min(longest), std::cmp::Reverse(self.step))
+    }
+}
+
 impl<T: Default> Ring<T> {
     pub fn new(step: Millis, longest: Millis) -> Self {
         Self { step, longest, samples: VecDeque::new(), begun: None }
@@ -37,6 +44,23 @@ impl<T: Default> Ring<T> {
     /// Other rules want another window.
     pub fn resize(&mut self, longest: Millis) {
         self.longest = longest;
+    }
+
+    /// A ring with another step that goes on from this one's samples; `push` puts one into it.
+    pub fn respaced(&self, step: Millis, longest: Millis, push: impl Fn(&mut Self, Millis, &T)) -> Self {
+        let mut other = Self::new(step, longest);
+        // Of a longer window only what is here is known.
+        other.begun = self.begun.filter(|_| longest <= self.longest);
+        for (at, sample) in &self.samples {
+            push(&mut other, *at, sample);
+        }
+        other
+    }
+
+    /// As if nothing had come yet.
+    pub fn clear(&mut self) {
+        self.samples.clear();
+        self.begun = None;
     }
 
     /// Whether a window that ends now is full of samples, if they came without a gap.
@@ -147,6 +171,24 @@ mod tests {
             assert_eq!(*times(&ring).last().unwrap(), at * 1000);
         }
         assert_eq!(times(&ring), [3000, 6000, 9000, 11_000]);
+    }
+
+    #[test]
+    fn a_ring_of_another_step_goes_on_from_the_samples_of_before() {
+        let mut ring = Ring::<Sample>::new(500, 9000);
+        for at in 0..=10 {
+            ring.push(at * 1000, &[0.0]);
+        }
+        let push = |ring: &mut Ring<Sample>, at, sample: &Sample| ring.push(at, &sample.values);
+        let wide = ring.respaced(3000, 9000, push);
+        assert_eq!(times(&wide), [1000, 4000, 7000, 10_000]);
+        assert!(wide.is_filled(9000, 10_000), "it was before");
+        let mut dense = wide.respaced(500, 9000, push);
+        dense.push(11_000, &[0.0]);
+        dense.push(12_000, &[0.0]);
+        assert_eq!(times(&dense), [4000, 7000, 10_000, 11_000, 12_000]);
+        let long = ring.respaced(500, 20_000, push);
+        assert!(!long.is_filled(20_000, 20_500) && long.is_filled(20_000, 21_000), "known from the first sample on");
     }
 
     #[test]

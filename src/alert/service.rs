@@ -6,15 +6,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::Action;
 use super::evaluator::Evaluator;
-use super::sinks::{Sinks, Surroundings, Tally, daemon_url, status_line};
+use super::sinks::{Ledger, Sinks, Surroundings, Tally, daemon_url, status_line};
+use super::{Action, Saved};
 use crate::config::{AlertsConfig, Config};
 use crate::db::read::RuleRow;
 use crate::db::store::Store;
 use crate::telemetry::read::Reader;
 
-/// How long sinks may go on sending what waits once the daemon ends.
+/// How long sinks may go on sending what waits once the daemon ends, if `shutdown.grace` is not less.
 const LAST_DELIVERIES: Duration = Duration::from_secs(1);
 
 /// Rules looked at regularly, and who is told.
@@ -23,6 +23,7 @@ pub struct Alerting {
     /// The rules and how they stand.
     pub evaluator: Arc<Evaluator>,
     tally: Arc<OnceLock<Arc<Tally>>>,
+    ledger: OnceLock<Arc<Ledger>>,
 }
 
 /// What the core tells alerting.
@@ -45,7 +46,19 @@ impl Alerting {
                 tally.values(tell);
             }
         });
-        Self { reader: Arc::clone(reader), evaluator, tally }
+        Self { reader: Arc::clone(reader), evaluator, tally, ledger: OnceLock::new() }
+    }
+
+    /// For the disk.
+    pub fn save(&self) -> Saved {
+        let mut saved = self.evaluator.save();
+        // After the alerts: what is told between the two is told again after a crash, and not lost.
+        if let (Some(sinks), Some(ledger)) = (&mut saved.sinks, self.ledger.get()) {
+            for (name, sink) in ledger.save() {
+                sinks.entry(name).or_default().add(&sink);
+            }
+        }
+        saved
     }
 
     /// Looks and tells, until it is told to end; then sends what waits.
@@ -61,6 +74,8 @@ impl Alerting {
         let surroundings = Surroundings { host: &host, url: url.as_deref(), store };
         let mut sinks = Sinks::start(&config.alerts.sink, surroundings);
         let _ = self.tally.set(sinks.tally());
+        let _ = self.ledger.set(sinks.ledger());
+        self.say_what_fires(&sinks);
         let mut looks = looks(&config.alerts);
         loop {
             let notifications = tokio::select! {
@@ -82,12 +97,20 @@ impl Alerting {
                 _ = &mut end => break,
             };
             sinks.tell(&notifications);
-            let firing = self.evaluator.firing();
-            sinks.firing(&firing);
-            let notified = firing.iter().filter(|one| one.actions.contains(&Action::Notify)).map(|one| &one.alert);
-            self.reader.telemetry().status_line.alerts(status_line(notified));
+            self.say_what_fires(&sinks);
         }
-        sinks.finish(LAST_DELIVERIES).await;
+        let saved = !config.state.dir.as_os_str().is_empty();
+        sinks.finish(LAST_DELIVERIES.min(config.shutdown.grace), saved).await;
+    }
+
+    fn say_what_fires(&self, sinks: &Sinks) {
+        let (told, before) = self.evaluator.told();
+        if let Some(before) = before {
+            sinks.go_on(before.sinks.as_ref(), before.ago, &told);
+        }
+        sinks.firing(&told);
+        let notified = told.iter().filter(|one| one.actions.contains(&Action::Notify)).map(|one| &one.alert);
+        self.reader.telemetry().status_line.alerts(status_line(notified));
     }
 }
 

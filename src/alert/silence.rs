@@ -130,6 +130,18 @@ impl Silences {
         self.all.push((silence, of_rules));
     }
 
+    /// Adds those of an earlier run, of which this was the last number; where a number is in use already it gets another.
+    pub fn restore(&mut self, saved: Vec<Silence>, last: u32, rules: &[std::sync::Arc<Rule>]) {
+        let mine: Vec<u32> = self.iter().map(|silence| silence.id).collect();
+        self.last = self.last.max(last);
+        for mut silence in saved {
+            if mine.contains(&silence.id) {
+                silence.id = self.last + 1;
+            }
+            self.insert(silence, rules);
+        }
+    }
+
     pub fn remove(&mut self, id: u32) -> Option<Silence> {
         let at = self.all.iter().position(|(silence, _)| silence.id == id)?;
         Some(self.all.remove(at).0)
@@ -166,10 +178,6 @@ impl Silences {
 
     pub fn last(&self) -> u32 {
         self.last
-    }
-
-    pub fn used(&mut self, last: u32) {
-        self.last = self.last.max(last);
     }
 }
 

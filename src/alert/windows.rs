@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Millis;
 use super::derive::{forecasts, rates, scores, seconds};
-use super::plan::{Check, Kind, Plan, RingKey, Source};
+use super::plan::{Check, Kind, Plan, RingKey, RingPlan, Source};
 use super::ring::{Ring, Sample};
 use super::slots::Slots;
 use super::snapshot::{Snapshot, Values};
@@ -159,29 +159,26 @@ impl Windows {
         }
     }
 
-    /// Takes over what the columns of other rules were computed of, as far as these want the same.
+    /// Takes over what the columns of other rules, or of another interval, were computed of, as far as these want it.
     pub fn take_over(&mut self, plan: &Plan, old: Self, old_plan: &Plan) {
-        let mut rings: HashMap<&RingKey, Ring<Sample>> =
-            old_plan.rings.iter().map(|ring| &ring.key).zip(old.rings).collect();
-        for (ring, plan) in self.rings.iter_mut().zip(&plan.rings) {
-            if let Some(mut old) = rings.remove(&plan.key) {
-                old.resize(plan.longest);
-                *ring = old;
-            }
-        }
-        let mut durations: HashMap<&RingKey, _> =
-            old_plan.durations.iter().map(|ring| &ring.key).zip(old.durations).collect();
-        for (ring, plan) in self.durations.iter_mut().zip(&plan.durations) {
-            if let Some(mut old) = durations.remove(&plan.key) {
-                old.resize(plan.longest);
-                *ring = old;
-            }
-        }
+        take_rings(&mut self.rings, &plan.rings, old.rings, &old_plan.rings, |ring, at, sample| {
+            ring.push(at, &sample.values);
+        });
+        take_rings(&mut self.durations, &plan.durations, old.durations, &old_plan.durations, |ring, at, sample| {
+            ring.push(at, sample);
+        });
         let mut ages: HashMap<&Source, _> = old_plan.ages.iter().map(|ages| &ages.source).zip(old.ages).collect();
         for (seen, plan) in self.ages.iter_mut().zip(&plan.ages) {
             if let Some(old) = ages.remove(&plan.source) {
                 *seen = old;
             }
+        }
+    }
+
+    /// What such sources said before is no measure for what they say from now on.
+    pub fn forget(&mut self, plan: &Plan, of: impl Fn(&Source) -> bool) {
+        for (ring, _) in self.rings.iter_mut().zip(&plan.rings).filter(|(_, plan)| of(&plan.key.source)) {
+            ring.clear();
         }
     }
 
@@ -219,5 +216,29 @@ impl Windows {
             bits[slot / 64] |= u64::from(glob.matches_port(name)) << (slot % 64);
         }
         bits
+    }
+}
+
+/// A ring that is wanted as it was goes on; one of another spacing goes on from the best one of the same source.
+fn take_rings<T: Default>(
+    rings: &mut [Ring<T>],
+    plan: &[RingPlan],
+    old: Vec<Ring<T>>,
+    old_plan: &[RingPlan],
+    push: impl Fn(&mut Ring<T>, Millis, &T) + Copy,
+) {
+    let is_old = |key: &RingKey| old_plan.iter().any(|old| old.key == *key);
+    for (ring, plan) in rings.iter_mut().zip(plan).filter(|(_, plan)| !is_old(&plan.key)) {
+        let same = old.iter().zip(old_plan).filter(|(_, old)| old.key.source == plan.key.source);
+        if let Some((best, _)) = same.max_by_key(|(old, _)| old.serves(plan.longest)) {
+            *ring = best.respaced(plan.key.step, plan.longest, push);
+        }
+    }
+    let mut old: HashMap<&RingKey, Ring<T>> = old_plan.iter().map(|ring| &ring.key).zip(old).collect();
+    for (ring, plan) in rings.iter_mut().zip(plan) {
+        if let Some(mut old) = old.remove(&plan.key) {
+            old.resize(plan.longest);
+            *ring = old;
+        }
     }
 }

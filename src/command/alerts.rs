@@ -31,7 +31,11 @@ pub enum Action {
     /// What fires, is suppressed or pending, and the silences; so does no word at all
     List,
     /// What went from one state to another, oldest first
-    History,
+    History {
+        /// Only so many, the newest ones
+        #[arg(long, value_name = "N")]
+        last: Option<usize>,
+    },
     /// The silences that are in force or begin later
     Silences,
     /// Tell nobody of some alerts for a while; they go on being looked at and listed
@@ -50,7 +54,8 @@ pub fn run(config: &ControlConfig, action: &Action, as_json: bool) -> anyhow::Re
     let text = block_on(async {
         let raw = match action {
             Action::List if as_json => control.fetch(PATH).await?,
-            Action::History if as_json => control.fetch(HISTORY).await?,
+            Action::History { last: None } if as_json => control.fetch(HISTORY).await?,
+            Action::History { last: Some(last) } if as_json => newest(&control.fetch(HISTORY).await?, *last)?,
             Action::Silences if as_json => control.fetch(silence::PATH).await?,
             Action::List => {
                 let alerts: AlertList = control.get(PATH).await?;
@@ -61,9 +66,10 @@ pub fn run(config: &ControlConfig, action: &Action, as_json: bool) -> anyhow::Re
                 }
                 return Ok(text);
             }
-            Action::History => {
+            Action::History { last } => {
                 let History { transitions } = control.get(HISTORY).await?;
-                return Ok(told(&transitions, now(), paint));
+                let first = transitions.len().saturating_sub(last.unwrap_or(usize::MAX));
+                return Ok(told(&transitions[first..], now(), paint));
             }
             Action::Silences => {
                 let SilenceList { silences } = control.get(silence::PATH).await?;
@@ -159,6 +165,15 @@ fn table(mut alerts: Vec<AlertView>, now: f64, paint: Paint) -> String {
             _ => cell,
         }
     })
+}
+
+/// The answer with so many transitions, and whatever else it has.
+fn newest(answer: &[u8], last: usize) -> serde_json::Result<Vec<u8>> {
+    let mut answer: serde_json::Value = serde_json::from_slice(answer)?;
+    if let Some(all) = answer.get_mut("transitions").and_then(serde_json::Value::as_array_mut) {
+        all.drain(..all.len().saturating_sub(last));
+    }
+    serde_json::to_vec(&answer)
 }
 
 fn told(transitions: &[Transition], now: f64, paint: Paint) -> String {

@@ -3,6 +3,7 @@
 //! In: what the command line says. Out: text for people on standard output, JSON for programs with `--json`, and an exit code.
 
 pub mod alerts;
+pub mod check_config;
 pub mod healthcheck;
 pub mod metrics;
 pub mod observe;

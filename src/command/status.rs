@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use portsyncd::alert::evaluator::AlertList;
 use portsyncd::config::ControlConfig;
-use portsyncd::control::Control;
+use portsyncd::control::{Control, ControlError};
 use portsyncd::telemetry::api::{
     Component, Health, Kernel, Latency, PortCounts, Redis, Start, Starts, StateFile, Status,
 };
@@ -25,12 +25,19 @@ pub fn run(config: &ControlConfig, as_json: bool) -> anyhow::Result<bool> {
         }
         let status: Status = control.get(PATH).await?;
         let paint = Paint { on: shows_colour() };
-        // A daemon that knows no alerts has a status as well.
-        let alerts: AlertList = control.get(alerts::PATH).await.unwrap_or_default();
-        Ok(told(&status, alerts::firing(&alerts.alerts, paint), now(), paint))
+        let alerts = alerts_line(control.get(alerts::PATH).await, paint);
+        Ok(told(&status, alerts, now(), paint))
     })?;
     put(&text)?;
     Ok(true)
+}
+
+/// What there is to say of alerts. A daemon whose alerts cannot be read has a status as well.
+fn alerts_line(alerts: Result<AlertList, ControlError>, paint: Paint) -> Option<String> {
+    match alerts {
+        Ok(alerts) => alerts::firing(&alerts.alerts, paint),
+        Err(error) => Some(paint.bad(&plain(&format!("cannot be read: {error}")))),
+    }
 }
 
 /// Lines that begin with a name, and go on below their value.
@@ -51,8 +58,8 @@ impl Page {
     }
 }
 
-/// `firing`: what there is to say of alerts.
-fn told(status: &Status, firing: Option<String>, now: f64, paint: Paint) -> String {
+/// `alerts`: what there is to say of them.
+fn told(status: &Status, alerts: Option<String>, now: f64, paint: Paint) -> String {
     let mut page = Page { text: String::new(), paint };
     let name = paint.strong(&format!("portsyncd {}", plain(&status.version)));
     let commit = if status.commit == "unknown" { String::new() } else { format!(" ({})", plain(&status.commit)) };
@@ -67,8 +74,8 @@ fn told(status: &Status, firing: Option<String>, now: f64, paint: Paint) -> Stri
     let _ = writeln!(page.text, "{}\n", if status.ready { paint.good(&summary) } else { paint.bad(&summary) });
     page.readiness(status.ready, &status.components, now);
     page.health(&status.health);
-    if let Some(firing) = firing {
-        page.line("alerts", &firing);
+    if let Some(alerts) = alerts {
+        page.line("alerts", &alerts);
     }
     page.ports(&status.ports);
     page.start(&status.start, &status.starts);
@@ -385,5 +392,14 @@ state file  /var/lib/portsyncd/state, written 3m 12s ago
         }
         let colours = told(&status, None, 10_000.0, Paint { on: true });
         assert!(colours.contains("\x1b[31mno\x1b[0m") && colours.contains("\x1b[33m70 of 100\x1b[0m"), "{colours}");
+    }
+
+    #[test]
+    fn alerts_that_cannot_be_read_are_said_and_hide_nothing_else() {
+        let paint = Paint { on: false };
+        assert_eq!(alerts_line(Ok(AlertList::default()), paint), None);
+        let line = alerts_line(Err(ControlError::Declined("evaluation\nhangs".to_owned())), paint);
+        let text = told(&well(), line, 10_000.0, paint);
+        assert!(text.contains("\nalerts      cannot be read: evaluation?hangs\nports "), "{text}");
     }
 }

@@ -248,6 +248,7 @@ impl Config {
     pub fn shown(&self) -> String {
         let mut shown = self.clone();
         shown.redis.url = self.redis.shown_url();
+        shown.alerts.hide_secrets();
         toml::to_string(&shown).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
     }
 }

@@ -114,7 +114,7 @@ fn urls_are_taken_apart_and_their_secrets_hidden() {
 
 #[test]
 fn what_is_shown_can_be_read_again() {
-    let sinks = "[{name = \"a\", type = \"webhook\", url = \"https://h/x\"}, {name = \"b\", type = \"state_db\"}]";
+    let sinks = "[{name = \"a\", type = \"webhook\", url = \"https://h/\"}, {name = \"b\", type = \"state_db\"}]";
     let with_sinks = load_in(None, &[("PORTSYNCD_ALERTS__SINK", sinks)]).unwrap();
     assert_eq!(with_sinks.alerts.sink.len(), 2);
     for config in [Config::default(), with_sinks] {

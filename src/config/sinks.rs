@@ -3,14 +3,16 @@
 //! A sink stands in the file as one flat table. Which keys belong to which type no derived reader can say together with
 //! `deny_unknown_fields`, so it is read as [`Written`], which has them all, checked, and taken apart.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
-use super::written::Written;
-use crate::alert::Severity;
+use super::written::{Written, check_url};
+use crate::alert::glob::Glob;
+use crate::alert::{Action, Severity};
 
 /// `[alerts]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,10 +49,20 @@ impl Default for AlertsConfig {
 pub struct SinkConfig {
     /// What rules call it.
     pub name: String,
+    /// Patterns of rules whose alerts are delivered here, whatever their actions are.
+    pub rules: Vec<Glob>,
     /// What every sink has.
     pub delivery: DeliveryConfig,
     /// What it is.
     pub kind: SinkKind,
+}
+
+impl SinkConfig {
+    /// Whether it is told of a rule that has these actions.
+    pub fn is_for(&self, rule: &str, actions: &[Action]) -> bool {
+        actions.iter().any(|action| matches!(action, Action::Sink(name) if **name == *self.name))
+            || self.rules.iter().any(|glob| glob.matches(rule))
+    }
 }
 
 /// How patiently is delivered: the keys that every sink has.
@@ -102,8 +114,10 @@ pub enum SinkKind {
 /// `type = "webhook"`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WebhookConfig {
-    /// Where to.
+    /// Where to; empty: as `url_file` says.
     pub url: String,
+    /// File with the URL, for one that is a secret; empty: there is none.
+    pub url_file: PathBuf,
     /// File with the secret that messages are signed with; empty: they are not.
     pub secret_file: PathBuf,
     /// File with the authorities in PEM that are trusted in place of the system's; empty: the system's.
@@ -177,7 +191,11 @@ impl AlertsConfig {
     pub fn check_files(&self) -> Result<(), ConfigError> {
         for sink in &self.sink {
             let files: &[(&str, &Path)] = match &sink.kind {
-                SinkKind::Webhook(webhook) => &[("secret_file", &webhook.secret_file), ("ca_file", &webhook.ca_file)],
+                SinkKind::Webhook(webhook) => &[
+                    ("url_file", &webhook.url_file),
+                    ("secret_file", &webhook.secret_file),
+                    ("ca_file", &webhook.ca_file),
+                ],
                 SinkKind::Alertmanager(servers) => {
                     &[("bearer_token_file", &servers.bearer_token_file), ("ca_file", &servers.ca_file)]
                 }
@@ -193,8 +211,53 @@ impl AlertsConfig {
                     )));
                 }
             }
+            if let SinkKind::Webhook(webhook) = &sink.kind
+                && !webhook.url_file.as_os_str().is_empty()
+            {
+                let wrong = |problem: io::Error| {
+                    let (name, path) = (&sink.name, webhook.url_file.display().to_string());
+                    ConfigError::Format(format!("sink {name:?}: url_file = {path:?}: {problem}"))
+                };
+                webhook.read_url().map_err(wrong)?;
+            }
         }
         Ok(())
+    }
+
+    /// For whoever reads it: the paths of webhooks' URLs may be secrets.
+    pub(super) fn hide_secrets(&mut self) {
+        for sink in &mut self.sink {
+            if let SinkKind::Webhook(webhook) = &mut sink.kind {
+                webhook.url = without_path(&webhook.url);
+            }
+        }
+    }
+}
+
+impl WebhookConfig {
+    /// The URL, from its file if it has one. What is wrong is said without what stands in the file.
+    pub fn read_url(&self) -> io::Result<String> {
+        if self.url_file.as_os_str().is_empty() {
+            return Ok(self.url.clone());
+        }
+        let text = std::fs::read_to_string(&self.url_file)?;
+        let url = text.strip_suffix('\n').unwrap_or(&text);
+        match check_url(url) {
+            Ok(()) => Ok(url.to_owned()),
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it has to hold a URL without a password, http:// or https://, and nothing else",
+            )),
+        }
+    }
+}
+
+/// Scheme and server of a URL, and whether there is more.
+fn without_path(url: &str) -> String {
+    let server = url.find("://").map_or(0, |at| at + 3);
+    match url[server..].find(['/', '?']) {
+        Some(at) if &url[server + at..] != "/" => format!("{}/<hidden>", &url[..server + at]),
+        _ => url.to_owned(),
     }
 }
 

@@ -50,7 +50,7 @@ fn every_message_names_the_sink_the_key_and_what_would_be_right() {
         (least("exec", "program = \"page\""), ["program", "\"page\"", "/usr/local/bin"]),
         (least("exec", "program = \"/p\"\nmax_running = 0"), ["max_running", "0", "1 to 64"]),
         (least("state_db", "url = \"http://h\""), ["\"a\"", "url", "no keys of its own"]),
-        (webhook("program = \"/p\""), ["program", "\"webhook\"", "url, secret_file, ca_file"]),
+        (webhook("program = \"/p\""), ["program", "\"webhook\"", "url, url_file, secret_file, ca_file"]),
         (webhook("colour = \"red\""), ["colour", "unknown field", "min_severity"]),
         (least("webhook", "url = \"ftp://h\""), ["url", "ftp://h", "https://host:port"]),
         (least("webhook", "url = \"/only/a/path\""), ["url", "/only/a/path", "https://host:port"]),
@@ -60,6 +60,8 @@ fn every_message_names_the_sink_the_key_and_what_would_be_right() {
         (webhook("timeout = \"soon\""), ["timeout", "soon", ""]),
         (webhook("group_interval = \"2h\""), ["group_interval", "\"2h\"", "at most \"1h\""]),
         (webhook("backoff = \"5s\"\nmax_backoff = \"1s\""), ["max_backoff", "\"1s\"", "at least \"5s\""]),
+        (webhook("url_file = \"/u\""), ["url_file", "\"/u\"", "not both"]),
+        (webhook("rules = [\"Redis[\"]"), ["\"a\"", "rules = \"Redis[\"", "a name with"]),
         (webhook("queue = 0"), ["queue", "0", "1 to 100000"]),
         (webhook("min_severity = \"loud\""), ["min_severity", "loud", "critical"]),
     ] {
@@ -83,6 +85,38 @@ fn a_file_that_cannot_be_read_is_told() {
     let sinks = read(&least("webhook", "url = \"http://h\"\nsecret_file = \"/nonexistent/secret\"")).unwrap();
     let message = AlertsConfig { sink: sinks, ..AlertsConfig::default() }.check_files().unwrap_err().to_string();
     assert!(message.contains("\"a\"") && message.contains("secret_file = \"/nonexistent/secret\""), "{message}");
+}
+
+#[test]
+fn what_may_be_secret_of_a_url_is_not_shown() {
+    for (url, shown) in [
+        ("https://h", "https://h"),
+        ("https://h:8443/", "https://h:8443/"),
+        ("https://h/services/T0/s3cret", "https://h/<hidden>"),
+        ("https://h?token=s3cret", "https://h/<hidden>"),
+    ] {
+        let sinks = read(&least("webhook", &format!("url = {url:?}"))).unwrap();
+        let mut config = crate::config::Config::default();
+        config.alerts.sink = sinks;
+        let text = config.shown();
+        assert!(text.contains(&format!("url = {shown:?}")) && !text.contains("s3cret"), "{text}");
+    }
+}
+
+#[test]
+fn a_url_in_a_file_is_checked_and_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    let sinks = read(&least("webhook", &format!("url_file = {file:?}"))).unwrap();
+    let alerts = AlertsConfig { sink: sinks, ..AlertsConfig::default() };
+    let problem = || alerts.check_files().unwrap_err().to_string();
+    assert!(problem().contains("cannot be read"), "{}", problem());
+    std::fs::write(&file, "ftp://h/s3cret").unwrap();
+    assert!(problem().contains("has to hold a URL") && !problem().contains("s3cret"), "{}", problem());
+    std::fs::write(&file, "https://h/s3cret\n").unwrap();
+    alerts.check_files().unwrap();
+    let config = crate::config::Config { alerts, ..Default::default() };
+    assert!(config.shown().contains("url_file") && !config.shown().contains("s3cret"), "{}", config.shown());
 }
 
 /// docs/alert-delivery.md has a row of a table `| key | default | … |` for every key, under a heading for each type.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sinks::{AlertmanagerConfig, DeliveryConfig, ExecConfig, SinkConfig, SinkKind, WebhookConfig};
 use crate::alert::Severity;
+use crate::alert::glob::Glob;
 
 /// Names that rules give to what is no sink of the configuration.
 const RESERVED: [&str; 2] = ["log", "notify"];
@@ -33,6 +34,7 @@ pub(super) struct Written {
     name: String,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<Type>,
+    rules: Vec<String>,
     min_severity: Severity,
     #[serde(with = "humantime_serde")]
     timeout: Duration,
@@ -47,6 +49,8 @@ pub(super) struct Written {
     max_backoff: Duration,
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url_file: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     urls: Option<Vec<String>>,
     #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
@@ -67,16 +71,17 @@ pub(super) struct Written {
 
 impl Default for Written {
     fn default() -> Self {
-        Self::of(String::new(), None, DeliveryConfig::default())
+        Self::of(String::new(), None, Vec::new(), DeliveryConfig::default())
     }
 }
 
 impl Written {
-    fn of(name: String, kind: Option<Type>, delivery: DeliveryConfig) -> Self {
+    fn of(name: String, kind: Option<Type>, rules: Vec<String>, delivery: DeliveryConfig) -> Self {
         let DeliveryConfig { min_severity, timeout, queue, group_interval, retry_for, backoff, max_backoff } = delivery;
         Self {
             name,
             kind,
+            rules,
             min_severity,
             timeout,
             queue,
@@ -85,6 +90,7 @@ impl Written {
             backoff,
             max_backoff,
             url: None,
+            url_file: None,
             urls: None,
             resend_interval: None,
             secret_file: None,
@@ -97,9 +103,10 @@ impl Written {
     }
 
     /// Which keys were written that not every sink has.
-    fn special(&self) -> [(&'static str, bool); 9] {
+    fn special(&self) -> [(&'static str, bool); 10] {
         [
             ("url", self.url.is_some()),
+            ("url_file", self.url_file.is_some()),
             ("secret_file", self.secret_file.is_some()),
             ("urls", self.urls.is_some()),
             ("resend_interval", self.resend_interval.is_some()),
@@ -124,7 +131,7 @@ impl Type {
 
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Webhook => &["url", "secret_file", "ca_file"],
+            Self::Webhook => &["url", "url_file", "secret_file", "ca_file"],
             Self::Alertmanager => &["urls", "resend_interval", "ca_file", "bearer_token_file"],
             Self::StateDb => &[],
             Self::Exec => &["program", "arguments", "max_running"],
@@ -134,13 +141,17 @@ impl Type {
 
 impl From<SinkConfig> for Written {
     fn from(config: SinkConfig) -> Self {
-        let SinkConfig { name, delivery, kind } = config;
-        let of = |kind| Self::of(name, Some(kind), delivery);
+        let SinkConfig { name, rules, delivery, kind } = config;
+        let rules = rules.into_iter().map(String::from).collect();
+        let of = |kind| Self::of(name, Some(kind), rules, delivery);
         match kind {
-            SinkKind::Webhook(WebhookConfig { url, secret_file, ca_file }) => {
-                let (url, secret_file, ca_file) = (Some(url), Some(secret_file), Some(ca_file));
-                Self { url, secret_file, ca_file, ..of(Type::Webhook) }
-            }
+            SinkKind::Webhook(WebhookConfig { url, url_file, secret_file, ca_file }) => Self {
+                url: Some(url).filter(|url| !url.is_empty()),
+                url_file: Some(url_file),
+                secret_file: Some(secret_file),
+                ca_file: Some(ca_file),
+                ..of(Type::Webhook)
+            },
             SinkKind::Alertmanager(AlertmanagerConfig { urls, resend_interval, ca_file, bearer_token_file }) => Self {
                 urls: Some(urls),
                 resend_interval: Some(resend_interval),
@@ -176,13 +187,18 @@ impl TryFrom<Written> for SinkConfig {
             return Err(format!("sink {name:?}: {key} is no key of type \"{}\", which has {has}", kind.name()));
         }
         let delivery = written.delivery()?;
+        let rules = written.rules.iter().map(|text| {
+            let glob = Glob::new(text).map_err(|problem| (text, problem));
+            glob.map_err(|(text, problem)| written.wrong("rules", format!("{text:?}"), problem))
+        });
+        let rules = rules.collect::<Result<_, _>>()?;
         let kind = match kind {
             Type::Webhook => SinkKind::Webhook(written.webhook()?),
             Type::Alertmanager => SinkKind::Alertmanager(written.alertmanager()?),
             Type::StateDb => SinkKind::StateDb,
             Type::Exec => SinkKind::Exec(written.exec()?),
         };
-        Ok(Self { name, delivery, kind })
+        Ok(Self { name, rules, delivery, kind })
     }
 }
 
@@ -238,12 +254,23 @@ impl Written {
     }
 
     fn webhook(self) -> Result<WebhookConfig, String> {
-        let Some(url) = self.url.clone() else {
-            return Err(self.missing("url", "for example \"https://alerts.example/portsyncd\""));
+        let url_file = self.url_file.clone().unwrap_or_default();
+        let url = match (self.url.clone(), url_file.as_os_str().is_empty()) {
+            (Some(url), true) => {
+                self.check_url("url", &url)?;
+                url
+            }
+            (None, false) => String::new(),
+            (None, true) => {
+                return Err(self.missing("url", "for example \"https://alerts.example/portsyncd\", or url_file"));
+            }
+            (Some(_), false) => {
+                let shown = format!("{:?}", url_file.display().to_string());
+                return Err(self.wrong("url_file", shown, "either url or url_file, not both"));
+            }
         };
-        self.check_url("url", &url)?;
         let (secret_file, ca_file) = (self.secret_file.unwrap_or_default(), self.ca_file.unwrap_or_default());
-        Ok(WebhookConfig { url, secret_file, ca_file })
+        Ok(WebhookConfig { url, url_file, secret_file, ca_file })
     }
 
     fn alertmanager(self) -> Result<AlertmanagerConfig, String> {
@@ -282,7 +309,7 @@ impl Written {
 }
 
 /// What is wrong with a URL, and how it may be shown.
-fn check_url(url: &str) -> Result<(), (String, String)> {
+pub(super) fn check_url(url: &str) -> Result<(), (String, String)> {
     let right = "http://host:port/path or https://host:port/path";
     let wrong = |problem: String| Err((shown(url), problem));
     let uri: Uri = match url.parse() {
@@ -290,7 +317,7 @@ fn check_url(url: &str) -> Result<(), (String, String)> {
         Err(error) => return wrong(format!("{error}; right is {right}")),
     };
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        let problem = "a URL is shown, and no place for a password: sign by secret_file, or use bearer_token_file";
+        let problem = "a URL is no place for a password: sign by secret_file, or use bearer_token_file";
         return wrong(problem.to_owned());
     }
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().unwrap_or_default().is_empty() {

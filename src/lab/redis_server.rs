@@ -164,9 +164,11 @@ impl RedisServer {
         self.launch()
     }
 
-    /// Stops the process (SIGSTOP): connections stay open and nothing answers.
+    /// Stops the process (SIGSTOP): connections stay open and nothing answers. Comes back once it has stopped; the signal
+    /// alone says that it will.
     pub fn pause(&self) -> Result<(), Error> {
-        self.signal(Signal::SIGSTOP)
+        self.signal(Signal::SIGSTOP)?;
+        wait::until("redis-server to stop", READY_LIMIT, || self.pid().is_none_or(is_stopped))
     }
 
     /// Lets a paused process go on.
@@ -242,6 +244,15 @@ impl RedisServer {
     }
 }
 
+/// Whether every thread of the process has stopped: `T` behind the program's name, which may hold anything.
+fn is_stopped(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    })
+}
+
 impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
@@ -295,7 +306,9 @@ mod tests {
         server.pause().unwrap();
         assert!(redis::cmd("PING").exec(&mut client).is_err());
         server.resume().unwrap();
-        assert!(redis::cmd("PING").exec(&mut server.client(0).unwrap()).is_ok());
+        // On a busy machine it may take longer than a single attempt to connect does.
+        let answers = || server.client(0).is_ok_and(|mut client| redis::cmd("PING").exec(&mut client).is_ok());
+        wait::until("the server to answer again", READY_LIMIT * 4, answers).unwrap();
     }
 
     #[test]

@@ -33,8 +33,8 @@ pub struct Keeper {
     /// Nothing is written before what is there was read: it would become older and go.
     loaded: bool,
     other: BTreeMap<String, Value>,
-    /// What alerting is to go on from, until it is taken.
-    alerts: Option<alert::Saved>,
+    /// What was read and is not given back yet.
+    found: Option<Loaded<State>>,
     /// The fingerprint of what is on the disk: all of it would be megabytes of memory on a switch of many ports.
     last: Option<u64>,
     written: Option<f64>,
@@ -51,7 +51,7 @@ impl Keeper {
             dir,
             loaded: false,
             other: BTreeMap::new(),
-            alerts: None,
+            found: None,
             last: None,
             written: None,
             problem: None,
@@ -68,33 +68,34 @@ impl Keeper {
         self.written
     }
 
-    /// Brings back what an earlier run saved, once: if it fails the next save tries it again before anything is written.
-    pub fn load(&mut self) {
+    /// Reads what an earlier run saved, once; to be called before each save, for nothing is written before it worked.
+    /// [`restore`](Self::restore) gives it back.
+    pub fn read(&mut self) {
         let Some(dir) = &mut self.dir else {
             self.telemetry.latches.ready(Component::State);
             return;
         };
-        if self.loaded {
+        if self.loaded || self.found.is_some() {
             return;
         }
         match dir.load(State::from_json) {
             Ok(loaded) => {
-                self.loaded = true;
-                self.take(loaded);
+                self.found = Some(loaded);
                 self.works("the state file can be read again");
             }
             Err(error) => self.fails(&error, "the state file cannot be read, trying again; counters go on from 0"),
         }
     }
 
-    /// What an earlier run's alerting saved, once.
-    pub fn take_alerts(&mut self) -> Option<alert::Saved> {
-        self.alerts.take()
+    /// Gives back to the counters what was read, and to the caller what alerting is to go on from, once. Does not wait.
+    pub fn restore(&mut self) -> Option<alert::Saved> {
+        let found = self.found.take()?;
+        self.loaded = true;
+        self.take(found)
     }
 
     /// Writes the state if it is not what is on the disk already. True if it was written.
     pub fn save_if_changed(&mut self, alerts: alert::Saved) -> bool {
-        self.load();
         let Some(dir) = &mut self.dir else { return false };
         let metrics = &self.telemetry.metrics;
         if !self.loaded {
@@ -132,7 +133,7 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, loaded: Loaded<State>) {
+    fn take(&mut self, loaded: Loaded<State>) -> Option<alert::Saved> {
         let metrics = &self.telemetry.metrics;
         metrics.state_file_corruptions.add((), loaded.damaged());
         metrics.state_file_recoveries.add((), u64::from(loaded.recovered()));
@@ -155,7 +156,7 @@ impl Keeper {
                 metrics.state_file_lost.set((), 1.0);
                 warn!("no state file can be used, counters begin at 0");
             }
-            return;
+            return None;
         };
         state.restore(&self.telemetry);
         debug!(saved = state.saved, counters = state.counters.len(), ports = state.ports.len(), "state file was read");
@@ -163,7 +164,7 @@ impl Keeper {
         self.last = Some(fingerprint(&state));
         self.written = Some(state.saved);
         self.other = state.other;
-        self.alerts = Some(state.alerts);
+        Some(state.alerts)
     }
 
     fn works(&mut self, message: &'static str) {
@@ -212,6 +213,12 @@ fn fingerprint(state: &State) -> u64 {
     (state.alerts.last_silence, state.alerts.history.len()).hash(&mut hasher);
     for silence in &state.alerts.silences {
         silence.id.hash(&mut hasher);
+    }
+    for (sink, saved) in state.alerts.sinks.iter().flatten() {
+        (sink, &saved.told).hash(&mut hasher);
+        for end in &saved.ended {
+            (end.alert.fingerprint, end.ended.to_bits()).hash(&mut hasher);
+        }
     }
     if let Some(transition) = state.alerts.history.last() {
         transition.time.to_bits().hash(&mut hasher);

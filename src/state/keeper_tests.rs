@@ -21,8 +21,19 @@ fn start(folder: &Path) -> (Arc<Telemetry>, Keeper) {
 /// A daemon that has read what there is.
 fn started(folder: &Path) -> (Arc<Telemetry>, Keeper) {
     let (telemetry, mut keeper) = start(folder);
-    keeper.load();
+    load(&mut keeper);
     (telemetry, keeper)
+}
+
+fn load(keeper: &mut Keeper) -> Option<alert::Saved> {
+    keeper.read();
+    keeper.restore()
+}
+
+/// As the daemon does: what could not be read is tried again first.
+fn save(keeper: &mut Keeper) -> bool {
+    load(keeper);
+    keeper.save_if_changed(alert::Saved::default())
 }
 
 fn reason(telemetry: &Telemetry) -> Option<String> {
@@ -109,7 +120,7 @@ fn damage_is_counted_told_and_the_count_saved() {
     fs::write(&path, "rubbish").unwrap();
 
     let (telemetry, mut keeper) = start(temp.path());
-    let lines = logged(|| keeper.load());
+    let lines = logged(|| drop(load(&mut keeper)));
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("WARN") && lines[0].contains("state file is damaged"), "{lines:?}");
     assert!(lines[0].contains("state.json.damaged-") && lines[0].contains("first line"), "{lines:?}");
@@ -129,7 +140,7 @@ fn damage_is_counted_told_and_the_count_saved() {
     }
     drop(keeper);
     let (telemetry, mut keeper) = start(temp.path());
-    let lines = logged(|| keeper.load());
+    let lines = logged(|| drop(load(&mut keeper)));
     assert!(lines.last().unwrap().contains("no state file can be used, counters begin at 0"), "{lines:?}");
     assert_eq!(counts(&telemetry.metrics), (0, 3, 0));
     assert!(telemetry.metrics.state_file_lost.of(()) > 0.0);
@@ -165,7 +176,7 @@ fn a_file_of_a_newer_version_is_told_and_no_damage() {
     let temp = tempfile::tempdir().unwrap();
     fs::write(temp.path().join("state.json"), form::seal_as(9, b"")).unwrap();
     let (telemetry, mut keeper) = start(temp.path());
-    let lines = logged(|| keeper.load());
+    let lines = logged(|| drop(load(&mut keeper)));
     assert!(lines[0].contains("written by a newer portsyncd, in version 9"), "{lines:?}");
     assert_eq!(telemetry.metrics.state_file_corruptions.sum(), 0);
     assert!(keeper.save_if_changed(alert::Saved::default()));
@@ -242,18 +253,18 @@ fn a_daemon_waits_for_the_one_before_it_and_then_goes_on_from_its_counts() {
     let temp = tempfile::tempdir().unwrap();
     let (old, mut ending) = started(temp.path());
     old.metrics.cold_starts.add((), 10);
-    assert!(ending.save_if_changed(alert::Saved::default()));
+    assert!(save(&mut ending));
 
     let (new, mut keeper) = started(temp.path());
     assert!(reason(&new).unwrap().contains("in use by another portsyncd"), "{:?}", reason(&new));
     new.metrics.cold_starts.count(());
-    assert!(!keeper.save_if_changed(alert::Saved::default()));
+    assert!(!save(&mut keeper));
     assert_eq!(writes(&new), (0, 1));
 
     old.metrics.cold_starts.count(());
-    assert!(ending.save_if_changed(alert::Saved::default()), "its last words");
+    assert!(save(&mut ending), "its last words");
     drop(ending);
-    let lines = logged(|| assert!(keeper.save_if_changed(alert::Saved::default())));
+    let lines = logged(|| assert!(save(&mut keeper)));
     assert!(lines.iter().any(|line| line.contains("can be read again")), "{lines:?}");
     assert_eq!((new.metrics.cold_starts.sum(), reason(&new)), (12, None));
 }
@@ -265,8 +276,8 @@ fn a_folder_that_cannot_be_stops_nothing() {
     fs::write(&file, "").unwrap();
     let (telemetry, mut keeper) = started(&file);
     assert!(reason(&telemetry).unwrap().contains("state.dir has to name a folder"), "{:?}", reason(&telemetry));
-    assert!(!keeper.save_if_changed(alert::Saved::default()));
+    assert!(!save(&mut keeper));
     fs::remove_file(&file).unwrap();
-    assert!(keeper.save_if_changed(alert::Saved::default()), "once it can be made it is");
+    assert!(save(&mut keeper), "once it can be made it is");
     assert_eq!(reason(&telemetry), None);
 }

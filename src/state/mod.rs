@@ -108,7 +108,8 @@ impl State {
 
 /// Whether there is nothing to go on from, whenever that was.
 fn is_empty(alerts: &Saved) -> bool {
-    *alerts == Saved { saved: alerts.saved, ..Saved::default() }
+    let sinks = alerts.sinks.clone().filter(std::collections::BTreeMap::is_empty);
+    *alerts == Saved { saved: alerts.saved, sinks, ..Saved::default() }
 }
 
 type Visit<'a> = dyn FnMut(String, &dyn Family, &[&'static str], u64) + 'a;

@@ -28,6 +28,19 @@ impl Destination {
         }
     }
 
+    /// What tells receivers of one sink apart; only Alertmanager has several.
+    pub fn identity(&self) -> &str {
+        match self {
+            Self::Alertmanager(server) => server.shown(),
+            Self::Webhook(_) | Self::StateDb(_) | Self::Exec(_) => "",
+        }
+    }
+
+    /// Whether it is told again and again what fires, whatever it heard before.
+    pub fn is_told_the_whole(&self) -> bool {
+        matches!(self, Self::Alertmanager(_) | Self::StateDb(_))
+    }
+
     /// How many batches may be under way at once.
     pub fn at_once(&self) -> usize {
         match self {

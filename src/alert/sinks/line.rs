@@ -3,6 +3,9 @@
 //! A machine without I/O: notifications and what time it is in, batches out. A batch that failed is put back to where it
 //! stood, but what is newer wins. An alert that is under way is not taken again before that ended, so that no receiver ever
 //! hears an alert's states in another order than they had.
+//!
+//! Which alerts the receiver heard fire is known here as well, so that after a restart, or when a sink is new, it is told of
+//! those that it did not, and of no other. What was given up counts as heard.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -11,6 +14,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::saved::{SavedEnd, SavedSink};
 use crate::alert::report::{Fingerprint, Notification};
 
 /// A notification that waits, or is under way.
@@ -38,12 +42,22 @@ pub(super) struct Line {
     next: u64,
     waiting: BTreeMap<u64, Waiting>,
     places: HashMap<Fingerprint, u64>,
-    under_way: HashSet<Fingerprint>,
+    under_way: HashMap<Fingerprint, Waiting>,
+    /// What the receiver heard fire, and not end yet; `None` for receivers that are told the whole anyway.
+    heard: Option<HashSet<Fingerprint>>,
 }
 
 impl Line {
     pub fn new(most: usize) -> Self {
-        Self { most, next: 0, waiting: BTreeMap::new(), places: HashMap::new(), under_way: HashSet::new() }
+        let (waiting, places, under_way) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        Self { most, next: 0, waiting, places, under_way, heard: None }
+    }
+
+    /// Whether it is noted what the receiver heard.
+    pub fn note_heard(&mut self, notes: bool) {
+        if notes != self.heard.is_some() {
+            self.heard = notes.then(HashSet::new);
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -76,7 +90,7 @@ impl Line {
     }
 
     fn free(&self) -> impl Iterator<Item = &Waiting> {
-        self.waiting.values().filter(|waiting| !self.under_way.contains(&waiting.notification.alert.fingerprint))
+        self.waiting.values().filter(|waiting| !self.under_way.contains_key(&waiting.notification.alert.fingerprint))
     }
 
     /// The oldest ones, at most so many. They are under way until they are settled.
@@ -86,7 +100,7 @@ impl Line {
         for waiting in &batch {
             let name = waiting.notification.alert.fingerprint;
             self.places.remove(&name);
-            self.under_way.insert(name);
+            self.under_way.insert(name, waiting.clone());
         }
         batch
     }
@@ -94,22 +108,43 @@ impl Line {
     /// The batch is done with.
     pub fn settle(&mut self, batch: &[Waiting]) {
         for waiting in batch {
+            self.done(&waiting.notification);
+        }
+        self.release(batch);
+    }
+
+    /// Nobody speaks of this to the receiver any longer.
+    fn done(&mut self, notification: &Notification) {
+        let Some(heard) = &mut self.heard else { return };
+        let name = notification.alert.fingerprint;
+        if notification.ended.is_none() {
+            heard.insert(name);
+        } else {
+            heard.remove(&name);
+        }
+    }
+
+    fn release(&mut self, batch: &[Waiting]) {
+        for waiting in batch {
             self.under_way.remove(&waiting.notification.alert.fingerprint);
         }
         if self.waiting.is_empty() && self.under_way.is_empty() {
             // A storm's memory goes with the storm.
-            (self.places, self.under_way) = (HashMap::new(), HashSet::new());
+            (self.places, self.under_way) = (HashMap::new(), HashMap::new());
         }
     }
 
     /// The batch is to be tried again, but for what was told longer ago than it is worth. Says how many are.
     pub fn put_back(&mut self, batch: Vec<Waiting>, now: Instant, worth: Duration) -> (usize, Lost) {
-        self.settle(&batch);
+        self.release(&batch);
         let (mut back, mut lost) = (0, Lost::default());
         for waiting in batch {
             match self.places.entry(waiting.notification.alert.fingerprint) {
                 Entry::Occupied(_) => lost.replaced += 1,
-                Entry::Vacant(_) if now.saturating_duration_since(waiting.told) >= worth => lost.dropped += 1,
+                Entry::Vacant(_) if now.saturating_duration_since(waiting.told) >= worth => {
+                    lost.dropped += 1;
+                    self.done(&waiting.notification);
+                }
                 Entry::Vacant(free) => {
                     free.insert(waiting.place);
                     self.waiting.insert(waiting.place, waiting);
@@ -127,9 +162,63 @@ impl Line {
         while self.waiting.len() > self.most {
             let Some((_, oldest)) = self.waiting.pop_first() else { break };
             self.places.remove(&oldest.notification.alert.fingerprint);
+            self.done(&oldest.notification);
             dropped += 1;
         }
         dropped
+    }
+
+    /// These alerts fire, and the receiver is to know of each: what it did not hear of, and does not wait, does from now on.
+    /// `told`: every alert that was told and did not end. Of others nothing has to be known.
+    pub fn catch_up<'a>(
+        &mut self,
+        firing: impl Iterator<Item = &'a Arc<Notification>>,
+        told: &HashSet<Fingerprint>,
+        now: Instant,
+    ) -> (usize, Lost) {
+        let (mut added, mut lost) = (0, Lost::default());
+        let Some(heard) = &mut self.heard else { return (added, lost) };
+        let (places, under_way) = (&self.places, &self.under_way);
+        heard.retain(|name| told.contains(name) || places.contains_key(name) || under_way.contains_key(name));
+        let is_known = |line: &Self, name| {
+            let heard = line.heard.as_ref().is_some_and(|heard| heard.contains(name));
+            heard || line.places.contains_key(name) || line.under_way.contains_key(name)
+        };
+        for notification in firing {
+            if !is_known(self, &notification.alert.fingerprint) {
+                lost.dropped += self.push(Arc::clone(notification), now).dropped;
+                added += 1;
+            }
+        }
+        (added, lost)
+    }
+
+    /// For the disk.
+    pub fn save(&self, now: Instant) -> SavedSink {
+        // Of one that fired again since only the first time was heard.
+        let all = self.waiting.values().chain(self.under_way.values()).map(|waiting| &waiting.notification);
+        let owed: HashSet<Fingerprint> =
+            all.filter(|one| one.ended.is_none()).map(|one| one.alert.fingerprint).collect();
+        let mut told: Vec<Fingerprint> =
+            self.heard.iter().flatten().filter(|name| !owed.contains(name)).copied().collect();
+        told.sort_unstable();
+        let is_last = |name: &Fingerprint| !self.places.contains_key(name);
+        let under_way = self.under_way.iter().filter(|(name, _)| is_last(name)).map(|(_, waiting)| waiting);
+        let end = |waiting: &Waiting| {
+            let ended = waiting.notification.ended?;
+            let waited = now.saturating_duration_since(waiting.told);
+            Some((waiting.place, SavedEnd::new(&waiting.notification.alert, ended, waited)))
+        };
+        let mut ended: Vec<(u64, SavedEnd)> = self.waiting.values().chain(under_way).filter_map(end).collect();
+        ended.sort_unstable_by_key(|(place, _)| *place);
+        SavedSink { told, ended: ended.into_iter().map(|(_, end)| end).collect() }
+    }
+
+    /// The receiver heard these fire, in an earlier run.
+    pub fn has_heard(&mut self, names: impl IntoIterator<Item = Fingerprint>) {
+        if let Some(heard) = &mut self.heard {
+            heard.extend(names);
+        }
     }
 }
 
@@ -217,6 +306,92 @@ mod tests {
     }
 
     proptest! {
+        /// Over any number of restarts, with or without an end that is under way, a receiver hears of each time that an
+        /// alert fires at most once, and in the end how every alert stands.
+        #[test]
+        fn over_restarts_everything_is_heard_once(steps in prop::collection::vec((0..6_u8, 0..3_usize), 0..80)) {
+            let now = Instant::now();
+            let fresh = || {
+                let mut line = Line::new(100);
+                line.note_heard(true);
+                line
+            };
+            let (mut line, mut times) = (fresh(), 0);
+            let mut under_way: Vec<Vec<Waiting>> = Vec::new();
+            let mut firing: BTreeMap<usize, Arc<Notification>> = BTreeMap::new();
+            let mut heard: Vec<(Fingerprint, bool, u64)> = Vec::new();
+            let told = |firing: &BTreeMap<usize, Arc<Notification>>| -> HashSet<Fingerprint> {
+                firing.values().map(|one| one.alert.fingerprint).collect()
+            };
+            let hear = |heard: &mut Vec<(Fingerprint, bool, u64)>, batch: &[Waiting]| {
+                heard.extend(batch.iter().map(|waiting| {
+                    let Notification { alert, ended, .. } = &*waiting.notification;
+                    (alert.fingerprint, ended.is_none(), alert.since.to_bits())
+                }));
+            };
+            for (step, number) in steps {
+                match (step, firing.remove(&number)) {
+                    (0, None) => {
+                        times += 1;
+                        let mut fires = fires(number);
+                        fires.alert.since = f64::from(times);
+                        line.push(Arc::new(fires.clone()), now);
+                        firing.insert(number, Arc::new(fires));
+                    }
+                    (0, Some(before)) => {
+                        line.push(Arc::new(Notification { ended: Some(1e9), ..(*before).clone() }), now);
+                    }
+                    (_, before) => {
+                        firing.extend(before.map(|before| (number, before)));
+                    }
+                }
+                match step {
+                    1 => under_way.push(line.take(number)),
+                    2 if !under_way.is_empty() => {
+                        let batch = under_way.swap_remove(number % under_way.len());
+                        hear(&mut heard, &batch);
+                        line.settle(&batch);
+                    }
+                    3 if !under_way.is_empty() => {
+                        let batch = under_way.swap_remove(number % under_way.len());
+                        line.put_back(batch, now, EVER);
+                    }
+                    4 => {
+                        line.catch_up(firing.values(), &told(&firing), now);
+                    }
+                    5 => {
+                        // A restart; what was under way did not arrive.
+                        under_way.clear();
+                        let saved = line.save(now);
+                        line = fresh();
+                        line.has_heard(saved.told);
+                        for end in saved.ended {
+                            let actions: Arc<[_]> = Vec::new().into();
+                            line.push(Arc::new(Notification { alert: end.alert, ended: Some(end.ended), actions }), now);
+                        }
+                        line.catch_up(firing.values(), &told(&firing), now);
+                    }
+                    _ => {}
+                }
+            }
+            for batch in under_way {
+                line.put_back(batch, now, EVER);
+            }
+            line.catch_up(firing.values(), &told(&firing), now);
+            let batch = line.take(100);
+            hear(&mut heard, &batch);
+            let times: Vec<_> = heard.iter().filter(|(_, fires, _)| *fires).collect();
+            prop_assert_eq!(times.iter().collect::<HashSet<_>>().len(), times.len(), "{:?}", heard);
+            for number in 0..3 {
+                let name = fires(number).alert.fingerprint;
+                let last = heard.iter().rev().find(|(heard, _, _)| *heard == name);
+                match firing.get(&number) {
+                    Some(one) => prop_assert_eq!(last, Some(&(name, true, one.alert.since.to_bits()))),
+                    None => prop_assert!(last.is_none_or(|(_, fires, _)| !fires), "{:?}", heard),
+                }
+            }
+        }
+
         /// Whatever happens, nothing is lost without being counted, the bound holds, and states keep their order.
         #[test]
         fn nothing_is_lost_uncounted(steps in prop::collection::vec((0..4_u8, 0..6_usize), 0..80)) {

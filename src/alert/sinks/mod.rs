@@ -5,7 +5,8 @@
 //! runtime beside the core. What is not configured takes no memory.
 //!
 //! A notification goes through `line` (what waits, latest state wins) and `run` (gathering, attempts, pauses by `pace`) to a
-//! `destination`. Where receivers hold the whole, a `book` knows what fires.
+//! `destination`. Where receivers hold the whole, a `book` knows what fires; of the others the line knows what they heard, which
+//! survives a restart (`saved`). A sink takes what rules send it by their actions, and what it asks for by itself.
 
 mod alertmanager;
 mod book;
@@ -20,34 +21,30 @@ mod notify;
 mod pace;
 mod post;
 mod run;
+mod saved;
+mod sink;
 mod state_db;
 mod webhook;
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
-use tracing::warn;
 
-use crate::alert::Action;
-use crate::alert::report::Notification;
+use crate::alert::report::{Fingerprint, Notification, State};
+use crate::alert::{Action, Alert};
 use crate::config::{Config, SinkConfig, SinkKind};
 use crate::db::store::Store;
 
 pub use count::{Fate, Tally};
 pub use notify::status_line;
+pub use saved::{Ledger, SavedEnd, SavedSink};
 
-use alertmanager::Alertmanager;
-use book::Book;
 use count::Counts;
-use destination::Destination;
-use exec::Exec;
-use line::Line;
 use run::Receiver;
-use state_db::StateDb;
-use webhook::Webhook;
+use sink::{Sink, Task, share};
 
 /// What sinks need besides their configuration.
 #[derive(Clone, Copy, Debug)]
@@ -78,27 +75,9 @@ pub struct ReceiverState {
 #[derive(Debug)]
 pub struct Sinks {
     tally: Arc<Tally>,
+    ledger: Arc<Ledger>,
     log: Arc<Counts>,
     all: Vec<Sink>,
-}
-
-#[derive(Debug)]
-struct Sink {
-    config: SinkConfig,
-    action: Action,
-    counts: Arc<Counts>,
-    book: Option<Arc<Book>>,
-    receivers: Vec<(Arc<Receiver>, Task)>,
-}
-
-/// A task that ends when nobody holds it any longer.
-#[derive(Debug)]
-struct Task(JoinHandle<()>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl Sinks {
@@ -107,7 +86,51 @@ impl Sinks {
         let tally = Arc::new(Tally::default());
         let log = tally.of(Action::Log.name());
         let all = config.iter().map(|config| Sink::start(config, surroundings, &tally, Vec::new(), None)).collect();
-        Self { tally, log, all }
+        let sinks = Self { tally, ledger: Arc::default(), log, all };
+        sinks.enter();
+        sinks
+    }
+
+    /// Whose deliveries survive a restart: not rows of STATE_DB, which are made anew.
+    fn enter(&self) {
+        let kept = self.all.iter().filter(|sink| !matches!(sink.config.kind, SinkKind::StateDb));
+        let of_sink = |sink: &Sink| {
+            let name = sink.config.name.clone();
+            sink.receivers.iter().map(|(receiver, _)| (name.clone(), Arc::clone(receiver))).collect::<Vec<_>>()
+        };
+        self.ledger.set(kept.flat_map(of_sink).collect());
+    }
+
+    /// What of deliveries survives a restart, to be saved by anybody at any time, after [`finish`](Self::finish) too.
+    pub fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger)
+    }
+
+    /// Goes on from what an earlier run saved `ago`; `told` is what fires and was told. Without anything saved every sink is
+    /// taken to have heard all of it. To be called before what fires is said as a whole.
+    pub fn go_on(&self, saved: Option<&BTreeMap<String, SavedSink>>, ago: Duration, told: &[Notification]) {
+        let now = Instant::now();
+        for sink in &self.all {
+            let Some(saved) = saved else {
+                let heard = told.iter().filter(|alert| sink.is_for(alert)).map(|alert| alert.alert.fingerprint);
+                let heard: Vec<Fingerprint> = heard.collect();
+                sink.receivers.iter().for_each(|(receiver, _)| receiver.has_heard(heard.iter().copied()));
+                continue;
+            };
+            let Some(saved) = saved.get(&sink.config.name) else { continue };
+            for (receiver, _) in &sink.receivers {
+                receiver.has_heard(saved.told.iter().copied());
+            }
+            let fires: HashSet<Fingerprint> = told.iter().map(|alert| alert.alert.fingerprint).collect();
+            for end in saved.ended.iter().filter(|end| !fires.contains(&end.alert.fingerprint)) {
+                let actions = [sink.action.clone()].into();
+                let end_of = |alert: &Alert| Notification { alert: alert.clone(), ended: Some(end.ended), actions };
+                // A machine that has not run for so long cannot say when it was.
+                let at = now.checked_sub(end.waited + ago).unwrap_or(now);
+                sink.push(&Arc::new(end_of(&end.alert)), at);
+            }
+            sink.ring();
+        }
     }
 
     /// What became of notifications, to be read by anybody at any time.
@@ -147,31 +170,37 @@ impl Sinks {
         for notification in notifications {
             // One copy for all sinks, and none if there is no sink for it.
             let mut shared = None;
-            for sink in self.all.iter().filter(|sink| notification.actions.contains(&sink.action)) {
+            for sink in self.all.iter().filter(|sink| sink.is_for(notification)) {
                 sink.tell(notification, &mut shared, now);
             }
         }
         self.all.iter().for_each(Sink::ring);
     }
 
-    /// Whether [`firing`](Self::firing) is of use to anybody.
-    pub fn wants_firing(&self) -> bool {
-        self.all.iter().any(|sink| sink.book.is_some())
-    }
-
-    /// What fires and was told, as a whole: after a restart once, so that receivers that hold the whole know, and later as
-    /// often as one likes, for values and texts as they are now. Never waits.
+    /// What fires and was told, silenced meanwhile or not, as a whole: at the start once, so that receivers that hold the
+    /// whole know, and later as often as one likes, for values and texts as they are now. A receiver that did not hear of an
+    /// alert, because it is new, or asks for more than before, or missed it at the end of an earlier run, is told of it now,
+    /// unless it is silenced. Never waits.
     pub fn firing(&self, alerts: &[Notification]) {
-        let mut shared: Vec<Option<Arc<Notification>>> = vec![None; if self.wants_firing() { alerts.len() } else { 0 }];
+        if self.all.is_empty() {
+            return;
+        }
+        let alerts = || alerts.iter().filter(|alert| alert.ended.is_none() && alert.alert.notified);
+        let told: HashSet<Fingerprint> = alerts().map(|alert| alert.alert.fingerprint).collect();
+        let mut shared: Vec<Option<Arc<Notification>>> = vec![None; told.len()];
+        let now = Instant::now();
         for sink in &self.all {
-            let Some(book) = &sink.book else { continue };
-            let mine = alerts.iter().zip(&mut shared).filter(|(alert, _)| {
-                alert.ended.is_none()
-                    && alert.alert.notified
-                    && sink.hears(alert)
-                    && alert.actions.contains(&sink.action)
-            });
-            if book.set_firing(mine.map(|(alert, shared)| share(alert, shared))) {
+            let mine = alerts().zip(&mut shared).filter(|(alert, _)| sink.is_for(alert) && sink.hears(alert));
+            let mine = mine.map(|(alert, shared)| share(alert, shared));
+            if let Some(book) = &sink.book {
+                if book.set_firing(mine) {
+                    sink.ring();
+                }
+                continue;
+            }
+            let mine: Vec<Arc<Notification>> = mine.filter(|alert| alert.alert.state == State::Firing).collect();
+            let is_news = |(receiver, _): &(Arc<Receiver>, Task)| receiver.catch_up(mine.iter(), &told, now);
+            if sink.receivers.iter().filter(|one| is_news(one)).count() > 0 {
                 sink.ring();
             }
         }
@@ -192,13 +221,15 @@ impl Sinks {
                 None => Sink::start(config, surroundings, &self.tally, Vec::new(), None),
             });
         }
+        self.enter();
         for sink in before {
             sink.give_up().await;
         }
     }
 
-    /// Sends what waits, at most for so long; the rest is dropped.
-    pub async fn finish(self, limit: Duration) {
+    /// Sends what waits, at most for so long, each message once. What is left stays in the [`Ledger`] if it is `saved`, and is
+    /// dropped otherwise.
+    pub async fn finish(self, limit: Duration, saved: bool) {
         let end = Instant::now() + limit;
         for (receiver, _) in self.all.iter().flat_map(|sink| &sink.receivers) {
             receiver.close();
@@ -208,109 +239,12 @@ impl Sinks {
                 // Late or not, and however it ended: what still waits is given up.
                 let _ = timeout_at(end, &mut task.0).await;
             }
-            sink.give_up().await;
-        }
-    }
-}
-
-impl Sink {
-    fn start(
-        config: &SinkConfig,
-        surroundings: Surroundings<'_>,
-        tally: &Tally,
-        lines: Vec<(String, Line)>,
-        book: Option<Arc<Book>>,
-    ) -> Self {
-        let name: Arc<str> = config.name.as_str().into();
-        let counts = tally.of(&name);
-        let holds_all = matches!(config.kind, SinkKind::Alertmanager(_) | SinkKind::StateDb);
-        let book = holds_all.then(|| book.unwrap_or_else(|| Arc::new(Book::new(config.delivery.queue))));
-        let host: Arc<str> = surroundings.host.into();
-        let mut lines = lines;
-        let receivers = destinations(config, surroundings, book.as_ref()).into_iter().map(|destination| {
-            let of_old = lines.iter().position(|(shown, _)| shown == destination.shown());
-            let line = of_old.map(|at| lines.swap_remove(at).1);
-            let whose = (Arc::clone(&host), Arc::clone(&name));
-            let receiver = Arc::new(Receiver::new(whose, config.delivery, destination, Arc::clone(&counts), line));
-            let task = Arc::clone(&receiver);
-            (receiver, Task(tokio::spawn(async move { task.run().await })))
-        });
-        let receivers = receivers.collect();
-        let gone = lines.iter().map(|(_, line)| line.len()).sum();
-        counts.add(Fate::Dropped, gone);
-        Self { config: config.clone(), action: Action::Sink(name), counts, book, receivers }
-    }
-
-    /// Whether an alert is severe enough.
-    fn hears(&self, notification: &Notification) -> bool {
-        notification.alert.severity >= self.config.delivery.min_severity
-    }
-
-    fn tell(&self, notification: &Notification, shared: &mut Option<Arc<Notification>>, now: Instant) {
-        if !self.hears(notification) {
-            self.counts.add(Fate::Filtered, self.receivers.len());
-            return;
-        }
-        let notification = share(notification, shared);
-        if let Some(book) = &self.book {
-            book.tell(&notification, now);
-        }
-        for (receiver, _) in &self.receivers {
-            receiver.push(Arc::clone(&notification), now);
-        }
-    }
-
-    fn ring(&self) {
-        for (receiver, _) in &self.receivers {
-            receiver.ring();
-        }
-    }
-
-    /// Ends it at once. Gives what waits, by receiver, and what fires.
-    async fn stop(mut self) -> (Vec<(String, Line)>, Option<Arc<Book>>) {
-        let mut lines = Vec::new();
-        for (receiver, task) in &mut self.receivers {
-            receiver.stop();
-            // It has not panicked, and if it has there is nothing else to do.
-            let _ = (&mut task.0).await;
-            lines.push((receiver.shown().to_owned(), receiver.take_line()));
-        }
-        (lines, self.book)
-    }
-
-    /// Ends it at once, and what waits with it.
-    async fn give_up(mut self) {
-        for (receiver, task) in &mut self.receivers {
-            if !task.0.is_finished() {
-                receiver.stop();
-                let _ = (&mut task.0).await;
-            }
-            let dropped = receiver.give_up();
-            if dropped > 0 {
-                warn!(sink = %self.config.name, receiver = receiver.shown(), dropped, "alerts were never delivered");
+            if saved {
+                sink.leave().await;
+            } else {
+                sink.give_up().await;
             }
         }
-    }
-}
-
-fn share(notification: &Notification, shared: &mut Option<Arc<Notification>>) -> Arc<Notification> {
-    Arc::clone(shared.get_or_insert_with(|| Arc::new(notification.clone())))
-}
-
-fn destinations(config: &SinkConfig, surroundings: Surroundings<'_>, book: Option<&Arc<Book>>) -> Vec<Destination> {
-    match (&config.kind, book) {
-        (SinkKind::Alertmanager(servers), Some(book)) => {
-            let shared = Arc::new(servers.clone());
-            let source: Option<Arc<str>> = surroundings.url.map(Arc::from);
-            let server = |url: &String| Alertmanager::new(url, Arc::clone(&shared), source.clone(), Arc::clone(book));
-            servers.urls.iter().map(|url| Destination::Alertmanager(server(url))).collect()
-        }
-        (SinkKind::StateDb, Some(book)) => {
-            vec![Destination::StateDb(Box::new(StateDb::new(surroundings.store.clone(), Arc::clone(book))))]
-        }
-        (SinkKind::Webhook(webhook), _) => vec![Destination::Webhook(Webhook::new(webhook.clone()))],
-        (SinkKind::Exec(exec), _) => vec![Destination::Exec(Exec::new(exec.clone()))],
-        (SinkKind::Alertmanager(_) | SinkKind::StateDb, None) => Vec::new(),
     }
 }
 

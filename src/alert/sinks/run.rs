@@ -3,10 +3,10 @@
 //! Each receiver has a line and a task of its own, so that none waits for another; putting something in a line never waits
 //! for the task. Invariant: whatever ends this task, a batch is settled, counted, or back in the line.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -18,7 +18,8 @@ use super::destination::Destination;
 use super::error::DeliveryError;
 use super::line::{Line, Lost, Waiting};
 use super::pace::Pace;
-use crate::alert::report::Notification;
+use super::saved::SavedSink;
+use crate::alert::report::{Fingerprint, Notification};
 use crate::config::DeliveryConfig;
 
 /// Alerts in one message. Receivers have limits too; what is more goes in further messages at once.
@@ -70,6 +71,7 @@ impl Receiver {
         line: Option<Line>,
     ) -> Self {
         let mut line = line.unwrap_or_else(|| Line::new(delivery.queue));
+        line.note_heard(!destination.is_told_the_whole());
         count_lost(&counts, line.bound(delivery.queue));
         Self {
             host,
@@ -94,6 +96,11 @@ impl Receiver {
         self.destination.shown()
     }
 
+    /// What tells it from the sink's other receivers.
+    pub fn identity(&self) -> &str {
+        self.destination.identity()
+    }
+
     /// Why deliveries fail, while they do.
     pub fn problem(&self) -> Option<String> {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -109,12 +116,34 @@ impl Receiver {
         count_lost(&self.counts, self.line().push(notification, now));
     }
 
+    /// See [`Line::catch_up`]. True if something waits now that did not.
+    pub fn catch_up<'a>(
+        &self,
+        firing: impl Iterator<Item = &'a Arc<Notification>>,
+        told: &HashSet<Fingerprint>,
+        now: Instant,
+    ) -> bool {
+        let (added, lost) = self.line().catch_up(firing, told, now);
+        count_lost(&self.counts, lost);
+        added > 0
+    }
+
+    /// For the disk.
+    pub fn save(&self) -> SavedSink {
+        self.line().save(Instant::now())
+    }
+
+    /// It heard these fire, in an earlier run.
+    pub fn has_heard(&self, names: impl IntoIterator<Item = Fingerprint>) {
+        self.line().has_heard(names);
+    }
+
     /// Something is new.
     pub fn ring(&self) {
         self.bell.notify_one();
     }
 
-    /// Ends the task once nothing waits any longer, which is sent without being gathered.
+    /// Ends the task once nothing waits any longer, which is sent at once; when that fails it is not tried again.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
         self.ring();
@@ -144,23 +173,27 @@ impl Receiver {
         let mut batches: HashMap<u64, Arc<[Waiting]>> = HashMap::new();
         let mut number = 0_u64;
         let mut pace = Pace::new(&self.sink, self.shown(), &self.delivery);
+        let mut failed_at_the_end = false;
         loop {
             let closing = self.closing.load(Ordering::Relaxed);
-            if self.stopped.load(Ordering::Relaxed) || (closing && attempts.is_empty() && self.waiting() == 0) {
+            let done = closing && attempts.is_empty() && (failed_at_the_end || self.waiting() == 0);
+            if done || self.stopped.load(Ordering::Relaxed) {
                 break;
             }
-            let gather = if closing { std::time::Duration::ZERO } else { self.delivery.group_interval };
-            let has_place = attempts.len() < self.destination.at_once();
+            let gather = if closing { Duration::ZERO } else { self.delivery.group_interval };
+            let has_place = attempts.len() < self.destination.at_once() && !failed_at_the_end;
             let batch_due = if has_place { self.line().due(gather) } else { None };
-            let upkeep_due = if attempts.is_empty() { self.destination.upkeep_due() } else { None };
-            let due = batch_due.into_iter().chain(upkeep_due).min().map(|due| due.max(pace.not_before()));
+            let upkeep_due = if attempts.is_empty() && !closing { self.destination.upkeep_due() } else { None };
+            let not_before = if closing { Instant::now() } else { pace.not_before() };
+            let due = batch_due.into_iter().chain(upkeep_due).min().map(|due| due.max(not_before));
             tokio::select! {
                 Some((job, outcome)) = attempts.next(), if !attempts.is_empty() => {
                     let batch = match job {
                         Job::Batch(number) => batches.remove(&number),
                         Job::Upkeep => None,
                     };
-                    self.settle(batch.as_deref().unwrap_or_default(), outcome, &mut pace);
+                    let again = self.settle(batch.as_deref().unwrap_or_default(), outcome, &mut pace);
+                    failed_at_the_end |= again && self.closing.load(Ordering::Relaxed);
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     // Whichever is due for longer, so that neither starves.
@@ -195,7 +228,8 @@ impl Receiver {
         timeout(limit, delivery).await.unwrap_or(Err(DeliveryError::Late(limit)))
     }
 
-    fn settle(&self, batch: &[Waiting], outcome: Result<(), DeliveryError>, pace: &mut Pace<'_>) {
+    /// True if it is to be tried again.
+    fn settle(&self, batch: &[Waiting], outcome: Result<(), DeliveryError>, pace: &mut Pace<'_>) -> bool {
         let Err(error) = outcome else {
             self.line().settle(batch);
             self.counts.add(Fate::Sent, batch.len());
@@ -203,10 +237,10 @@ impl Receiver {
                 self.destination.returned();
             }
             *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            return;
+            return false;
         };
-        let reason = error.to_string();
-        if error.is_transient() {
+        let (reason, again) = (error.to_string(), error.is_transient());
+        if again {
             self.put_back(batch);
             pace.failed(&reason, self.waiting());
         } else {
@@ -215,6 +249,7 @@ impl Receiver {
             pace.refused(&reason, batch.len());
         }
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        again
     }
 
     fn put_back(&self, batch: &[Waiting]) {

@@ -17,17 +17,35 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-portsyncd-signature");
 
 #[derive(Debug)]
 pub(super) struct Webhook {
-    server: Server,
+    /// `None`: where to stands in a file, which is read each time.
+    server: Option<Server>,
+    shown: String,
     config: WebhookConfig,
 }
 
 impl Webhook {
     pub fn new(config: WebhookConfig) -> Self {
-        Self { server: Server::new(&config.url, "", &config.ca_file), config }
+        if config.url.is_empty() {
+            let shown = format!("the URL in {}", config.url_file.display());
+            return Self { server: None, shown, config };
+        }
+        let server = Server::new(&config.url, "", &config.ca_file);
+        Self { shown: server.shown().to_owned(), server: Some(server), config }
     }
 
     pub fn shown(&self) -> &str {
-        self.server.shown()
+        &self.shown
+    }
+
+    async fn server(&self) -> Result<Server, DeliveryError> {
+        if let Some(server) = &self.server {
+            return Ok(server.clone());
+        }
+        let config = self.config.clone();
+        let problem = |source| DeliveryError::File { key: "url_file", path: self.config.url_file.clone(), source };
+        let read = tokio::task::spawn_blocking(move || config.read_url()).await;
+        let url = read.map_err(|error| problem(std::io::Error::other(error)))?.map_err(problem)?;
+        Ok(Server::new(&url, "", &self.config.ca_file))
     }
 
     pub async fn send(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
@@ -39,7 +57,7 @@ impl Webhook {
             let signature = sign(&secret, &body);
             headers.push((SIGNATURE, HeaderValue::from_str(&signature).map_err(hyper::http::Error::from)?));
         }
-        self.server.post(body, headers).await
+        self.server().await?.post(body, headers).await
     }
 }
 

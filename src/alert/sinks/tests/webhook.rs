@@ -241,9 +241,124 @@ async fn the_end_sends_what_waits_and_counts_what_it_cannot() {
         sinks(&[webhook("noc", &alive, ""), webhook("other", &hanging, "")].concat().replace("\"5ms\"", "\"1m\""));
     let tally = sinks.tally();
     sinks.tell(&[fires(0), fires(4)]);
-    sinks.finish(Duration::from_millis(300)).await;
+    sinks.finish(Duration::from_millis(300), false).await;
     assert_eq!(heard(&alive).len(), 2, "not gathered any longer");
     let counts = tally.counts();
     let count = |sink: &str, fate| counts.iter().find(|(name, of, _)| &**name == sink && *of == fate).unwrap().2;
     assert_eq!((count("noc", Fate::Sent), count("other", Fate::Dropped)), (2, 2));
+}
+
+#[tokio::test]
+async fn the_end_does_not_wait_for_a_receiver_that_fails() {
+    let server = Server::start(&[Answer::code(500)]).await;
+    let text = webhook("noc", &server, "").replace("\"5ms\"", "\"1m\"").replace("\"20ms\"", "\"1m\"");
+    let sinks = sinks(&text);
+    sinks.tell(&[fires(0)]);
+    tokio::time::timeout(LIMIT, sinks.finish(LIMIT * 2, true)).await.unwrap();
+    assert_eq!(server.requests().len(), 1, "one attempt more, and no pause");
+}
+
+/// What is on the disk between two runs, and what fires and was told.
+async fn next_run(sinks: Sinks, text: &str, told: &[Notification]) -> Sinks {
+    let ledger = sinks.ledger();
+    sinks.finish(Duration::from_millis(200), true).await;
+    let json = serde_json::to_string(&ledger.save()).unwrap();
+    let next = super::sinks(text);
+    next.go_on(Some(&serde_json::from_str(&json).unwrap()), Duration::from_secs(3), told);
+    next.firing(told);
+    next
+}
+
+#[tokio::test]
+async fn the_next_run_tells_what_was_not_heard_and_nothing_else() {
+    let server = Server::start(&[ok(), Answer::code(500)]).await;
+    let address = server.address;
+    let text = webhook("noc", &server, "");
+    let before = sinks(&text);
+    before.tell(&[fires(0), fires(4), fires(12)]);
+    until_counted(&before, "noc", Fate::Sent, 3).await;
+    before.tell(&[resolved(4), fires(8)]);
+    until_counted(&before, "noc", Fate::Retried, 2).await;
+    let between = next_run(before, &text, &[fires(0), fires(8), fires(12)]).await;
+    // And once more, with nothing delivered meanwhile.
+    until_counted(&between, "noc", Fate::Retried, 2).await;
+    drop(server);
+    let told = [fires(0), fires(8), fires(12)];
+    let after = next_run(between, &text, &told).await;
+    let back = Server::at(&address.to_string(), &[ok()], None).await;
+    until_counted(&after, "noc", Fate::Sent, 2).await;
+    after.tell(&[resolved(12)]);
+    after.firing(&told[..2]);
+    until_counted(&after, "noc", Fate::Sent, 3).await;
+    let mut heard = heard(&back);
+    heard.sort();
+    let expected = [("Ethernet12", "resolved"), ("Ethernet4", "resolved"), ("Ethernet8", "firing")];
+    assert_eq!(heard, expected.map(|(port, status)| (port.to_owned(), status.to_owned())));
+}
+
+#[tokio::test]
+async fn a_state_without_deliveries_counts_as_all_heard() {
+    let server = Server::start(&[ok()]).await;
+    let sinks = sinks(&webhook("noc", &server, ""));
+    sinks.go_on(None, Duration::ZERO, &[fires(0)]);
+    sinks.firing(&[fires(0), fires(4)]);
+    until_counted(&sinks, "noc", Fate::Sent, 1).await;
+    assert_eq!(heard(&server), [("Ethernet4".to_owned(), "firing".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_sink_may_ask_for_rules_that_do_not_name_it() {
+    let server = Server::start(&[ok()]).await;
+    let unasked = |port: usize, rule: &str| {
+        let mut notification = fires(port);
+        notification.actions = [Action::Log].into();
+        notification.alert.rule = rule.into();
+        notification.alert.fingerprint = Fingerprint::new(rule, notification.alert.port.as_ref());
+        notification
+    };
+    let mut sinks = sinks(&webhook("noc", &server, "rules = [\"Redis*\", \"Port*\"]\nmin_severity = \"warning\""));
+    let mut info = unasked(8, "RedisSlow");
+    info.alert.severity = Severity::Info;
+    // The first one is named by its rule and asked for.
+    sinks.tell(&[fires(0), unasked(4, "RedisDown"), unasked(4, "DriftFound"), info]);
+    until_counted(&sinks, "noc", Fate::Sent, 2).await;
+    assert_eq!(count(&sinks, "noc", Fate::Filtered), 1);
+    let end = Notification { ended: Some(1e9), ..unasked(4, "RedisDown") };
+    sinks.tell(&[end]);
+    until_counted(&sinks, "noc", Fate::Sent, 3).await;
+    // After a reload it asks for more: it hears of what it did not, and not again of the rest.
+    let store = nowhere();
+    sinks.reload(&config(&webhook("noc", &server, "rules = [\"*\"]")), surroundings(&store)).await;
+    let mut silenced = unasked(16, "DriftFound");
+    silenced.alert.state = State::Suppressed;
+    sinks.firing(&[fires(0), unasked(4, "DriftFound"), silenced]);
+    until_counted(&sinks, "noc", Fate::Sent, 4).await;
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let alerts: Vec<serde_json::Value> =
+        server.requests().iter().flat_map(|request| request.json()["alerts"].as_array().unwrap().clone()).collect();
+    let heard: Vec<_> = alerts.iter().map(|alert| (text(&alert["rule"]), text(&alert["status"]))).collect();
+    let expected =
+        [("PortFlapping", "firing"), ("RedisDown", "firing"), ("RedisDown", "resolved"), ("DriftFound", "firing")];
+    assert_eq!(heard, expected.map(|(rule, status)| (rule.to_owned(), status.to_owned())));
+}
+
+#[tokio::test]
+async fn what_waits_goes_on_to_another_url_which_may_stand_in_a_file() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("url");
+    let broken = Server::start(&[Answer::code(500)]).await;
+    let alive = Server::start(&[ok()]).await;
+    let mut sinks = sinks(&webhook("noc", &broken, ""));
+    sinks.tell(&[fires(0)]);
+    until_counted(&sinks, "noc", Fate::Retried, 1).await;
+    let text = format!("[[sink]]\nname = \"noc\"\ntype = \"webhook\"\nurl_file = {file:?}\n");
+    fs::write(&file, "s3cret\n").unwrap();
+    sinks.reload(&config(&text), surroundings(&nowhere())).await;
+    let problem = || sinks.states()[0].problem.clone();
+    wait::until_async("the problem", LIMIT, || std::future::ready(problem().is_some())).await.unwrap();
+    let said = problem().unwrap();
+    assert!(said.contains("url_file") && said.contains("has to hold a URL") && !said.contains("s3cret"), "{said}");
+    fs::write(&file, format!("http://{}/hooks/s3cret\n", alive.address)).unwrap();
+    until_counted(&sinks, "noc", Fate::Sent, 1).await;
+    assert!(alive.requests()[0].head.starts_with("POST /hooks/s3cret HTTP/1.1\r\n"));
 }
