@@ -7,8 +7,8 @@
 use std::time::Instant;
 
 use super::generated::{self, Generated};
-use super::plan::{LoadPlan, Plan};
-use super::protocol::{Answer, Burst, Latency, Load, Memory, Request, Restart, Start};
+use super::plan::{LoadPlan, Plan, RulesPlan};
+use super::protocol::{Answer, Burst, Latency, Load, Memory, Request, Restart, Ruled, Start};
 use super::target::{Place, Role, Target};
 
 /// Warm-up of a latency measurement: not measured.
@@ -17,13 +17,15 @@ const WARM_UP: usize = 20;
 const FEW: usize = 200;
 /// Events over which instructions are counted.
 pub const COUNTED: usize = 1000;
+/// Numbers of alert rules with which they are counted too, where rules are measured.
+const RULES_COUNTED: [usize; 2] = [0, 50];
 
 /// What was measured with some number of ports: for each target, one entry for each round; none where it was left out.
 #[derive(Debug, Clone)]
 pub struct Series<T> {
     /// Number of ports.
     pub ports: usize,
-    /// Changes of a port in a row (bursts), clients (load), or whether the restart was a warm one.
+    /// Changes of a port in a row (bursts), clients (load), alert rules (rules), or whether the restart was a warm one.
     pub variant: usize,
     /// Per target, per round.
     pub rounds: Vec<Vec<Option<T>>>,
@@ -60,10 +62,12 @@ pub struct Results {
     pub restart: Vec<Series<Restart>>,
     /// Steady changes.
     pub load: Vec<Series<Load>>,
+    /// Changes with alert rules: one for each number of them.
+    pub rules: Vec<Series<Ruled>>,
     /// Idle processes.
     pub memory: Vec<Series<Memory>>,
-    /// User instructions of [`COUNTED`] events, per target.
-    pub instructions: Vec<Option<u64>>,
+    /// User instructions of [`COUNTED`] events, per target; with how many alert rules, if not with its own.
+    pub instructions: Vec<(Option<usize>, Vec<Option<u64>>)>,
     /// Messages that are made up.
     pub generated: Vec<Generated>,
     /// Where that did not work, and why.
@@ -79,13 +83,25 @@ pub fn run(targets: &[Target], plan: &Plan) -> Results {
     for ports in plan.sizes() {
         course.size(plan, ports);
     }
+    for &ports in &plan.rules.ports {
+        course.rules(&plan.rules, ports);
+    }
     if let Some(ports) = plan.instructions {
-        course.instructions(ports);
+        course.instructions(ports, None);
+        for count in RULES_COUNTED.into_iter().filter(|_| !plan.rules.ports.is_empty()) {
+            course.instructions(ports, Some(count));
+        }
     }
     for &ports in &plan.generated {
         course.generated(ports);
     }
     course.results
+}
+
+/// Which of `count` is the `turn`th in a round: forwards and backwards in turn, and each time beginning with another one.
+fn order(turn: usize, round: usize, count: usize) -> usize {
+    let at = (turn + round / 2) % count;
+    if round.is_multiple_of(2) { at } else { count - 1 - at }
 }
 
 struct Course<'a> {
@@ -128,7 +144,7 @@ impl Course<'_> {
             || plan.load.ports.contains(&ports)
             || plan.burst.iter().any(|burst| burst.ports == ports);
         self.open(|target| floor || target.role != Role::Floor);
-        self.turns(ports, 0, 1, &during, &Request::SetUp { ports }, |_| Some(()));
+        self.turns(ports, 0, 1, &during, &Request::SetUp { ports, rules: false }, |_| Some(()));
         if plan.memory.contains(&ports) {
             self.memory(plan, ports);
         }
@@ -178,6 +194,32 @@ impl Course<'_> {
         self.results.load.push(series);
     }
 
+    /// Every number of rules in each round, in another order each time: what one leaves behind hits all the others.
+    fn rules(&mut self, plan: &RulesPlan, ports: usize) {
+        let during = format!("rules, {ports} ports");
+        self.say(&during);
+        self.open(|target| target.role != Role::Floor);
+        self.turns(ports, 0, 1, &during, &Request::SetUp { ports, rules: true }, |_| Some(()));
+        let rounds = vec![Vec::new(); self.targets.len()];
+        let series = |count: &usize| Series { ports, variant: *count, rounds: rounds.clone() };
+        let mut all: Vec<Series<Ruled>> = plan.counts.iter().map(series).collect();
+        for round in 0..plan.rounds {
+            for which in (0..all.len()).map(|turn| order(turn, round, all.len())).collect::<Vec<_>>() {
+                let count = plan.counts[which];
+                let request = Request::Rules { count, events: plan.events, times: plan.times };
+                let one = self.turns(ports, count, 1, &during, &request, |answer| match answer {
+                    Answer::Rules(ruled) => ruled.map(|ruled| *ruled),
+                    _ => None,
+                });
+                for (rounds, new) in all[which].rounds.iter_mut().zip(one.rounds) {
+                    rounds.extend(new);
+                }
+            }
+        }
+        self.results.rules.extend(all);
+        self.close();
+    }
+
     fn restarts(&mut self, plan: &Plan, ports: usize) {
         for (at, target) in self.targets.iter().enumerate() {
             if target.role == Role::Floor {
@@ -219,22 +261,24 @@ impl Course<'_> {
         self.results.memory.push(series);
     }
 
-    fn instructions(&mut self, ports: usize) {
+    /// The floor has no alert rules, hence nothing to count again.
+    fn instructions(&mut self, ports: usize, rules: Option<usize>) {
         let during = "instructions under valgrind";
         self.say(during);
-        self.open(|_| true);
+        self.open(|target| rules.is_none() || target.role != Role::Floor);
         let mut counts = [FEW, FEW + COUNTED].map(|events| {
-            let request = Request::Instructions { ports, events };
+            let request = Request::Instructions { ports, events, rules };
             self.turns(ports, 0, 1, during, &request, |answer| match answer {
                 Answer::Instructions(instructions) => Some(instructions.collected),
                 _ => None,
             })
         });
         let of = |series: &mut Series<u64>, at: usize| series.rounds[at][0].take();
-        for at in 0..self.targets.len() {
+        let each = (0..self.targets.len()).map(|at| {
             let both = of(&mut counts[0], at).zip(of(&mut counts[1], at));
-            self.results.instructions.push(both.map(|(few, more)| more.saturating_sub(few)));
-        }
+            both.map(|(few, more)| more.saturating_sub(few))
+        });
+        self.results.instructions.push((rules, each.collect()));
         self.close();
     }
 
@@ -296,5 +340,16 @@ impl Course<'_> {
         self.say(&format!("{target}: {during}: {error:#}"));
         self.results.failures.push(Failure { target, during: during.to_owned(), reason: format!("{error:#}") });
         self.places[at] = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_one_has_its_turn_in_each_round_and_the_order_changes() {
+        let rounds: Vec<Vec<usize>> = (0..4).map(|round| (0..4).map(|turn| order(turn, round, 4)).collect()).collect();
+        assert_eq!(rounds, [[0, 1, 2, 3], [3, 2, 1, 0], [1, 2, 3, 0], [2, 1, 0, 3]]);
     }
 }
