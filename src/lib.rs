@@ -15,6 +15,7 @@ pub mod http;
 pub mod lab;
 pub mod link;
 pub mod logging;
+pub mod observe;
 pub mod state;
 pub mod sync;
 pub mod telemetry;

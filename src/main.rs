@@ -26,6 +26,8 @@ struct Arguments {
 enum Command {
     /// Run the daemon in the foreground; so does no command at all
     Run,
+    /// Hold Redis against the kernel and tell what the daemon would write, without writing anything
+    Observe(command::observe::Options),
     /// Read everything that the daemon would read, and print what holds
     CheckConfig,
     /// Ask the running daemon how it stands; 0 if it answers, ready or not, 69 if it does not
@@ -109,6 +111,7 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let config = || config::load(&flags);
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => app::run(config()?, flags),
+        Command::Observe(options) => command::observe::run(&config()?, &options),
         Command::CheckConfig => check_config(&config()?),
         Command::Status { json } => command::status::run(&config()?.control, json),
         Command::Ports { json } => command::ports::run(&config()?.control, json),

@@ -4,6 +4,7 @@
 
 pub mod alerts;
 pub mod metrics;
+pub mod observe;
 pub mod ports;
 pub mod rules;
 pub mod status;
@@ -19,6 +20,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use anyhow::Context;
 use portsyncd::config::ConfigError;
 use portsyncd::control::ControlError;
+use portsyncd::observe::ObserveError;
 use thiserror::Error;
 
 /// Something went wrong that the other codes do not say.
@@ -48,6 +50,9 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         Some(ControlError::TurnedOff) => return CONFIGURATION,
         Some(error) if error.is_unreachable() => return UNAVAILABLE,
         _ => {}
+    }
+    if matches!(error.downcast_ref(), Some(ObserveError::Redis(_))) {
+        return UNAVAILABLE;
     }
     match error.downcast_ref() {
         Some(CommandError::NoTerminal) => USAGE,

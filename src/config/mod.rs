@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sync::port_sync::Names;
+
 pub use load::{ConfigError, Flags, load};
 pub use sinks::{AlertmanagerConfig, AlertsConfig, DeliveryConfig, ExecConfig, SinkConfig, SinkKind, WebhookConfig};
 
@@ -93,6 +95,14 @@ pub struct PortsConfig {
     pub follow_config_db: bool,
     /// Whether `MGMT_PORT_TABLE` is written for links whose names begin with `eth` (releases 202012 to 202411).
     pub management: bool,
+}
+
+impl PortsConfig {
+    /// Which links concern us.
+    pub fn names(&self) -> Names {
+        let management = if self.management { vec!["eth".to_owned()] } else { Vec::new() };
+        Names { ports: self.prefixes.clone(), lags: self.lag_prefixes.clone(), management }
+    }
 }
 
 /// Where the log goes.

@@ -33,7 +33,6 @@ use crate::health::{Component, Supervisor, watchdog_interval};
 use crate::link::dump::dump;
 use crate::link::monitor::Monitor;
 use crate::logging::Logging;
-use crate::sync::port_sync::Names;
 use crate::sync::start::Kind;
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::{Cause, Db, Outcome};
@@ -135,12 +134,7 @@ impl Daemon {
             info!(bytes = monitor.granted(), "netlink receive buffer");
         }
         telemetry.metrics.netlink_receive_buffer.set_count((), monitor.granted());
-        let names = Names {
-            ports: config.ports.prefixes.clone(),
-            lags: config.ports.lag_prefixes.clone(),
-            management: if config.ports.management { vec!["eth".to_owned()] } else { Vec::new() },
-        };
-        let mut core = Core::new(names, Arc::clone(&telemetry));
+        let mut core = Core::new(config.ports.names(), Arc::clone(&telemetry));
         let links = dump().await.context("cannot list the kernel's links")?;
         core.resync(&links);
         core.machine.record_existing();

@@ -14,6 +14,8 @@ use super::table::{self, CONFIG_PORT, DAEMON, PORT_CONFIG_DONE, PORT_INIT_DONE, 
 use crate::link::LinkName;
 use crate::sync::port_sync::{RowKey, Table};
 
+const STATE_ROWS: &str = "cannot read PORT_TABLE from STATE_DB";
+
 /// A port of CONFIG_DB: its name and its fields, byte by byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortConfig {
@@ -223,12 +225,25 @@ impl Session {
         self.appl_has(names, ask).await
     }
 
+    /// Which of these have a row in APPL_DB, or one that waits there for orchagent.
+    pub async fn published_or_queued(&self, names: &[Vec<u8>]) -> Result<Vec<bool>, StoreError> {
+        let row = table::join(PORT_TABLE, &self.appl.separator, b"");
+        let queued = table::join(&format!("_{PORT_TABLE}"), &self.appl.separator, b"");
+        let ask = |out: &mut Vec<u8>, name: &Vec<u8>| {
+            command(out, 3);
+            word(out, &[b"EXISTS"]);
+            word(out, &[&row, name]);
+            word(out, &[&queued, name]);
+        };
+        self.appl_has(names, ask).await
+    }
+
     /// Yes or no for each; a key of another type counts as no.
     async fn appl_has<K>(&self, items: &[K], ask: impl FnMut(&mut Vec<u8>, &K)) -> Result<Vec<bool>, StoreError> {
         let mut has = Vec::with_capacity(items.len());
         let take = |_: &K, reply: RedisResult<Reply<'_>>| {
             has.push(match reply {
-                Ok(reply) => reply == Reply::Integer(1),
+                Ok(reply) => matches!(reply, Reply::Integer(count) if count > 0),
                 Err(error) if Trouble::of(&error) == Trouble::WrongType => false,
                 Err(error) => return Err(error),
             });
@@ -268,22 +283,39 @@ impl PortConfig {
     }
 }
 
+impl Connection {
+    /// The values of our fields of these rows of STATE_DB, in the fields' order.
+    pub async fn fields(&self, rows: &[RowKey]) -> Result<Vec<Vec<Option<Vec<u8>>>>, StoreError> {
+        let mut result = Vec::with_capacity(rows.len());
+        let ask = |out: &mut Vec<u8>, row: &RowKey| ask_fields(out, row, &self.separator);
+        let take = |_: &RowKey, reply: RedisResult<Reply<'_>>| {
+            let fields = reply?.parts().map(|part| Ok(part?.bulk().map(<[u8]>::to_vec)));
+            result.push(fields.collect::<RedisResult<_>>()?);
+            Ok(())
+        };
+        self.each(STATE_ROWS, rows, ask, take).await?;
+        Ok(result)
+    }
+}
+
+/// `HMGET` of our fields.
+fn ask_fields(out: &mut Vec<u8>, row: &RowKey, separator: &str) {
+    let fields = table::fields(row.table);
+    command(out, 2 + fields.len());
+    word(out, &[b"HMGET"]);
+    word(out, &[table::name(row.table).as_bytes(), separator.as_bytes(), row.name.as_bytes()]);
+    words(out, fields);
+}
+
 /// Reads these rows of STATE_DB, and which other rows of `PORT_TABLE` have fields of ours.
 pub async fn state_rows(state: &Connection, wanted: &HashSet<RowKey>) -> Result<StateRows, StoreError> {
-    let operation = "cannot read PORT_TABLE from STATE_DB";
     let prefix = table::join(PORT_TABLE, &state.separator, b"");
-    let scanned = state.keys(&prefix, operation).await?;
+    let scanned = state.keys(&prefix, STATE_ROWS).await?;
     let key = |name| RowKey { table: Table::Port, name };
     let there = scanned.iter().filter_map(|found| table::link_name(found, &prefix)).map(key);
     let rows: Vec<RowKey> = wanted.iter().copied().chain(there.filter(|row| !wanted.contains(row))).collect();
     let mut result = StateRows::default();
-    let ask = |out: &mut Vec<u8>, row: &RowKey| {
-        let fields = table::fields(row.table);
-        command(out, 2 + fields.len());
-        word(out, &[b"HMGET"]);
-        word(out, &[table::name(row.table).as_bytes(), state.separator.as_bytes(), row.name.as_bytes()]);
-        words(out, fields);
-    };
+    let ask = |out: &mut Vec<u8>, row: &RowKey| ask_fields(out, row, &state.separator);
     let take = |row: &RowKey, reply: RedisResult<Reply<'_>>| {
         let mut fields = [None; 4];
         match reply {
@@ -305,7 +337,7 @@ pub async fn state_rows(state: &Connection, wanted: &HashSet<RowKey>) -> Result<
         }
         Ok(())
     };
-    state.each(operation, &rows, ask, take).await?;
+    state.each(STATE_ROWS, &rows, ask, take).await?;
     Ok(result)
 }
 

@@ -92,8 +92,7 @@ impl Store {
         let apart = state.address != appl.address && state.address != config.address;
         let state_listener = async { Ok(if apart { Some(self.listen(state).await?) } else { None }) };
         let listeners = async { try_join!(self.listen(appl), self.listen(config), state_listener) };
-        let session = async { try_join!(self.open(appl), self.open(config), self.open(state)) };
-        let (listeners, (appl, config, state), writer) = try_join!(listeners, session, self.writer())?;
+        let (listeners, session, writer) = try_join!(listeners, self.session(), self.writer())?;
         let ((appl_listener, appl_heard), (config_listener, config_heard), state_listener) = listeners;
         let mut heard = SelectAll::from_iter([appl_heard, config_heard]);
         if let Some((listener, state_heard)) = state_listener {
@@ -107,7 +106,14 @@ impl Store {
                     .boxed(),
             );
         }
-        Ok((Session { appl, config, state }, Listeners { appl: appl_listener, config: config_listener, heard }, writer))
+        Ok((session, Listeners { appl: appl_listener, config: config_listener, heard }, writer))
+    }
+
+    /// Connects to all databases, to ask them only.
+    pub async fn session(&self) -> Result<Session, StoreError> {
+        let Topology { appl, config, state } = &self.topology;
+        let (appl, config, state) = try_join!(self.open(appl), self.open(config), self.open(state))?;
+        Ok(Session { appl, config, state })
     }
 
     /// Opens a connection to write STATE_DB's rows over.
