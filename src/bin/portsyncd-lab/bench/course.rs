@@ -4,10 +4,12 @@
 //! In: targets and a plan. Out: what was measured, round by round. A target that dies or hangs is reported and left out of the
 //! rest; rows that are wrong in the end are results like others.
 
+mod rules;
+
 use std::time::Instant;
 
 use super::generated::{self, Generated};
-use super::plan::{LoadPlan, Plan, RulesPlan};
+use super::plan::{LoadPlan, Plan};
 use super::protocol::{Answer, Burst, Latency, Load, Memory, Request, Restart, Ruled, Start};
 use super::target::{Place, Role, Target};
 
@@ -96,12 +98,6 @@ pub fn run(targets: &[Target], plan: &Plan) -> Results {
         course.generated(ports);
     }
     course.results
-}
-
-/// Which of `count` is the `turn`th in a round: forwards and backwards in turn, and each time beginning with another one.
-fn order(turn: usize, round: usize, count: usize) -> usize {
-    let at = (turn + round / 2) % count;
-    if round.is_multiple_of(2) { at } else { count - 1 - at }
 }
 
 struct Course<'a> {
@@ -194,32 +190,6 @@ impl Course<'_> {
         self.results.load.push(series);
     }
 
-    /// Every number of rules in each round, in another order each time: what one leaves behind hits all the others.
-    fn rules(&mut self, plan: &RulesPlan, ports: usize) {
-        let during = format!("rules, {ports} ports");
-        self.say(&during);
-        self.open(|target| target.role != Role::Floor);
-        self.turns(ports, 0, 1, &during, &Request::SetUp { ports, rules: true }, |_| Some(()));
-        let rounds = vec![Vec::new(); self.targets.len()];
-        let series = |count: &usize| Series { ports, variant: *count, rounds: rounds.clone() };
-        let mut all: Vec<Series<Ruled>> = plan.counts.iter().map(series).collect();
-        for round in 0..plan.rounds {
-            for which in (0..all.len()).map(|turn| order(turn, round, all.len())).collect::<Vec<_>>() {
-                let count = plan.counts[which];
-                let request = Request::Rules { count, events: plan.events, times: plan.times };
-                let one = self.turns(ports, count, 1, &during, &request, |answer| match answer {
-                    Answer::Rules(ruled) => ruled.map(|ruled| *ruled),
-                    _ => None,
-                });
-                for (rounds, new) in all[which].rounds.iter_mut().zip(one.rounds) {
-                    rounds.extend(new);
-                }
-            }
-        }
-        self.results.rules.extend(all);
-        self.close();
-    }
-
     fn restarts(&mut self, plan: &Plan, ports: usize) {
         for (at, target) in self.targets.iter().enumerate() {
             if target.role == Role::Floor {
@@ -243,21 +213,11 @@ impl Course<'_> {
         let during = format!("memory, {ports} ports");
         self.say(&during);
         let request = Request::Memory { milliseconds: plan.idle_milliseconds };
-        for at in 0..self.targets.len() {
-            let asked = self.places[at].as_mut().map(|place| place.ask(&request));
-            if let Some(Err(error)) = asked {
-                self.fail(at, &during, &error);
-            }
-        }
-        let mut series = Series { ports, variant: 0, rounds: vec![vec![None]; self.targets.len()] };
-        for at in 0..self.targets.len() {
-            let answer = self.places[at].as_mut().map(Place::answer);
-            match answer {
-                Some(Ok(Answer::Memory(memory))) => series.rounds[at][0] = Some(memory),
-                Some(Ok(_)) | None => {}
-                Some(Err(error)) => self.fail(at, &during, &error),
-            }
-        }
+        let rounds = self.together(&during, |_| request.clone()).into_iter().map(|answer| match answer {
+            Some(Answer::Memory(memory)) => vec![Some(memory)],
+            _ => vec![None],
+        });
+        let series = Series { ports, variant: 0, rounds: rounds.collect() };
         self.results.memory.push(series);
     }
 
@@ -315,6 +275,25 @@ impl Course<'_> {
         series
     }
 
+    /// Asks all targets at the same time, each what `request` says for it.
+    fn together(&mut self, during: &str, request: impl Fn(usize) -> Request) -> Vec<Option<Answer>> {
+        for at in 0..self.targets.len() {
+            let asked = self.places[at].as_mut().map(|place| place.ask(&request(at)));
+            if let Some(Err(error)) = asked {
+                self.fail(at, during, &error);
+            }
+        }
+        let mut answers = Vec::new();
+        for at in 0..self.targets.len() {
+            let answer = self.places[at].as_mut().map(Place::answer);
+            if let Some(Err(error)) = &answer {
+                self.fail(at, during, error);
+            }
+            answers.push(answer.and_then(Result::ok));
+        }
+        answers
+    }
+
     /// Opens a place for each target that has not failed yet.
     fn open(&mut self, wanted: impl Fn(&Target) -> bool) {
         self.places.clear();
@@ -340,16 +319,5 @@ impl Course<'_> {
         self.say(&format!("{target}: {during}: {error:#}"));
         self.results.failures.push(Failure { target, during: during.to_owned(), reason: format!("{error:#}") });
         self.places[at] = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_one_has_its_turn_in_each_round_and_the_order_changes() {
-        let rounds: Vec<Vec<usize>> = (0..4).map(|round| (0..4).map(|turn| order(turn, round, 4)).collect()).collect();
-        assert_eq!(rounds, [[0, 1, 2, 3], [3, 2, 1, 0], [1, 2, 3, 0], [2, 1, 0, 3]]);
     }
 }

@@ -57,7 +57,9 @@ pub struct RulesPlan {
     pub ports: Vec<usize>,
     /// Numbers of rules; the first is what the others are compared with.
     pub counts: Vec<usize>,
-    /// Single changes of each round.
+    /// Slices of a round, each with every number of rules: single changes, then bursts.
+    pub slices: usize,
+    /// Single changes of a slice.
     pub events: usize,
     /// Changes of each port in a burst.
     pub times: usize,
@@ -113,7 +115,14 @@ impl Plan {
             start: vec![32, 512, 4096],
             restart: vec![512],
             load: LoadPlan { ports: vec![10_000], per_second: 10_000, clients: 100, milliseconds: 1500, rounds: 10 },
-            rules: RulesPlan { ports: vec![512], counts: vec![0, 10, 50, 1000], events: 2000, times: 10, rounds: 12 },
+            rules: RulesPlan {
+                ports: vec![512],
+                counts: vec![0, 10, 50, 1000],
+                slices: 20,
+                events: 100,
+                times: 10,
+                rounds: 24,
+            },
             memory: vec![32, 512, 10_000],
             generated: vec![512, 10_000, 100_000],
             idle_milliseconds: 5000,
@@ -133,7 +142,7 @@ impl Plan {
             start: vec![32],
             restart: vec![512],
             load: LoadPlan { ports: vec![512], per_second: 2000, clients: 12, milliseconds: 1000, rounds: 1 },
-            rules: RulesPlan { ports: vec![32], counts: vec![0, 50], events: 50, times: 10, rounds: 2 },
+            rules: RulesPlan { ports: vec![32], counts: vec![0, 50], slices: 2, events: 25, times: 10, rounds: 2 },
             memory: vec![32],
             generated: vec![512],
             idle_milliseconds: 500,

@@ -15,8 +15,9 @@ pub enum Request {
     Latency { events: usize },
     /// All ports changed so many times in a row.
     Burst { times: usize },
-    /// Changes of one port each, and bursts, with so many alert rules.
-    Rules { count: usize, events: usize, times: usize },
+    /// So many alert rules from now on; answered, with the evaluations before them, when their windows are full. Or those that there
+    /// are, answered with the evaluations so far.
+    Rules { count: Option<usize> },
     /// A cold start with so many ports, no links.
     Start { ports: usize },
     /// The executable is away while every tenth port changes.
@@ -42,7 +43,7 @@ pub enum Answer {
     /// To [`Request::Burst`].
     Burst(Burst),
     /// To [`Request::Rules`]; none if the executable has no alert rules.
-    Rules(Option<Box<Ruled>>),
+    Rules(Option<Evaluations>),
     /// To [`Request::Start`].
     Start(Start),
     /// To [`Request::Restart`].
@@ -101,10 +102,28 @@ pub struct Ruled {
     pub latency: Latency,
     /// All ports at once, again and again.
     pub bursts: Vec<Burst>,
-    /// How often the rules were evaluated meanwhile.
-    pub evaluations: u64,
-    /// How long that took, all together.
-    pub evaluation_ns: u64,
+    /// Evaluations of the rules since they are in force.
+    pub evaluations: Evaluations,
+}
+
+/// Evaluations of the rules.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evaluations {
+    /// How many.
+    pub count: u64,
+    /// How long they took, all together.
+    pub nanoseconds: u64,
+}
+
+impl Evaluations {
+    /// Those after an earlier look.
+    pub fn since(self, earlier: Self) -> Self {
+        let Self { count, nanoseconds } = self;
+        Self {
+            count: count.saturating_sub(earlier.count),
+            nanoseconds: nanoseconds.saturating_sub(earlier.nanoseconds),
+        }
+    }
 }
 
 /// A cold start.

@@ -105,11 +105,7 @@ fn answer(scene: &mut Scene, request: &Request, past: &mut Past) -> anyhow::Resu
             Answer::Latency(measure::latency(scene, from, events)?)
         }
         Request::Burst { times } => Answer::Burst(measure::burst(scene, times)?),
-        Request::Rules { count, events, times } => {
-            let from = past.events;
-            past.events += events;
-            Answer::Rules(rules::measure(scene, count, from, events, times)?.map(Box::new))
-        }
+        Request::Rules { count } => Answer::Rules(rules::answer(scene, count)?),
         Request::Start { ports } => Answer::Start(measure::start(scene, ports)?),
         Request::Restart { warm } => Answer::Restart(measure::restart(scene, warm)?),
         Request::Load { per_second, milliseconds, clients } => {

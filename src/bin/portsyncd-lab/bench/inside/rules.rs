@@ -1,28 +1,28 @@
-//! Alert rules of the measured executable, changed while it runs: one process, one Redis and one set of links for every number of
-//! rules, so that nothing differs between two measurements but the rules.
+//! Alert rules of the measured executable, changed while it runs: the same process, Redis and links have another number of them.
 //!
-//! In: how many rules. Out: single changes and bursts with them, and how often and for how long the rules were evaluated meanwhile.
+//! In: how many rules. Out, once they are in force and their windows full: how often rules had been evaluated before them, and for
+//! how long.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{ErrorKind, Read, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use portsyncd::alert::evaluator::RuleList;
 use portsyncd::lab::wait;
 
-use super::super::protocol::Ruled;
-use super::measure;
+use super::super::protocol::Evaluations;
+use super::measure::nanoseconds;
 use super::scene::Scene;
 
 /// Where the rules stand.
 const FOLDER: &str = "/run/lab/rules";
 const FILE: &str = "/run/lab/rules/bench.toml";
 /// Between two evaluations: fifteen times as often as by default, so that each measurement has some.
-pub const EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_secs(1);
 /// Evaluations after which every window of [`CONDITIONS`] is full.
 const SETTLED: u64 = 3;
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9477);
@@ -39,7 +39,7 @@ const CONDITIONS: [&str; 5] = [
     "{ absent = \"5m\" }",
 ];
 
-/// Words before the executable's, with which its rules are those of [`measure`] and no others.
+/// Words before the executable's, with which its rules are those of [`write`] and no others.
 pub fn wrapper() -> Vec<String> {
     vec![
         "env".to_owned(),
@@ -71,17 +71,16 @@ fn text(count: usize) -> String {
     text
 }
 
-/// Changes one at a time and bursts with so many rules; none if the executable has no alert rules.
-pub fn measure(
-    scene: &mut Scene,
-    count: usize,
-    from: usize,
-    events: usize,
-    times: usize,
-) -> anyhow::Result<Option<Ruled>> {
+/// With so many rules, or those that there are; none if the executable has no alert rules.
+pub fn answer(scene: &mut Scene, count: Option<usize>) -> anyhow::Result<Option<Evaluations>> {
     if listed()?.is_none() {
         return Ok(None);
     }
+    count.map_or_else(evaluations, |count| put_in_force(scene, count)).map(Some)
+}
+
+/// Gives the evaluations that there were when they came into force; returns once their windows are full.
+fn put_in_force(scene: &mut Scene, count: usize) -> anyhow::Result<Evaluations> {
     write(count)?;
     scene.program()?.signal(Signal::SIGHUP)?;
     let mut problem = None;
@@ -94,23 +93,10 @@ pub fn measure(
         bail!("the rules were refused: {problem}");
     }
     taken?;
-    let settled = evaluations()?.0 + SETTLED;
-    wait::until("windows to be full", LIMIT, || evaluations().is_ok_and(|(count, _)| count >= settled))?;
-
-    let before = evaluations()?;
-    let latency = measure::latency(scene, from, events)?;
-    let (began, mut bursts) = (Instant::now(), Vec::new());
-    // As long as from one evaluation to the next, so that one falls into it.
-    while bursts.is_empty() || began.elapsed() < EVERY {
-        bursts.push(measure::burst(scene, times)?);
-    }
-    let after = evaluations()?;
-    Ok(Some(Ruled {
-        latency,
-        bursts,
-        evaluations: after.0 - before.0,
-        evaluation_ns: after.1.saturating_sub(before.1),
-    }))
+    let began = evaluations()?;
+    let settled = began.count + SETTLED;
+    wait::until("windows to be full", LIMIT, || evaluations().is_ok_and(|now| now.count >= settled))?;
+    Ok(began)
 }
 
 /// What the executable says of its rules; none if it has none to speak of.
@@ -120,15 +106,15 @@ fn listed() -> anyhow::Result<Option<RuleList>> {
         .transpose()
 }
 
-/// How often the rules were evaluated so far, and how long that took in nanoseconds.
-fn evaluations() -> anyhow::Result<(u64, u64)> {
+/// How often the rules were evaluated so far, and for how long.
+fn evaluations() -> anyhow::Result<Evaluations> {
     let text = ask("/metrics")?.context("there are no metrics")?;
     let value = |suffix: &str| {
         let name = format!("portsyncd_alert_evaluation_seconds_{suffix} ");
         text.lines().find_map(|line| line.strip_prefix(&name)).with_context(|| format!("there is no {name}"))
     };
     let took = Duration::try_from_secs_f64(value("sum")?.parse()?)?;
-    Ok((value("count")?.parse()?, measure::nanoseconds(took)))
+    Ok(Evaluations { count: value("count")?.parse()?, nanoseconds: nanoseconds(took) })
 }
 
 /// The body of what it answers in HTTP; none if it answers with an error, or there is nobody to answer.

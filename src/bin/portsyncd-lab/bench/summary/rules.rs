@@ -61,14 +61,14 @@ fn of(none: &Series<Ruled>, series: &Series<Ruled>) -> Vec<Row> {
             "evaluations",
             Unit::Count,
             pooled(series, |rounds| {
-                (!rounds.is_empty()).then(|| float(rounds.iter().map(|ruled| ruled.evaluations).sum()))
+                (!rounds.is_empty()).then(|| float(rounds.iter().map(|ruled| ruled.evaluations.count).sum()))
             }),
         )
         .unrelated(),
         row(
             "each of them took",
             Unit::Nanoseconds,
-            quotient(series, |ruled| ruled.evaluation_ns, |ruled| ruled.evaluations),
+            quotient(series, |ruled| ruled.evaluations.nanoseconds, |ruled| ruled.evaluations.count),
         ),
         row("ended", Unit::Count, ended),
     ]);
@@ -125,7 +125,7 @@ pub fn wrongs(results: &Results, target: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::protocol::Latency;
+    use super::super::super::protocol::{Evaluations, Latency};
     use super::*;
 
     fn series(variant: usize, times: &[u64], right: bool) -> Series<Ruled> {
@@ -137,8 +137,7 @@ mod tests {
                 wrong: usize::from(!right),
                 ..Burst::default()
             }],
-            evaluations: 2,
-            evaluation_ns: 10,
+            evaluations: Evaluations { count: 2, nanoseconds: 10 },
         };
         Series { ports: 32, variant, rounds: vec![times.iter().map(|time| Some(ruled(time))).collect()] }
     }
