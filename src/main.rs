@@ -2,6 +2,7 @@
 
 mod command;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -35,6 +36,12 @@ enum Command {
         /// The daemon's JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Ask the running daemon whether it is alive; 0 if it is, 1 if it hangs, 69 if it does not answer
+    Healthcheck {
+        /// Whether it is in service, rather than alive
+        #[arg(long)]
+        ready: bool,
     },
     /// Ask the running daemon about its ports
     Ports {
@@ -114,6 +121,7 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
         Command::Observe(options) => command::observe::run(&config()?, &options),
         Command::CheckConfig => check_config(&config()?),
         Command::Status { json } => command::status::run(&config()?.control, json),
+        Command::Healthcheck { ready } => command::healthcheck::run(&config()?.control, ready),
         Command::Ports { json } => command::ports::run(&config()?.control, json),
         Command::Alerts { action, json } => {
             command::alerts::run(&config()?.control, &action.unwrap_or(command::alerts::Action::List), json)
@@ -127,23 +135,40 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the command's output")]
 fn check_config(config: &Config) -> anyhow::Result<bool> {
     let store = config.redis.store()?;
     http::tls::acceptor(&config.http).map_err(ConfigError::from)?;
     config.alerts.check_files()?;
     let rules = alert::evaluator::load(&config.alerts, &[])?;
-    print!("{}", config.shown());
-    println!();
+    let mut text = config.shown();
     let password = if store.password.is_some() { "<hidden>" } else { "none" };
-    println!("# effective: user {:?}, password {password}", store.username);
+    let _ = writeln!(text, "\n# effective: user {:?}, password {password}", store.username);
     for database in [&store.topology.appl, &store.topology.config, &store.topology.state] {
-        println!(
+        let _ = writeln!(
+            text,
             "# effective: {} is database {} with separator {:?} at {}",
             database.name, database.id, database.separator, database.address
         );
     }
     let on = rules.iter().filter(|rule| rule.enabled).count();
-    println!("# effective: {} alert rules, {on} of them on", rules.iter().len());
+    let _ = writeln!(text, "# effective: {} alert rules, {on} of them on", rules.iter().len());
+    command::put(&text)?;
     Ok(true)
+}
+
+#[cfg(test)]
+#[path = "packaged_tests.rs"]
+mod packaged;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    /// What the man page says besides the command line.
+    const MORE: &str = include_str!("../container/deb/portsyncd.8.more");
+
+    #[test]
+    fn packaged_man_pages_and_completions_are_those_of_the_command_line() {
+        super::packaged::expect(super::Arguments::command(), MORE);
+    }
 }

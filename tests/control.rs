@@ -127,10 +127,39 @@ fn without_a_daemon_they_end_with_69_and_say_where_they_asked() {
 }
 
 #[test]
+fn healthcheck_tells_life_from_service_and_both_from_absence() {
+    let mut rig = Rig::new(1);
+    let told = |rig: &Rig, arguments: &[&str]| {
+        let output = ask(rig, arguments);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (alive, ready) = (&["healthcheck"][..], &["healthcheck", "--ready"][..]);
+    for arguments in [alive, ready] {
+        assert_eq!(told(&rig, arguments), (Some(69), String::new()), "there is no daemon");
+    }
+    rig.start();
+    rig.until("an answer", || told(&rig, alive) == (Some(0), "alive\n".to_owned()));
+    rig.until("what it waits for", || {
+        let (code, text) = told(&rig, ready);
+        code == Some(1) && text.starts_with("not ready: ports: ") && text.contains("Ethernet0")
+    });
+    rig.run_orchagent();
+    rig.expect_config_done();
+    rig.add_ports();
+    rig.until("service", || told(&rig, ready) == (Some(0), "ready\n".to_owned()));
+    rig.server.kill();
+    rig.until("the reason", || {
+        let (code, text) = told(&rig, ready);
+        code == Some(1) && text.starts_with("not ready: redis: cannot connect")
+    });
+    assert_eq!(told(&rig, alive).0, Some(0), "it lives without Redis");
+}
+
+#[test]
 fn a_socket_that_is_turned_off_is_a_matter_of_configuration() {
     let mut rig = Rig::new(0);
     rig.set("PORTSYNCD_CONTROL__SOCKET", "");
-    for arguments in [["status"], ["ports"], ["watch"]] {
+    for arguments in [["status"], ["ports"], ["watch"], ["healthcheck"]] {
         let output = ask(&rig, &arguments);
         let message = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(78), "{message}");
@@ -150,11 +179,13 @@ fn metrics_need_neither_daemon_nor_configuration() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let rig = Rig::new(0);
-    let mut command = rig.command();
-    let mut child = command.arg("metrics").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+    for argument in ["metrics", "check-config"] {
+        let mut command = rig.command();
+        let mut child = command.arg(argument).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{argument}");
+    }
 }
 
 #[test]

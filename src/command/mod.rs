@@ -3,6 +3,7 @@
 //! In: what the command line says. Out: text for people on standard output, JSON for programs with `--json`, and an exit code.
 
 pub mod alerts;
+pub mod healthcheck;
 pub mod metrics;
 pub mod observe;
 pub mod ports;
@@ -69,7 +70,7 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
 }
 
 /// Writes to standard output. A reader that has seen enough, as `head` has, is no failure.
-fn put(text: &str) -> anyhow::Result<()> {
+pub fn put(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),

@@ -174,6 +174,16 @@ impl Control {
         self.whole(path, self.ask(path).await?).await
     }
 
+    /// Asks what can be answered with no: whether it is yes (2xx) or no (503), and what was said about it.
+    pub async fn verdict(&self, path: &str) -> Result<(bool, Vec<u8>), ControlError> {
+        let answer = self.exchange(Method::GET, path, Bytes::new()).await?;
+        if answer.response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            return Ok((false, self.whole(path, answer).await?));
+        }
+        let answer = self.accepted(path, answer).await?;
+        Ok((true, self.whole(path, answer).await?))
+    }
+
     /// Has the daemon make something of this JSON; gives the answer as it came.
     pub async fn post(&self, path: &str, body: Vec<u8>) -> Result<Vec<u8>, ControlError> {
         self.whole(path, self.change(Method::POST, path, body.into()).await?).await
@@ -211,6 +221,11 @@ impl Control {
     }
 
     async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, ControlError> {
+        self.accepted(path, self.exchange(method, path, body).await?).await
+    }
+
+    /// Whatever the answer is.
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, ControlError> {
         let connected = timeout(self.patience, UnixStream::connect(&self.socket)).await;
         let stream = connected
             .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
@@ -230,13 +245,18 @@ impl Control {
             sender.send_request(request).await
         };
         let response = self.in_time(path, answer).await?.map_err(|cause| self.broken_off(path, &cause))?;
-        if !response.status().is_success() {
-            let code = response.status();
-            let body = self.in_time(path, self.collect(path, response.into_body())).await??;
-            let message = String::from_utf8_lossy(&body).trim().chars().take(SHOWN).collect();
-            return Err(ControlError::Refused { socket: self.socket.clone(), path: path.to_owned(), code, message });
-        }
         Ok(Answer { response, connection })
+    }
+
+    /// The answer, if it is one of success.
+    async fn accepted(&self, path: &str, answer: Answer) -> Result<Answer, ControlError> {
+        let code = answer.response.status();
+        if code.is_success() {
+            return Ok(answer);
+        }
+        let body = self.whole(path, answer).await?;
+        let message = String::from_utf8_lossy(&body).trim().chars().take(SHOWN).collect();
+        Err(ControlError::Refused { socket: self.socket.clone(), path: path.to_owned(), code, message })
     }
 
     async fn collect(&self, path: &str, mut body: Incoming) -> Result<Vec<u8>, ControlError> {

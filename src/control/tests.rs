@@ -107,6 +107,18 @@ async fn refusals_and_other_shapes_are_told() {
 }
 
 #[tokio::test]
+async fn a_verdict_may_be_no_however_long_its_reasons_are() {
+    let reasons = "x".repeat(2 * SHOWN);
+    let no = fake(&[&whole("503 Service Unavailable", &reasons)], true);
+    assert_eq!(no.control.verdict("/readyz").await.unwrap(), (false, reasons.into_bytes()));
+    let yes = fake(&[&whole("200 OK", "ok\n")], true);
+    assert_eq!(yes.control.verdict("/livez").await.unwrap(), (true, b"ok\n".to_vec()));
+    let neither = fake(&[&whole("404 Not Found", "no such path\n")], true);
+    let error = neither.control.verdict("/livez").await.unwrap_err();
+    assert!(matches!(error, ControlError::Refused { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn what_the_daemon_will_not_change_is_told_in_its_words() {
     let made = fake(&[&whole("201 Created", "{}")], true);
     assert_eq!(made.control.post("/api/v1/silences", b"{}".to_vec()).await.unwrap(), b"{}");

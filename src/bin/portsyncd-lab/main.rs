@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 
 /// A switch for portsyncd in private network namespaces: real kernel links, a real Redis, no hardware.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "portsyncd-lab", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -65,4 +65,18 @@ fn main() -> ExitCode {
         eprintln!("portsyncd-lab: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+#[cfg(test)]
+#[path = "../../packaged_tests.rs"]
+mod packaged;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn packaged_man_pages_and_completions_are_those_of_the_command_line() {
+        super::packaged::expect(super::Cli::command(), "");
+    }
 }

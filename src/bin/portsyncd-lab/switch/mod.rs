@@ -45,6 +45,9 @@ pub struct Args {
     /// Replace rows that are in CONFIG_DB
     #[arg(long)]
     reseed: bool,
+    /// End once CONFIG_DB has the ports: as on a switch, where it is filled before portsyncd starts
+    #[arg(long, conflicts_with = "no_seed")]
+    seed_only: bool,
     /// Flaps per second over all ports
     #[arg(long, default_value_t = 0.0, value_name = "RATE")]
     flap_rate: f64,
@@ -68,9 +71,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let server = args.server.resolve()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut switch = Switch::new(args, server)?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        if args.seed_only {
+            return tokio::select! {
+                seeded = seed_once(args, &server) => seeded.map(|()| ExitCode::SUCCESS),
+                _ = terminate.recv() => Ok(ExitCode::FAILURE),
+                _ = interrupt.recv() => Ok(ExitCode::FAILURE),
+            };
+        }
+        let mut switch = Switch::new(args, server)?;
         // A signal may come while a port is being made; ports are noted before they are made, so none is forgotten.
         tokio::select! {
             never = switch.serve() => never?,
@@ -82,6 +92,31 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Writes the ports to `CONFIG_DB`.
+fn seed(args: &Args, server: &Server) -> anyhow::Result<()> {
+    let database = &server.topology.config;
+    let rows = scheme::rows(args.ports);
+    let mut config = server.client(database)?.get_connection()?;
+    let written = scheme::seed(&mut config, &database.separator, &rows, args.reseed)?;
+    info!(written, of = rows.len(), "seeded CONFIG_DB");
+    Ok(())
+}
+
+/// Seeds as soon as Redis is there.
+async fn seed_once(args: &Args, server: &Server) -> anyhow::Result<()> {
+    let mut retry = FIRST_RETRY;
+    loop {
+        match seed(args, server) {
+            Err(error) if of_redis(&error) => {
+                warn!(%error, ?retry, "Redis is not there, connecting again");
+                sleep(retry).await;
+                retry = (retry * 2).min(LAST_RETRY);
+            }
+            result => return result,
+        }
+    }
 }
 
 struct Switch<'a> {
@@ -130,10 +165,7 @@ impl<'a> Switch<'a> {
         let topology = &self.server.topology;
         let consumer = Consumer::open(&self.server.client(&topology.appl)?, &topology.appl.separator).await?;
         if !self.args.no_seed {
-            let rows = scheme::rows(self.args.ports);
-            let mut config = self.server.client(&topology.config)?.get_connection()?;
-            let written = scheme::seed(&mut config, &topology.config.separator, &rows, self.args.reseed)?;
-            info!(written, of = rows.len(), "seeded CONFIG_DB");
+            seed(self.args, &self.server)?;
         }
         let connection = async |database: &Database| -> anyhow::Result<MultiplexedConnection> {
             Ok(self.server.client(database)?.get_multiplexed_async_connection().await?)
