@@ -30,7 +30,7 @@ fn this_daemon_ends_right_everywhere() {
     assert_eq!(report["right"], true);
     assert_eq!(report["wrong"][0], serde_json::json!([]));
     let rows = report["rows"].as_array().expect("rows");
-    for measure in ["latency", "burst", "start", "restart", "load", "memory"] {
+    for measure in ["latency", "burst", "start", "restart", "load", "rules", "memory"] {
         let of: Vec<_> = rows.iter().filter(|row| row["measure"] == measure).collect();
         assert!(!of.is_empty(), "{measure} is missing");
         let said = |value: &serde_json::Value| !value["value"].is_null() || !value["text"].is_null();
@@ -92,4 +92,31 @@ fn wrong_usage_is_told() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(text.contains(part), "{text}");
     }
+}
+
+#[test]
+fn alert_rules_are_changed_while_the_daemon_runs_and_are_evaluated() {
+    let daemon = env!("CARGO_BIN_EXE_portsyncd");
+    let folder = tempfile::tempdir().expect("a folder");
+    let ends = script(folder.path(), "exit 3");
+    let against = ends.to_str().expect("a path");
+    let (output, report) = bench(Path::new(daemon), &["--against", against, "--only", "rules"]);
+    assert_eq!(output.status.code(), Some(0), "{}\n{report:#}", String::from_utf8_lossy(&output.stderr));
+    assert!(report["wrong"][1].to_string().contains("exit status: 3"), "{report:#}");
+    let rows = report["rows"].as_array().expect("rows");
+    let cell = |what: &str, quantity: &str| {
+        let row = rows.iter().find(|row| row["what"] == what && row["quantity"] == quantity);
+        row.unwrap_or_else(|| panic!("{what}, {quantity}: {report:#}"))["values"][0].clone()
+    };
+    for what in ["32 ports, 0 rules", "32 ports, 50 rules"] {
+        assert!(cell(what, "evaluations")["value"].as_f64().is_some_and(|count| count >= 2.0), "{what}: {report:#}");
+        assert!(cell(what, "ended")["text"].as_str().is_some_and(|text| text.starts_with("right, ")), "{what}");
+    }
+    for quantity in ["p50", "p99", "CPU per event", "burst until all right", "burst CPU per event"] {
+        let ratio = cell("32 ports, 50 rules", &format!("{quantity} / none"));
+        assert_eq!(ratio["rounds"].as_array().map(Vec::len), Some(2), "{quantity}: {ratio}");
+        assert!(ratio["value"].as_f64().is_some_and(|value| value > 0.0), "{quantity}: {ratio}");
+    }
+    let took = cell("32 ports, 50 rules", "each of them took");
+    assert!(took["value"].as_f64().is_some_and(|nanoseconds| nanoseconds > 0.0), "{took}");
 }

@@ -208,6 +208,7 @@ fn every_query_of_every_dashboard_has_data_from_the_real_daemon() {
     let mut rig = Rig::new(4);
     // Comparisons take their time only when there are any.
     rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "1s");
+    rig.set("PORTSYNCD_ALERTS__EVALUATION_INTERVAL", "1s");
     let mut rig = rig.set_to_work();
     rig.expect_metric("portsyncd_port_init_done", |value| value == 1.0);
     let ports = rig.ports.clone();

@@ -4,11 +4,13 @@
 //! In: targets and a plan. Out: what was measured, round by round. A target that dies or hangs is reported and left out of the
 //! rest; rows that are wrong in the end are results like others.
 
+mod rules;
+
 use std::time::Instant;
 
 use super::generated::{self, Generated};
 use super::plan::{LoadPlan, Plan};
-use super::protocol::{Answer, Burst, Latency, Load, Memory, Request, Restart, Start};
+use super::protocol::{Answer, Burst, Latency, Load, Memory, Request, Restart, Ruled, Start};
 use super::target::{Place, Role, Target};
 
 /// Warm-up of a latency measurement: not measured.
@@ -17,13 +19,15 @@ const WARM_UP: usize = 20;
 const FEW: usize = 200;
 /// Events over which instructions are counted.
 pub const COUNTED: usize = 1000;
+/// Numbers of alert rules with which they are counted too, where rules are measured.
+const RULES_COUNTED: [usize; 2] = [0, 50];
 
 /// What was measured with some number of ports: for each target, one entry for each round; none where it was left out.
 #[derive(Debug, Clone)]
 pub struct Series<T> {
     /// Number of ports.
     pub ports: usize,
-    /// Changes of a port in a row (bursts), clients (load), or whether the restart was a warm one.
+    /// Changes of a port in a row (bursts), clients (load), alert rules (rules), or whether the restart was a warm one.
     pub variant: usize,
     /// Per target, per round.
     pub rounds: Vec<Vec<Option<T>>>,
@@ -60,10 +64,12 @@ pub struct Results {
     pub restart: Vec<Series<Restart>>,
     /// Steady changes.
     pub load: Vec<Series<Load>>,
+    /// Changes with alert rules: one for each number of them.
+    pub rules: Vec<Series<Ruled>>,
     /// Idle processes.
     pub memory: Vec<Series<Memory>>,
-    /// User instructions of [`COUNTED`] events, per target.
-    pub instructions: Vec<Option<u64>>,
+    /// User instructions of [`COUNTED`] events, per target; with how many alert rules, if not with its own.
+    pub instructions: Vec<(Option<usize>, Vec<Option<u64>>)>,
     /// Messages that are made up.
     pub generated: Vec<Generated>,
     /// Where that did not work, and why.
@@ -79,8 +85,14 @@ pub fn run(targets: &[Target], plan: &Plan) -> Results {
     for ports in plan.sizes() {
         course.size(plan, ports);
     }
+    for &ports in &plan.rules.ports {
+        course.rules(&plan.rules, ports);
+    }
     if let Some(ports) = plan.instructions {
-        course.instructions(ports);
+        course.instructions(ports, None);
+        for count in RULES_COUNTED.into_iter().filter(|_| !plan.rules.ports.is_empty()) {
+            course.instructions(ports, Some(count));
+        }
     }
     for &ports in &plan.generated {
         course.generated(ports);
@@ -128,7 +140,7 @@ impl Course<'_> {
             || plan.load.ports.contains(&ports)
             || plan.burst.iter().any(|burst| burst.ports == ports);
         self.open(|target| floor || target.role != Role::Floor);
-        self.turns(ports, 0, 1, &during, &Request::SetUp { ports }, |_| Some(()));
+        self.turns(ports, 0, 1, &during, &Request::SetUp { ports, rules: false }, |_| Some(()));
         if plan.memory.contains(&ports) {
             self.memory(plan, ports);
         }
@@ -201,40 +213,32 @@ impl Course<'_> {
         let during = format!("memory, {ports} ports");
         self.say(&during);
         let request = Request::Memory { milliseconds: plan.idle_milliseconds };
-        for at in 0..self.targets.len() {
-            let asked = self.places[at].as_mut().map(|place| place.ask(&request));
-            if let Some(Err(error)) = asked {
-                self.fail(at, &during, &error);
-            }
-        }
-        let mut series = Series { ports, variant: 0, rounds: vec![vec![None]; self.targets.len()] };
-        for at in 0..self.targets.len() {
-            let answer = self.places[at].as_mut().map(Place::answer);
-            match answer {
-                Some(Ok(Answer::Memory(memory))) => series.rounds[at][0] = Some(memory),
-                Some(Ok(_)) | None => {}
-                Some(Err(error)) => self.fail(at, &during, &error),
-            }
-        }
+        let rounds = self.together(&during, |_| request.clone()).into_iter().map(|answer| match answer {
+            Some(Answer::Memory(memory)) => vec![Some(memory)],
+            _ => vec![None],
+        });
+        let series = Series { ports, variant: 0, rounds: rounds.collect() };
         self.results.memory.push(series);
     }
 
-    fn instructions(&mut self, ports: usize) {
+    /// The floor has no alert rules, hence nothing to count again.
+    fn instructions(&mut self, ports: usize, rules: Option<usize>) {
         let during = "instructions under valgrind";
         self.say(during);
-        self.open(|_| true);
+        self.open(|target| rules.is_none() || target.role != Role::Floor);
         let mut counts = [FEW, FEW + COUNTED].map(|events| {
-            let request = Request::Instructions { ports, events };
+            let request = Request::Instructions { ports, events, rules };
             self.turns(ports, 0, 1, during, &request, |answer| match answer {
                 Answer::Instructions(instructions) => Some(instructions.collected),
                 _ => None,
             })
         });
         let of = |series: &mut Series<u64>, at: usize| series.rounds[at][0].take();
-        for at in 0..self.targets.len() {
+        let each = (0..self.targets.len()).map(|at| {
             let both = of(&mut counts[0], at).zip(of(&mut counts[1], at));
-            self.results.instructions.push(both.map(|(few, more)| more.saturating_sub(few)));
-        }
+            both.map(|(few, more)| more.saturating_sub(few))
+        });
+        self.results.instructions.push((rules, each.collect()));
         self.close();
     }
 
@@ -269,6 +273,25 @@ impl Course<'_> {
             }
         }
         series
+    }
+
+    /// Asks all targets at the same time, each what `request` says for it.
+    fn together(&mut self, during: &str, request: impl Fn(usize) -> Request) -> Vec<Option<Answer>> {
+        for at in 0..self.targets.len() {
+            let asked = self.places[at].as_mut().map(|place| place.ask(&request(at)));
+            if let Some(Err(error)) = asked {
+                self.fail(at, during, &error);
+            }
+        }
+        let mut answers = Vec::new();
+        for at in 0..self.targets.len() {
+            let answer = self.places[at].as_mut().map(Place::answer);
+            if let Some(Err(error)) = &answer {
+                self.fail(at, during, error);
+            }
+            answers.push(answer.and_then(Result::ok));
+        }
+        answers
     }
 
     /// Opens a place for each target that has not failed yet.

@@ -33,7 +33,7 @@ const USAGE: u8 = 64;
 const MOST_PORTS: usize = 100_000;
 const FEW_PORTS: usize = 32;
 
-/// Measure any portsyncd executables: latency, bursts, starts, restarts, steady load, memory
+/// Measure any portsyncd executables: latency, bursts, starts, restarts, steady load, alert rules, memory
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The executable to measure
@@ -140,7 +140,7 @@ impl Args {
         }
         if let Some(rounds) = self.rounds {
             (plan.slices, plan.repetitions, plan.repetitions_of_many) = (rounds, rounds, rounds);
-            plan.load.rounds = rounds;
+            (plan.load.rounds, plan.rules.rounds) = (rounds, rounds);
         }
         plan.events = self.events.unwrap_or(plan.events);
         plan.instructions = self.instructions.then(|| self.ports.first().copied().unwrap_or(FEW_PORTS));

@@ -18,6 +18,8 @@ pub enum Measure {
     Restart,
     /// Steady changes, with and without clients of the daemon's HTTP
     Load,
+    /// Single changes and bursts with some numbers of alert rules
+    Rules,
     /// Memory and wake-ups while idle
     Memory,
     /// Messages that are made up, through the parts of the daemon that this laboratory was built with
@@ -48,6 +50,23 @@ pub struct LoadPlan {
     pub rounds: usize,
 }
 
+/// Changes with alert rules and without.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RulesPlan {
+    /// Ports of each measurement.
+    pub ports: Vec<usize>,
+    /// Numbers of rules; the first is what the others are compared with.
+    pub counts: Vec<usize>,
+    /// Slices of a round, each with every number of rules: single changes, then bursts.
+    pub slices: usize,
+    /// Single changes of a slice.
+    pub events: usize,
+    /// Changes of each port in a burst.
+    pub times: usize,
+    /// Rounds, each with every number of rules.
+    pub rounds: usize,
+}
+
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
@@ -65,6 +84,8 @@ pub struct Plan {
     pub restart: Vec<usize>,
     /// Steady changes.
     pub load: LoadPlan,
+    /// Changes with alert rules.
+    pub rules: RulesPlan,
     /// Ports of each look at memory.
     pub memory: Vec<usize>,
     /// Ports of each measurement with messages that are made up.
@@ -94,6 +115,14 @@ impl Plan {
             start: vec![32, 512, 4096],
             restart: vec![512],
             load: LoadPlan { ports: vec![10_000], per_second: 10_000, clients: 100, milliseconds: 1500, rounds: 10 },
+            rules: RulesPlan {
+                ports: vec![512],
+                counts: vec![0, 10, 50, 1000],
+                slices: 20,
+                events: 100,
+                times: 10,
+                rounds: 24,
+            },
             memory: vec![32, 512, 10_000],
             generated: vec![512, 10_000, 100_000],
             idle_milliseconds: 5000,
@@ -113,6 +142,7 @@ impl Plan {
             start: vec![32],
             restart: vec![512],
             load: LoadPlan { ports: vec![512], per_second: 2000, clients: 12, milliseconds: 1000, rounds: 1 },
+            rules: RulesPlan { ports: vec![32], counts: vec![0, 50], slices: 2, events: 25, times: 10, rounds: 2 },
             memory: vec![32],
             generated: vec![512],
             idle_milliseconds: 500,
@@ -124,8 +154,8 @@ impl Plan {
 
     /// Every measurement with these numbers of ports.
     pub fn with_ports(mut self, ports: &[usize]) -> Self {
-        let Self { latency, start, restart, load, memory, generated, .. } = &mut self;
-        for sizes in [latency, start, restart, &mut load.ports, memory, generated] {
+        let Self { latency, start, restart, load, rules, memory, generated, .. } = &mut self;
+        for sizes in [latency, start, restart, &mut load.ports, &mut rules.ports, memory, generated] {
             *sizes = ports.to_vec();
         }
         self.burst = ports.iter().map(|&ports| BurstSize { ports, times: if ports < MANY { 10 } else { 1 } }).collect();
@@ -142,6 +172,7 @@ impl Plan {
             (Measure::Start, &mut self.start),
             (Measure::Restart, &mut self.restart),
             (Measure::Load, &mut self.load.ports),
+            (Measure::Rules, &mut self.rules.ports),
             (Measure::Memory, &mut self.memory),
             (Measure::Generated, &mut self.generated),
         ];

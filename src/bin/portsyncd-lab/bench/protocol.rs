@@ -8,12 +8,16 @@ use super::clients::Report;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
-    /// Redis with so many ports, the executable started on them, the links made, every row right.
-    SetUp { ports: usize },
+    /// Redis with so many ports, the executable started on them, the links made, every row right. With `rules` its alert rules are
+    /// those of [`Self::Rules`], none at first.
+    SetUp { ports: usize, rules: bool },
     /// Changes of one port each, one at a time.
     Latency { events: usize },
     /// All ports changed so many times in a row.
     Burst { times: usize },
+    /// So many alert rules from now on; answered, with the evaluations before them, when their windows are full. Or those that there
+    /// are, answered with the evaluations so far.
+    Rules { count: Option<usize> },
     /// A cold start with so many ports, no links.
     Start { ports: usize },
     /// The executable is away while every tenth port changes.
@@ -22,8 +26,8 @@ pub enum Request {
     Load { per_second: usize, milliseconds: u64, clients: usize },
     /// What it takes while it has nothing to do, watched for so long.
     Memory { milliseconds: u64 },
-    /// User instructions for so many events, under valgrind.
-    Instructions { ports: usize, events: usize },
+    /// User instructions for so many events, under valgrind; with so many alert rules in place of its own.
+    Instructions { ports: usize, events: usize, rules: Option<usize> },
     /// Executable ended, links deleted.
     TakeDown,
 }
@@ -38,6 +42,8 @@ pub enum Answer {
     Latency(Latency),
     /// To [`Request::Burst`].
     Burst(Burst),
+    /// To [`Request::Rules`]; none if the executable has no alert rules.
+    Rules(Option<Evaluations>),
     /// To [`Request::Start`].
     Start(Start),
     /// To [`Request::Restart`].
@@ -87,6 +93,37 @@ pub struct Burst {
     pub wrong: usize,
     /// Until then.
     pub cpu: Cpu,
+}
+
+/// Changes with some number of alert rules.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ruled {
+    /// One at a time.
+    pub latency: Latency,
+    /// All ports at once, again and again.
+    pub bursts: Vec<Burst>,
+    /// Evaluations of the rules since they are in force.
+    pub evaluations: Evaluations,
+}
+
+/// Evaluations of the rules.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evaluations {
+    /// How many.
+    pub count: u64,
+    /// How long they took, all together.
+    pub nanoseconds: u64,
+}
+
+impl Evaluations {
+    /// Those after an earlier look.
+    pub fn since(self, earlier: Self) -> Self {
+        let Self { count, nanoseconds } = self;
+        Self {
+            count: count.saturating_sub(earlier.count),
+            nanoseconds: nanoseconds.saturating_sub(earlier.nanoseconds),
+        }
+    }
 }
 
 /// A cold start.
@@ -173,7 +210,8 @@ mod tests {
 
     #[test]
     fn requests_and_answers_are_lines() {
-        for request in [Request::SetUp { ports: 32 }, Request::Restart { warm: true }, Request::TakeDown] {
+        for request in [Request::SetUp { ports: 32, rules: false }, Request::Restart { warm: true }, Request::TakeDown]
+        {
             let line = serde_json::to_string(&request).unwrap();
             assert!(!line.contains('\n'));
             assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);

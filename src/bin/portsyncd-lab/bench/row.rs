@@ -80,6 +80,7 @@ pub fn name(measure: Measure) -> &'static str {
         Measure::Start => "start",
         Measure::Restart => "restart",
         Measure::Load => "load",
+        Measure::Rules => "rules",
         Measure::Memory => "memory",
         Measure::Generated => "generated",
     }

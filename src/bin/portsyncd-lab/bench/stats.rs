@@ -18,11 +18,34 @@ pub fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
+/// Within which bounds the median of what these are samples of lies in 95 of 100 cases, whatever their distribution (by the
+/// binomial distribution of how many of them lie below it). Of less than six values it is from the least to the greatest.
+pub fn median_bounds(values: &[f64]) -> Option<(f64, f64)> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let count = sorted.len();
+    // The probability of exactly, and of at most, `below` of them below it.
+    let mut exactly = 0.5_f64.powi(i32::try_from(count).ok()?);
+    let (mut below, mut at_most) = (0, exactly);
+    while at_most <= 0.025 && below < count / 2 {
+        below += 1;
+        exactly *= float((count - below + 1) as u64) / float(below as u64);
+        at_most += exactly;
+    }
+    let first = below.saturating_sub(1);
+    Some((*sorted.get(first)?, *sorted.get(count - 1 - first)?))
+}
+
 /// The median of `a / b` round by round: what changes from round to round, such as the machine's speed, hits both of a pair.
 /// Rounds that one of them lacks do not count.
 pub fn paired_ratio(a: &[Option<f64>], b: &[Option<f64>]) -> Option<f64> {
+    median(&ratios(a, b))
+}
+
+/// `a / b` round by round.
+pub fn ratios(a: &[Option<f64>], b: &[Option<f64>]) -> Vec<f64> {
     let pairs = a.iter().zip(b).filter_map(|(a, b)| Some(((*a)?, (*b)?)));
-    median(&pairs.filter(|(_, b)| *b > 0.0).map(|(a, b)| a / b).collect::<Vec<f64>>())
+    pairs.filter(|(_, b)| *b > 0.0).map(|(a, b)| a / b).collect()
 }
 
 /// A whole number as one that can be divided; exact up to 2^53.
@@ -49,6 +72,21 @@ mod tests {
         assert_eq!(median(&[]), None);
         assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+
+    #[test]
+    fn the_median_lies_within_its_bounds() {
+        assert_eq!(median_bounds(&[]), None);
+        assert_eq!(median_bounds(&[7.0]), Some((7.0, 7.0)));
+        assert_eq!(median_bounds(&[3.0, 1.0, 2.0]), Some((1.0, 3.0)));
+        // The ranks of published tables: 3 and 10 of 12, 6 and 15 of 20, 40 and 61 of 100.
+        for (count, bounds) in [(6, (1.0, 6.0)), (12, (3.0, 10.0)), (20, (6.0, 15.0)), (100, (40.0, 61.0))] {
+            let values: Vec<f64> = (1..=count).rev().map(f64::from).collect();
+            assert_eq!(median_bounds(&values), Some(bounds), "{count}");
+        }
+        let many: Vec<f64> = (1..=5000).map(f64::from).collect();
+        let (low, high) = median_bounds(&many).unwrap();
+        assert!(low <= 2500.5 && high >= 2500.5);
     }
 
     #[test]

@@ -203,9 +203,14 @@ pub fn memory(scene: &mut Scene, window: Duration) -> anyhow::Result<Memory> {
     program.memory(&target, window)
 }
 
-/// Everything from start to end under callgrind, with so many events one at a time.
-pub fn instructions(scene: &mut Scene, ports: usize, events: usize) -> anyhow::Result<Instructions> {
-    let wrapper = ["valgrind", "--tool=callgrind", PROFILE].map(str::to_owned);
+/// Everything from start to end under callgrind behind `wrapper`, with so many events one at a time.
+pub fn instructions(
+    scene: &mut Scene,
+    ports: usize,
+    events: usize,
+    mut wrapper: Vec<String>,
+) -> anyhow::Result<Instructions> {
+    wrapper.extend(["valgrind", "--tool=callgrind", PROFILE].map(str::to_owned));
     scene.set_up(ports, &wrapper)?;
     let mut watch = Watch::open(STATE_DB, "PORT_TABLE|*")?;
     let taken = changes(scene, &mut watch, 0, events, SLOW_LIMIT)?;

@@ -7,6 +7,7 @@ mod crowd;
 mod load;
 mod measure;
 mod program;
+mod rules;
 mod scene;
 mod watch;
 
@@ -91,8 +92,11 @@ struct Past {
 
 fn answer(scene: &mut Scene, request: &Request, past: &mut Past) -> anyhow::Result<Answer> {
     Ok(match *request {
-        Request::SetUp { ports } => {
-            scene.set_up(ports, &[])?;
+        Request::SetUp { ports, rules } => {
+            if rules {
+                rules::write(0)?;
+            }
+            scene.set_up(ports, &if rules { rules::wrapper() } else { Vec::new() })?;
             Answer::Done
         }
         Request::Latency { events } => {
@@ -101,6 +105,7 @@ fn answer(scene: &mut Scene, request: &Request, past: &mut Past) -> anyhow::Resu
             Answer::Latency(measure::latency(scene, from, events)?)
         }
         Request::Burst { times } => Answer::Burst(measure::burst(scene, times)?),
+        Request::Rules { count } => Answer::Rules(rules::answer(scene, count)?),
         Request::Start { ports } => Answer::Start(measure::start(scene, ports)?),
         Request::Restart { warm } => Answer::Restart(measure::restart(scene, warm)?),
         Request::Load { per_second, milliseconds, clients } => {
@@ -112,7 +117,16 @@ fn answer(scene: &mut Scene, request: &Request, past: &mut Past) -> anyhow::Resu
         Request::Memory { milliseconds } => {
             Answer::Memory(measure::memory(scene, Duration::from_millis(milliseconds))?)
         }
-        Request::Instructions { ports, events } => Answer::Instructions(measure::instructions(scene, ports, events)?),
+        Request::Instructions { ports, events, rules } => {
+            let wrapper = match rules {
+                None => Vec::new(),
+                Some(count) => {
+                    rules::write(count)?;
+                    rules::wrapper()
+                }
+            };
+            Answer::Instructions(measure::instructions(scene, ports, events, wrapper)?)
+        }
         Request::TakeDown => {
             scene.take_down()?;
             Answer::Done

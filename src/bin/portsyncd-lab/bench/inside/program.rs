@@ -107,6 +107,12 @@ impl Program {
         ticks(&stat)
     }
 
+    /// Sends it a signal.
+    pub fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
+        self.check()?;
+        kill(self.pid, signal).with_context(|| format!("cannot send it {signal}"))
+    }
+
     /// SIGTERM, and SIGKILL if that does not end it.
     pub fn end(mut self) {
         // Both fail only if it has ended already.

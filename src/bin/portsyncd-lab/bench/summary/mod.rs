@@ -1,6 +1,7 @@
 //! What was measured, round by round, in; rows out, and whether everything ended right.
 
 mod load;
+mod rules;
 
 use super::course::{COUNTED, Results, Series};
 use super::plan::Measure;
@@ -21,6 +22,7 @@ pub fn rows(results: &Results) -> Vec<Row> {
         start(results),
         restart(results),
         load::rows(results),
+        rules::rows(results),
         memory(results),
         instructions(results),
     ]
@@ -57,6 +59,7 @@ pub fn wrongs(results: &Results, target: usize, name: &str) -> Vec<String> {
         }
     }
     wrongs.extend(load::wrongs(results, target));
+    wrongs.extend(rules::wrongs(results, target));
     wrongs
 }
 
@@ -242,13 +245,15 @@ fn memory(results: &Results) -> Vec<Row> {
 }
 
 fn instructions(results: &Results) -> Vec<Row> {
-    if results.instructions.is_empty() {
-        return Vec::new();
-    }
     let per_event =
         |sum: &Option<u64>| Cell { value: sum.map(|sum| float(sum) / float(COUNTED as u64)), ..Cell::default() };
-    let values = results.instructions.iter().map(per_event).collect();
-    vec![Row::new(Measure::Latency, "under valgrind", "user instructions per event", Unit::Count, values)]
+    let row = |(rules, counts): &(Option<usize>, Vec<Option<u64>>)| {
+        let what = rules.map_or_else(String::new, |count| format!(", {count} alert rules"));
+        let values = counts.iter().map(per_event).collect();
+        let what = format!("under valgrind{what}");
+        Row::new(Measure::Latency, &what, "user instructions per event", Unit::Count, values)
+    };
+    results.instructions.iter().map(row).collect()
 }
 
 #[cfg(test)]
