@@ -39,7 +39,7 @@ const CONDITIONS: [&str; 5] = [
     "{ absent = \"5m\" }",
 ];
 
-/// Words before the executable's, with which its rules are those of [`write`] and no others.
+/// Words before the executable's, with which its rules are those of [`write()`] and no others.
 pub fn wrapper() -> Vec<String> {
     vec![
         "env".to_owned(),
