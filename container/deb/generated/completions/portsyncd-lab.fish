@@ -26,7 +26,7 @@ end
 
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_needs_command" -s h -l help -d 'Print help'
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_needs_command" -s V -l version -d 'Print version'
-complete -c portsyncd-lab -n "__fish_portsyncd_lab_needs_command" -f -a "bench" -d 'Measure any portsyncd executables: latency, bursts, starts, restarts, steady load, memory'
+complete -c portsyncd-lab -n "__fish_portsyncd_lab_needs_command" -f -a "bench" -d 'Measure any portsyncd executables: latency, bursts, starts, restarts, steady load, alert rules, memory'
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_needs_command" -f -a "bench-place" -d 'One measured executable, in namespaces of its own; what `bench` starts'
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_needs_command" -f -a "bench-clients" -d 'Clients of a daemon\'s HTTP; what a measured place starts'
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_needs_command" -f -a "bench-generated" -d 'The daemon\'s parts with messages that are made up, in a process of their own; what `bench` starts'
@@ -44,6 +44,7 @@ burst\t'All ports changed at once'
 start\t'Cold start until PortConfigDone'
 restart\t'Live and warm restart'
 load\t'Steady changes, with and without clients of the daemon\'s HTTP'
+rules\t'Single changes and bursts with some numbers of alert rules'
 memory\t'Memory and wake-ups while idle'
 generated\t'Messages that are made up, through the parts of the daemon that this laboratory was built with'"
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand bench" -l ports -d 'Numbers of ports, for every measurement' -r
@@ -88,9 +89,10 @@ both\t'Now the one, now the other'"
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand switch" -l seed -d 'Seed of the flaps: the same gives the same flaps' -r
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand switch" -l no-seed -d 'Leave CONFIG_DB alone'
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand switch" -l reseed -d 'Replace rows that are in CONFIG_DB'
+complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand switch" -l seed-only -d 'End once CONFIG_DB has the ports: as on a switch, where it is filled before portsyncd starts'
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand switch" -l keep -d 'Leave the links at the end'
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand switch" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand help; and not __fish_seen_subcommand_from bench bench-place bench-clients bench-generated conformance conformance-one demo floor switch help" -f -a "bench" -d 'Measure any portsyncd executables: latency, bursts, starts, restarts, steady load, memory'
+complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand help; and not __fish_seen_subcommand_from bench bench-place bench-clients bench-generated conformance conformance-one demo floor switch help" -f -a "bench" -d 'Measure any portsyncd executables: latency, bursts, starts, restarts, steady load, alert rules, memory'
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand help; and not __fish_seen_subcommand_from bench bench-place bench-clients bench-generated conformance conformance-one demo floor switch help" -f -a "bench-place" -d 'One measured executable, in namespaces of its own; what `bench` starts'
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand help; and not __fish_seen_subcommand_from bench bench-place bench-clients bench-generated conformance conformance-one demo floor switch help" -f -a "bench-clients" -d 'Clients of a daemon\'s HTTP; what a measured place starts'
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand help; and not __fish_seen_subcommand_from bench bench-place bench-clients bench-generated conformance conformance-one demo floor switch help" -f -a "bench-generated" -d 'The daemon\'s parts with messages that are made up, in a process of their own; what `bench` starts'

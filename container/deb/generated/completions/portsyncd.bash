@@ -31,6 +31,9 @@ _portsyncd() {
             portsyncd,metrics)
                 cmd="portsyncd__subcmd__metrics"
                 ;;
+            portsyncd,observe)
+                cmd="portsyncd__subcmd__observe"
+                ;;
             portsyncd,ports)
                 cmd="portsyncd__subcmd__ports"
                 ;;
@@ -97,6 +100,9 @@ _portsyncd() {
             portsyncd__subcmd__help,metrics)
                 cmd="portsyncd__subcmd__help__subcmd__metrics"
                 ;;
+            portsyncd__subcmd__help,observe)
+                cmd="portsyncd__subcmd__help__subcmd__observe"
+                ;;
             portsyncd__subcmd__help,ports)
                 cmd="portsyncd__subcmd__help__subcmd__ports"
                 ;;
@@ -158,7 +164,7 @@ _portsyncd() {
 
     case "${cmd}" in
         portsyncd)
-            opts="-h -V --config --log-level --help --version run check-config status healthcheck ports alerts rules watch metrics help"
+            opts="-h -V --config --log-level --help --version run observe check-config status healthcheck ports alerts rules watch metrics help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -300,12 +306,16 @@ _portsyncd() {
             return 0
             ;;
         portsyncd__subcmd__alerts__subcmd__history)
-            opts="-h --json --config --log-level --help"
+            opts="-h --last --json --config --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --last)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -474,7 +484,7 @@ _portsyncd() {
             return 0
             ;;
         portsyncd__subcmd__help)
-            opts="run check-config status healthcheck ports alerts rules watch metrics help"
+            opts="run observe check-config status healthcheck ports alerts rules watch metrics help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -627,6 +637,20 @@ _portsyncd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        portsyncd__subcmd__help__subcmd__observe)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         portsyncd__subcmd__help__subcmd__ports)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -732,6 +756,32 @@ _portsyncd() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -W "error warn notice info debug" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portsyncd__subcmd__observe)
+            opts="-h --once --settle --json --config --log-level --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --settle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
