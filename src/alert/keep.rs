@@ -129,7 +129,7 @@ impl Engine {
             if !rule.enabled || !known || rule.is_of_ports() != alert.port.is_some() {
                 continue;
             }
-            let slot = alert.port.map_or(0, |port| self.slots.place(port));
+            let slot = alert.port.map_or(0, |port| self.slots.place(port, time));
             let since = then(alert.held);
             let phase =
                 if firing { Phase::Firing { since, ceased: alert.ceased.map(then) } } else { Phase::Pending { since } };
@@ -149,7 +149,10 @@ impl Engine {
             };
             let all = &mut self.active[number];
             match all.binary_search_by_key(&slot, |other| other.slot) {
-                Ok(at) => all[at] = all[at].as_before(&active),
+                Ok(at) => {
+                    let first = if alert.port.is_some() { self.slots.first(slot) } else { 0 };
+                    all[at] = all[at].as_before(&active, first);
+                }
                 // That a pending condition holds no longer has been seen.
                 Err(_) if late && !firing => {}
                 Err(at) => all.insert(at, active),
@@ -266,8 +269,9 @@ impl Engine {
 }
 
 impl Active {
-    /// The same alert, as an earlier run knew it, which this one has seen for itself.
-    fn as_before(&self, before: &Self) -> Self {
+    /// The same alert, as an earlier run knew it, which this one has seen for itself. `first`: since when it looks at this
+    /// port.
+    fn as_before(&self, before: &Self, first: Millis) -> Self {
         let notified = self.notified || before.notified;
         match (self.phase, before.phase) {
             (Phase::Firing { since, ceased }, Phase::Firing { since: earlier, .. }) => {
@@ -278,8 +282,8 @@ impl Active {
                 let phase = Phase::Firing { since, ceased: None };
                 Self { phase, shown: before.shown, since: before.since, notified, ..*self }
             }
-            // It has held since this run's first look, and so all the while.
-            (Phase::Pending { since: 0 }, Phase::Pending { .. }) => {
+            // It has held since the first look, and so all the while.
+            (Phase::Pending { since }, Phase::Pending { .. }) if since <= first => {
                 Self { phase: before.phase, since: before.since, ..*self }
             }
             _ => *self,

@@ -45,7 +45,7 @@ impl Windows {
                 ring.push(now, durations);
             }
         }
-        let places = slots.places(&snapshot.ports).to_vec();
+        let places = slots.places(&snapshot.ports, now).to_vec();
         let ports = slots.len();
         for (column, plan) in self.columns.iter_mut().zip(&plan.columns) {
             column.clear();
