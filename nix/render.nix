@@ -49,10 +49,15 @@ let
     "tls_key"
     "username"
   ];
+  # What a sink cannot be without.
+  standIns = {
+    program = "/bin/sh";
+    url_file = "${pkgs.writeText "webhook.url" "https://alerts.example/portsyncd"}";
+  };
   checkable =
     value:
     if lib.isAttrs value then
-      lib.mapAttrs (name: inner: if name == "program" then "/bin/sh" else checkable inner) (
+      lib.mapAttrs (name: inner: standIns.${name} or (checkable inner)) (
         removeAttrs value ofMachine
       )
     else if lib.isList value then
