@@ -7,8 +7,10 @@ use std::process::Command;
 
 use common::watcher::{Watcher, is_write};
 use common::{Fields, Rig};
-use portsyncd::lab::netns::Holder;
+use portsyncd::lab::netns::{self, Holder};
 use portsyncd::lab::redis_server::{APPL_DB, Options, STATE_DB};
+use portsyncd::link::LinkEvent;
+use portsyncd::link::monitor::Monitor;
 use redis::Commands;
 
 /// A daemon in service, no links yet.
@@ -372,4 +374,22 @@ fn forge(to: u32, ifindex: u32) {
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute).unwrap();
     let address = NetlinkAddr::new(to, 0);
     sendto(socket.as_raw_fd(), &bytes, &address, MsgFlags::empty()).unwrap();
+}
+
+#[test]
+fn what_the_kernel_has_said_is_read_before_the_runtime_hears_of_it() {
+    netns::enter_private().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // Nothing in here waits, so that the runtime does not ask the kernel what is readable.
+    runtime.block_on(async {
+        let mut monitor = Monitor::open(1 << 20).unwrap();
+        assert_eq!(monitor.read(|_| ()).unwrap().events, 0);
+        ip("link add Ethernet0 type veth peer name cable0");
+        let mut names = Vec::new();
+        let mut note = |event| match event {
+            LinkEvent::New(link) | LinkEvent::Del(link) => names.push(link.name.to_string()),
+        };
+        while monitor.read(&mut note).unwrap().more {}
+        assert!(names.contains(&"Ethernet0".to_owned()), "{names:?}");
+    });
 }

@@ -1,5 +1,6 @@
 //! A `NETLINK_ROUTE` socket: opened, sized, read without blocking, many datagrams by one system call.
 
+use std::cell::Cell;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -158,12 +159,20 @@ impl Socket {
     /// [`readable`](Self::readable) waits for more.
     pub(super) fn receive(&self, places: &mut Places, mut each: impl FnMut(Received<'_>)) -> Result<bool, SocketError> {
         let mut count = 0;
-        let outcome = self.0.try_io(Interest::READABLE, |fd| {
+        let asked = Cell::new(false);
+        let mut read = |fd: &OwnedFd| {
+            asked.set(true);
             count = places.fill(fd)?;
             // Fewer than fit: the queue is empty, as a further call would say. An error that ended the call early is
             // kept by the kernel for the next one, and has woken us already.
             if count < places.count() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-        });
+        };
+        let mut outcome = self.0.try_io(Interest::READABLE, &mut read);
+        if !asked.get() {
+            // The runtime has not heard of anything to read, which a wake-up by something else, a signal perhaps, can
+            // forestall. What the kernel has is read all the same.
+            outcome = read(self.0.get_ref());
+        }
         for place in 0..count {
             each(places.received(place));
         }
