@@ -22,7 +22,7 @@ pub fn run(config: &ControlConfig, ready: bool) -> anyhow::Result<bool> {
 /// What the daemon says of it: the components that it waits for, or a sentence.
 fn reasons(said: &[u8]) -> String {
     let Ok(readiness) = serde_json::from_slice::<Readiness>(said) else {
-        return plain(String::from_utf8_lossy(said).trim()).to_string();
+        return plain(String::from_utf8_lossy(said).trim());
     };
     let missing = readiness.components.iter().filter(|component| component.required && !component.ready);
     let told = missing.map(|component| {
