@@ -57,9 +57,7 @@ let
   checkable =
     value:
     if lib.isAttrs value then
-      lib.mapAttrs (name: inner: standIns.${name} or (checkable inner)) (
-        removeAttrs value ofMachine
-      )
+      lib.mapAttrs (name: inner: standIns.${name} or (checkable inner)) (removeAttrs value ofMachine)
     else if lib.isList value then
       map checkable value
     else
