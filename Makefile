@@ -8,7 +8,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,unshare --user --net --map-root-user
         static deb image image-archive chart stage stage-smoke unstage reproducible
 
 help: ## This list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 setup:
 	@.ci/setup redis-server iproute2 openssl
@@ -85,7 +85,7 @@ unstage: ## End the staging
 
 reproducible: ## Build twice, in other folders with other numbers of jobs, and compare every byte
 	@.ci/setup binutils gcc musl-tools jq ca-certificates
-	container/reproducible
+	container/reproducible --arch $(ARCH)
 
 clean: ## Remove what was built
 	$(CARGO) clean
