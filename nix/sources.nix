@@ -22,6 +22,7 @@ in
   checked = select (
     crate
     ++ [
+      ../container
       ../docs
       ../clippy.toml
       ../deny.toml
