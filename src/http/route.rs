@@ -14,6 +14,7 @@ use super::Service;
 use crate::alert::SilenceRequest;
 use crate::telemetry::expose::expose;
 use crate::telemetry::labels::CodeClass;
+use crate::telemetry::way::append_json;
 
 /// What answers consist of.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -157,9 +158,10 @@ fn whole(code: StatusCode, kind: &'static str, body: Bytes) -> Response<Body> {
     response
 }
 
-/// Our own shapes have no keys that JSON cannot have.
 pub(super) fn json(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value).unwrap_or_default().into()
+    let mut text = Vec::new();
+    append_json(&mut text, value);
+    text.into()
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use super::route::Body;
 use crate::alert::evaluator::Evaluator;
 use crate::telemetry::api::PortChanges;
 use crate::telemetry::read::{Reader, split};
+use crate::telemetry::way::append_json;
 
 /// How long changes are gathered.
 const GATHER: Duration = Duration::from_millis(100);
@@ -146,8 +147,7 @@ fn whole(reader: &Reader, evaluator: &Evaluator) -> Bytes {
 
 fn message(event: &str, value: &impl Serialize) -> Vec<u8> {
     let mut message = format!("event: {event}\ndata: ").into_bytes();
-    // Our own shapes have no keys that JSON cannot have, and a vector takes everything.
-    let _ = serde_json::to_writer(&mut message, value);
+    append_json(&mut message, value);
     message.extend_from_slice(b"\n\n");
     message
 }

@@ -12,6 +12,7 @@ pub mod ports;
 pub mod read;
 pub mod starts;
 pub mod value;
+pub mod way;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

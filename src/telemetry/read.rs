@@ -13,6 +13,7 @@ use super::catalog::{self, Computed, Metric};
 use super::labels::{Db, Outcome};
 use super::ports::{Cell, now_ms, seconds};
 use super::value::{Distribution, Label, Reading};
+use super::way::giving_way;
 use crate::config::HealthConfig;
 use crate::health::Component;
 use crate::health::score::{self, Facts};
@@ -120,7 +121,7 @@ impl Reader {
 
     /// `/api/v1/ports`
     pub fn ports(&self) -> PortList {
-        PortList { ports: self.telemetry.ports.cells().iter().filter_map(|cell| cell.port()).collect() }
+        PortList { ports: giving_way(self.telemetry.ports.cells().iter()).filter_map(|cell| cell.port()).collect() }
     }
 
     /// `/readyz`
@@ -270,7 +271,7 @@ impl Reader {
         gauge(&catalog::PORTS_OUT_OF_STEP, &[], counts.out_of_step as f64);
         let there: Vec<&Arc<Cell>> = cells.iter().filter(|cell| cell.standing().is_some()).collect();
         let (listed, unlisted) = there.split_at(there.len().min(self.per_port_limit));
-        for cell in listed {
+        for cell in giving_way(listed.iter()) {
             let name = cell.name().to_string();
             let (wanted, up) = cell.up_down();
             gauge(&catalog::PORT_OPER_UP, &[&name], f64::from(u8::from(up)));
@@ -404,8 +405,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Ports that changed, apart by whether they are still there.
 pub fn split(cells: &[Arc<Cell>]) -> (Vec<Port>, Vec<String>) {
     let mut removed = Vec::new();
-    let ports = cells
-        .iter()
+    let ports = giving_way(cells.iter())
         .filter_map(|cell| {
             let port = cell.port();
             if port.is_none() {
