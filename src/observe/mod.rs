@@ -6,7 +6,7 @@
 
 mod difference;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use thiserror::Error;
 
@@ -105,11 +105,9 @@ async fn compare(session: &Session, names: Names) -> Result<Report, ObserveError
     for key in &rows.broken {
         differences.insert(Difference::state(state_key(*key), What::WrongType));
     }
-    let found = |key: &RowKey| rows.found.iter().find(|(other, _)| other == key).map(|(_, found)| *found);
-    let differing: Vec<_> = desired
-        .iter()
-        .filter(|(key, row, _)| !rows.broken.contains(key) && found(key) != Some(Found::Row(*row)))
-        .collect();
+    let found: HashMap<RowKey, Found> = rows.found.iter().copied().collect();
+    let differing: Vec<_> =
+        desired.iter().filter(|(key, row, _)| found.get(key).is_some_and(|found| *found != Found::Row(*row))).collect();
     let keys: Vec<RowKey> = differing.iter().map(|(key, ..)| *key).collect();
     for ((key, row, _), values) in differing.iter().zip(session.state.fields(&keys).await?) {
         if let Some(what) = What::of(key.table, *row, &values) {
