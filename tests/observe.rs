@@ -25,6 +25,17 @@ fn reader(rig: &mut Rig) {
     rig.set("PORTSYNCD_REDIS__PASSWORD_FILE", path.to_str().unwrap());
 }
 
+/// Four ports in step, the first of them up; no daemon runs any longer.
+fn observed() -> Rig {
+    let mut rig = Rig::at_work(4);
+    rig.up("Ethernet0");
+    rig.expect_row("Ethernet0", "up", "up", 1500);
+    rig.expect_in_step(4);
+    rig.term();
+    reader(&mut rig);
+    rig
+}
+
 fn once(rig: &Rig, arguments: &[&str]) -> Output {
     let mut command = rig.command();
     command.args(["observe", "--once", "--settle", "100ms"]).args(arguments);
@@ -54,12 +65,7 @@ fn contents(rig: &Rig) -> (Vec<Vec<u8>>, String) {
 
 #[test]
 fn a_switch_in_step_has_no_differences_and_nothing_is_written() {
-    let mut rig = Rig::at_work(4);
-    rig.up("Ethernet0");
-    rig.expect_row("Ethernet0", "up", "up", 1500);
-    rig.expect_in_step(4);
-    rig.term();
-    reader(&mut rig);
+    let rig = observed();
     let before = contents(&rig);
     let output = once(&rig, &[]);
     assert_eq!(
@@ -72,12 +78,7 @@ fn a_switch_in_step_has_no_differences_and_nothing_is_written() {
 
 #[test]
 fn every_kind_of_difference_is_told() {
-    let mut rig = Rig::at_work(4);
-    rig.up("Ethernet0");
-    rig.expect_row("Ethernet0", "up", "up", 1500);
-    rig.expect_in_step(4);
-    rig.term();
-    reader(&mut rig);
+    let rig = observed();
     let mut state = rig.db(STATE_DB);
     let () = state.hset("PORT_TABLE|Ethernet0", "netdev_oper_status", "down").unwrap();
     let () = state.hdel("PORT_TABLE|Ethernet0", "mtu").unwrap();

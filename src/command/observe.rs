@@ -10,7 +10,7 @@ use clap::Args;
 use portsyncd::config::Config;
 use portsyncd::observe::{Difference, ObserveError, Observer, Report};
 use serde::Serialize;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
 use super::{block_on, put};
@@ -39,11 +39,13 @@ pub fn run(config: &Config, options: &Options) -> anyhow::Result<bool> {
     let store = config.redis.store()?;
     block_on(async {
         let observer = Observer::new(config, store).map_err(ObserveError::from)?;
-        let mut end = End::new().context("cannot listen to signals")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to signals")?;
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen to signals")?;
         let mut told = Told::new(options);
         tokio::select! {
             outcome = observe(observer, config.netlink.audit_interval, options, &mut told) => outcome?,
-            () = end.wait() => {}
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
         Ok(told.lasting.is_empty())
     })
@@ -77,22 +79,6 @@ async fn observe(
         } else if let Ok(changed) = timeout(interval, observer.changed()).await {
             changed.map_err(ObserveError::from)?;
             sleep(options.settle).await;
-        }
-    }
-}
-
-/// SIGINT or SIGTERM.
-struct End(Signal, Signal);
-
-impl End {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.0.recv() => {}
-            _ = self.1.recv() => {}
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Whom Alertmanager tells: keeps what comes.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::Value;
+
+use crate::http::read_request;
 
 /// Listens until the test's process ends.
 pub struct Receiver {
@@ -45,17 +47,7 @@ impl Receiver {
 }
 
 fn take(mut stream: TcpStream) -> Option<Value> {
-    let mut bytes = Vec::new();
-    let mut part = [0; 8192];
-    loop {
-        let length = stream.read(&mut part).ok().filter(|length| *length > 0)?;
-        bytes.extend_from_slice(&part[..length]);
-        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
-        let length: usize = head.lines().find_map(|line| line.strip_prefix("content-length: "))?.parse().ok()?;
-        if bytes.len() >= end + 4 + length {
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok()?;
-            return serde_json::from_slice(&bytes[end + 4..]).ok();
-        }
-    }
+    let body = read_request(&mut stream)?;
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok()?;
+    serde_json::from_slice(&body).ok()
 }

@@ -1,4 +1,5 @@
-//! A client of HTTP that does just what it is told: requests that no library would send, answers as they came.
+//! A client of HTTP that does just what it is told: requests that no library would send, answers as they came. And what a
+//! server of a test has to read.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -47,6 +48,22 @@ pub fn read_answer(stream: &mut impl Read) -> io::Result<Answer> {
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(wrong)?;
     let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(wrong)?;
     Ok(Answer { code, head: head.to_lowercase(), body: body.to_owned() })
+}
+
+/// The body of a request whose length is said; nothing if the client went before it was all there.
+pub fn read_request(stream: &mut impl Read) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut part = [0; 8192];
+    loop {
+        let length = stream.read(&mut part).ok().filter(|length| *length > 0)?;
+        bytes.extend_from_slice(&part[..length]);
+        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+        let length: usize = head.lines().find_map(|line| line.strip_prefix("content-length: "))?.parse().ok()?;
+        if bytes.len() >= end + 4 + length {
+            return Some(bytes.split_off(end + 4));
+        }
+    }
 }
 
 /// A connection on which nothing takes for ever.

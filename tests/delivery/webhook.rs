@@ -1,12 +1,14 @@
 //! Where the daemon's webhook posts to: keeps what comes, or refuses it.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::Value;
+
+use crate::common::http::read_request;
 
 /// Listens until the test's process ends, in the namespace that its thread is in: to be started after the rig.
 pub struct Webhook {
@@ -64,26 +66,15 @@ impl Webhook {
 }
 
 fn take(mut stream: TcpStream, shared: &Shared) -> Option<()> {
-    let mut bytes = Vec::new();
-    let mut part = [0; 8192];
-    loop {
-        let length = stream.read(&mut part).ok().filter(|length| *length > 0)?;
-        bytes.extend_from_slice(&part[..length]);
-        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
-        let length: usize = head.lines().find_map(|line| line.strip_prefix("content-length: "))?.parse().ok()?;
-        if bytes.len() < end + 4 + length {
-            continue;
-        }
-        let refuses = shared.refuses.load(Ordering::SeqCst);
-        let code = if refuses { "503 Service Unavailable" } else { "200 OK" };
-        // Kept before it is answered: what the daemon knows to be delivered is there for the test.
-        if refuses {
-            shared.refused.fetch_add(1, Ordering::SeqCst);
-        } else {
-            shared.messages.lock().unwrap().push(serde_json::from_slice(&bytes[end + 4..]).ok()?);
-        }
-        let answer = format!("HTTP/1.1 {code}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-        return stream.write_all(answer.as_bytes()).ok();
+    let body = read_request(&mut stream)?;
+    let refuses = shared.refuses.load(Ordering::SeqCst);
+    let code = if refuses { "503 Service Unavailable" } else { "200 OK" };
+    // Kept before it is answered: what the daemon knows to be delivered is there for the test.
+    if refuses {
+        shared.refused.fetch_add(1, Ordering::SeqCst);
+    } else {
+        shared.messages.lock().unwrap().push(serde_json::from_slice(&body).ok()?);
     }
+    let answer = format!("HTTP/1.1 {code}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(answer.as_bytes()).ok()
 }
