@@ -28,6 +28,7 @@ fn links(ports: usize, up: bool, mtu: u32) -> Vec<Link> {
         mtu: Some(mtu),
         has_master: false,
         is_team: false,
+        carrier_changes: Some(1),
     };
     rows.iter().map(|row| row.name.as_str()).enumerate().map(link).collect()
 }

@@ -11,7 +11,7 @@ use crate::db::pending::{Origin, Pending, Standing};
 use crate::link::dump::Dump;
 use crate::link::{IfIndex, LinkEvent, LinkName};
 use crate::sync::init::Init;
-use crate::sync::port_sync::{Action, Names, PortSync, Row, RowKey, Table};
+use crate::sync::port_sync::{Action, Names, PortSync, Row, RowKey, Source, Table};
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::{Cause, Db, DumpOutcome, Outcome};
 use crate::telemetry::observe::Observer;
@@ -39,7 +39,7 @@ pub struct Core {
 /// What became of a port, for the log: what it is now, known from which link, or that it is gone.
 struct Change {
     name: LinkName,
-    now: Option<(Row, IfIndex)>,
+    now: Option<(Row, Source)>,
 }
 
 impl Core {
@@ -99,10 +99,10 @@ impl Core {
     }
 
     /// A row that has to be there: written if it is not.
-    pub fn want(&mut self, key: RowKey, row: Row, ifindex: IfIndex) -> Standing {
+    pub fn want(&mut self, key: RowKey, row: Row, source: Source) -> Standing {
         let standing = self.pending.set(key, row);
         if let Row::Port { admin_up, oper_up, mtu } = row {
-            self.observer.wanted(key.name, (admin_up, oper_up, mtu), ifindex, standing == Standing::There);
+            self.observer.wanted(key.name, (admin_up, oper_up, mtu), source, standing == Standing::There);
         }
         match standing {
             Standing::There => {
@@ -112,7 +112,7 @@ impl Core {
                 self.row_written(key);
             }
             Standing::Waiting => {}
-            Standing::Changed => self.untold.push(Change { name: key.name, now: Some((row, ifindex)) }),
+            Standing::Changed => self.untold.push(Change { name: key.name, now: Some((row, source)) }),
         }
         standing
     }
@@ -151,11 +151,12 @@ impl Core {
     pub fn tell(&mut self) {
         for Change { name, now } in self.untold.drain(..) {
             match now {
-                Some((Row::Port { admin_up, oper_up, mtu }, ifindex)) => info!(
-                    port = %name, admin = up_down(admin_up), oper = up_down(oper_up), mtu, ifindex, "port changed"
+                Some((Row::Port { admin_up, oper_up, mtu }, source)) => info!(
+                    port = %name, admin = up_down(admin_up), oper = up_down(oper_up), mtu,
+                    ifindex = source.ifindex, "port changed"
                 ),
-                Some((Row::Management { oper_up }, ifindex)) => {
-                    info!(port = %name, oper = up_down(oper_up), ifindex, "management port changed");
+                Some((Row::Management { oper_up }, source)) => {
+                    info!(port = %name, oper = up_down(oper_up), ifindex = source.ifindex, "management port changed");
                 }
                 None => info!(port = %name, "port removed"),
             }
@@ -186,8 +187,8 @@ impl Core {
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {
             match action {
-                Action::Write(key, row, ifindex) => {
-                    self.want(key, row, ifindex);
+                Action::Write(key, row, source) => {
+                    self.want(key, row, source);
                 }
                 Action::Remove(key) => {
                     self.pending.remove(key);

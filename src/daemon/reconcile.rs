@@ -123,7 +123,7 @@ impl Daemon {
         let desired: Vec<_> = self.core.machine.desired().filter(|(key, ..)| !broken.contains(key)).collect();
         desired
             .into_iter()
-            .filter(|(key, row, ifindex)| self.core.want(*key, *row, *ifindex) == Standing::Changed)
+            .filter(|(key, row, source)| self.core.want(*key, *row, *source) == Standing::Changed)
             .count()
     }
 

@@ -103,6 +103,7 @@ mod tests {
             mtu: Some(9100),
             has_master: false,
             is_team: false,
+            carrier_changes: Some(0),
         };
         let parsed: Vec<_> = Messages::new(&out).collect();
         assert_eq!(parsed, [Ok(Message::Link(LinkEvent::New(link)))]);

@@ -80,6 +80,9 @@ pub struct Link {
     pub has_master: bool,
     /// Whether the link is of kind `team`, which teamsyncd looks after. Messages of family `AF_BRIDGE` never say so.
     pub is_team: bool,
+    /// `IFLA_CARRIER_CHANGES`: how often the carrier came or went since the link was made, modulo 2^32; `None` where the
+    /// message does not carry it, as those of family `AF_BRIDGE`. The sum of `IFLA_CARRIER_UP_COUNT` and `_DOWN_COUNT`.
+    pub carrier_changes: Option<u32>,
 }
 
 /// A message of the link group.

@@ -24,6 +24,7 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_CARRIER_CHANGES: u16 = 35;
 const IFLA_INFO_KIND: u16 = 1;
 
 const IFF_UP: u32 = 1;
@@ -128,13 +129,14 @@ fn link(body: &[u8]) -> Result<Link, ParseError> {
     let short = ParseError::Short { have: body.len(), need: IFINFOMSG };
     let ifindex = u32_at(body, 4).ok_or(short)?;
     let flags = u32_at(body, 8).ok_or(short)?;
-    let (mut name, mut mtu, mut has_master, mut is_team) = (None, None, false, false);
+    let (mut name, mut mtu, mut has_master, mut is_team, mut carrier_changes) = (None, None, false, false, None);
     for attribute in Attributes(body.get(IFINFOMSG..).ok_or(short)?) {
         let (kind, value) = attribute?;
         match kind {
             IFLA_IFNAME => name = LinkName::new(until_nul(value)),
             IFLA_MTU => mtu = u32_at(value, 0),
             IFLA_MASTER => has_master = u32_at(value, 0).is_some_and(|master| master != 0),
+            IFLA_CARRIER_CHANGES => carrier_changes = u32_at(value, 0),
             IFLA_LINKINFO => {
                 is_team = Attributes(value)
                     .filter_map(Result::ok)
@@ -151,6 +153,7 @@ fn link(body: &[u8]) -> Result<Link, ParseError> {
         mtu,
         has_master,
         is_team,
+        carrier_changes,
     })
 }
 
@@ -235,6 +238,7 @@ mod tests {
             &[
                 attribute(IFLA_IFNAME, b"Ethernet0\0"),
                 attribute(IFLA_MTU, &9100u32.to_ne_bytes()),
+                attribute(IFLA_CARRIER_CHANGES, &5u32.to_ne_bytes()),
                 attribute(IFLA_LINKINFO | 0x8000, &attribute(IFLA_INFO_KIND, b"veth\0")),
             ],
         );
@@ -247,6 +251,7 @@ mod tests {
             mtu: Some(9100),
             has_master: false,
             is_team: false,
+            carrier_changes: Some(5),
         };
         let got: Vec<_> = Messages::new(&datagram).collect();
         assert_eq!(got, [Ok(Message::Link(LinkEvent::New(link))), Ok(Message::Link(LinkEvent::Del(link)))]);

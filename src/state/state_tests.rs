@@ -17,7 +17,7 @@ fn flap(telemetry: &Arc<Telemetry>, name: &[u8], times: usize) {
     let mut observer = Observer::new(Arc::clone(telemetry));
     let was_up = telemetry.ports.cell(link(name)).up_down().1;
     for at in 0..=times {
-        observer.wanted(link(name), (true, was_up != (at % 2 == 1), 9100), 1, true);
+        observer.wanted(link(name), (true, was_up != (at % 2 == 1), 9100), 1.into(), true);
     }
 }
 

@@ -49,11 +49,26 @@ pub enum Row {
     },
 }
 
+/// The link that a row was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The kernel's number of it.
+    pub ifindex: IfIndex,
+    /// How often its carrier came or went since it was made, modulo 2^32, if the kernel ever said.
+    pub carrier_changes: Option<u32>,
+}
+
+impl From<IfIndex> for Source {
+    fn from(ifindex: IfIndex) -> Self {
+        Self { ifindex, carrier_changes: None }
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// This is what the row has to say, now known from the link of this index.
-    Write(RowKey, Row, IfIndex),
+    /// This is what the row has to say, and which link says it.
+    Write(RowKey, Row, Source),
     /// The row has to go.
     Remove(RowKey),
     /// A link waits for this port's APPL_DB row: write nothing, look for it, and watch until it is there.
@@ -105,6 +120,7 @@ struct Known {
     name: LinkName,
     class: Class,
     row: Row,
+    source: Source,
     standing: Standing,
     /// Was there when the daemon started.
     existing: bool,
@@ -229,7 +245,7 @@ impl PortSync {
         if present && before != Published::Yes {
             actions.push(Action::Forget(name));
             if let Some(known) = self.links.get(&ifindex) {
-                actions.push(Action::Write(RowKey { table: Table::Port, name }, known.row, ifindex));
+                actions.push(Action::Write(RowKey { table: Table::Port, name }, known.row, known.source));
             }
         } else if !present && before == Published::Yes {
             actions.push(Action::Await(name));
@@ -237,8 +253,8 @@ impl PortSync {
     }
 
     /// Every row that has to be in STATE_DB now.
-    pub fn desired(&self) -> impl Iterator<Item = (RowKey, Row, IfIndex)> + '_ {
-        self.links.iter().filter_map(|(ifindex, known)| {
+    pub fn desired(&self) -> impl Iterator<Item = (RowKey, Row, Source)> + '_ {
+        self.links.values().filter_map(|known| {
             let wanted = match known.class {
                 _ if known.standing != Standing::Ours => false,
                 Class::Management => true,
@@ -246,7 +262,7 @@ impl PortSync {
                     self.ports.get(&known.name).is_some_and(|port| port.published == Published::Yes)
                 }
             };
-            wanted.then(|| (key(known), known.row, *ifindex))
+            wanted.then(|| (key(known), known.row, known.source))
         })
     }
 
@@ -291,15 +307,18 @@ impl PortSync {
         let standing = if link.is_team || was_team { Standing::Team } else { Standing::Ours };
         let row = row(class, link, before.map(|known| known.row));
         let existing = before.is_some_and(|known| known.existing);
-        let known = Known { name: link.name, class, row, standing, existing };
+        let carrier_changes = link.carrier_changes.or(before.and_then(|known| known.source.carrier_changes));
+        let source = Source { ifindex: link.ifindex, carrier_changes };
+        let known = Known { name: link.name, class, row, source, standing, existing };
         self.links.insert(link.ifindex, known);
         if standing != Standing::Ours {
             return;
         }
-        let same = before.is_some_and(|before| before.row == row);
+        // A carrier that went and came back between two messages leaves the row as it was, and is a change all the same.
+        let same = before.is_some_and(|before| before.row == row && before.source == source);
         if class == Class::Management {
             if !same {
-                actions.push(Action::Write(key(&known), row, link.ifindex));
+                actions.push(Action::Write(key(&known), row, source));
             }
             return;
         }
@@ -314,7 +333,7 @@ impl PortSync {
             _ => {}
         }
         if port.published == Published::Yes {
-            actions.push(Action::Write(key(&known), row, link.ifindex));
+            actions.push(Action::Write(key(&known), row, source));
         } else {
             actions.push(Action::Await(link.name));
         }

@@ -27,6 +27,7 @@ fn link(ifindex: IfIndex, text: &str) -> Link {
         mtu: Some(9100),
         has_master: false,
         is_team: false,
+        carrier_changes: Some(1),
     }
 }
 
@@ -38,8 +39,12 @@ fn row_of(link: &Link) -> Row {
     Row::Port { admin_up: link.admin_up, oper_up: link.oper_up, mtu: link.mtu.unwrap() }
 }
 
+fn source(link: &Link) -> Source {
+    Source { ifindex: link.ifindex, carrier_changes: link.carrier_changes }
+}
+
 fn write(link: &Link) -> Action {
-    Action::Write(RowKey { table: Table::Port, name: link.name }, row_of(link), link.ifindex)
+    Action::Write(RowKey { table: Table::Port, name: link.name }, row_of(link), source(link))
 }
 
 /// A machine that does one thing after the other and tells what each brought.
@@ -81,7 +86,7 @@ impl Bench {
         self.collect(|machine, actions| machine.resync(links, complete, actions))
     }
 
-    fn desired(&self) -> Vec<(RowKey, Row, IfIndex)> {
+    fn desired(&self) -> Vec<(RowKey, Row, Source)> {
         self.0.desired().collect()
     }
 }
@@ -201,7 +206,7 @@ fn two_ports_that_swap_names_while_messages_are_lost_end_right() {
     }
     let mut desired = bench.desired();
     desired.sort_unstable_by_key(|(key, ..)| *key);
-    let holders: Vec<_> = desired.iter().map(|(key, _, ifindex)| (key.name.to_string(), *ifindex)).collect();
+    let holders: Vec<_> = desired.iter().map(|(key, _, source)| (key.name.to_string(), source.ifindex)).collect();
     assert_eq!(holders, [("Ethernet0".to_owned(), 2), ("Ethernet4".to_owned(), 1)]);
 }
 
@@ -211,7 +216,7 @@ fn a_name_taken_by_another_index_is_a_new_link_and_the_late_end_of_the_first_is_
     let mut bench = Bench::with(&[first]);
     assert_eq!(bench.appears(second), [Action::Remove(key_of("Ethernet0")), write(&second)]);
     assert_eq!(bench.goes(first), []);
-    assert_eq!(bench.desired(), [(key_of("Ethernet0"), row_of(&second), 8)]);
+    assert_eq!(bench.desired(), [(key_of("Ethernet0"), row_of(&second), source(&second))]);
 }
 
 #[test]
@@ -240,7 +245,7 @@ fn management_ports_have_a_table_of_their_own_and_need_no_appl_db() {
     let port = link(2, "eth0");
     let key = RowKey { table: Table::Management, name: port.name };
     let mut bench = Bench::new();
-    assert_eq!(bench.appears(port), [Action::Write(key, Row::Management { oper_up: false }, 2)]);
+    assert_eq!(bench.appears(port), [Action::Write(key, Row::Management { oper_up: false }, source(&port))]);
     assert_eq!(bench.goes(port), [Action::Remove(key)]);
 }
 
@@ -397,7 +402,7 @@ proptest! {
         for link in kernel.values() {
             bench.published(link.name, true);
             let known = bench.desired().into_iter().find(|(key, ..)| key.name == link.name);
-            prop_assert_eq!(known.map(|(_, row, index)| (row, index)), Some((row(link), link.ifindex)));
+            prop_assert_eq!(known.map(|(_, row, source)| (row, source)), Some((row(link), source(link))));
         }
         // An interrupted dump proves no absence, and is asked for again.
         prop_assert!(interrupted || bench.desired().len() == kernel.len(), "{:?} of {kernel:?}", bench.desired());

@@ -100,7 +100,7 @@ mod tests {
     fn every_metric_of_the_catalogue_is_described_and_has_a_value() {
         let telemetry = Arc::new(Telemetry::default());
         let mut observer = Observer::new(Arc::clone(&telemetry));
-        observer.wanted(LinkName::new(b"Ethernet0").unwrap(), (true, true, 9100), 7, true);
+        observer.wanted(LinkName::new(b"Ethernet0").unwrap(), (true, true, 9100), 7.into(), true);
         telemetry.starts.restore(&[1.0]);
         let text = expose(&reader(&telemetry, 10));
         // Only alerting knows rules and sinks.
@@ -142,7 +142,7 @@ mod tests {
         for port in 0..5u32 {
             let name = LinkName::new(format!("Ethernet{port}").as_bytes()).unwrap();
             for up in [true, false, true] {
-                observer.wanted(name, (true, up, 9100), port, true);
+                observer.wanted(name, (true, up, 9100), port.into(), true);
             }
         }
         telemetry.metrics.link_events.add(LinkKind::New, 15);
@@ -161,7 +161,7 @@ mod tests {
         let telemetry = Arc::new(Telemetry::default());
         let mut observer = Observer::new(Arc::clone(&telemetry));
         let name = LinkName::new(b"Ethernet0").unwrap();
-        observer.wanted(name, (true, true, 9100), 7, true);
+        observer.wanted(name, (true, true, 9100), 7.into(), true);
         let reader = reader(&telemetry, 10);
         assert!(expose(&reader).contains("Ethernet0"));
         observer.removed(name);

@@ -7,7 +7,8 @@ use foldhash::fast::RandomState;
 
 use super::Telemetry;
 use super::ports::Cell;
-use crate::link::{IfIndex, LinkName};
+use crate::link::LinkName;
+use crate::sync::port_sync::Source;
 
 /// Tells of ports. The core has one.
 #[derive(Debug)]
@@ -27,9 +28,9 @@ impl Observer {
         &self.telemetry
     }
 
-    /// The row (admin, oper, mtu) that the port deserves, known from the link of this index, and whether Redis holds it.
-    pub fn wanted(&mut self, name: LinkName, row: (bool, bool, u32), ifindex: IfIndex, there: bool) {
-        self.tell(name, |cell| cell.wanted(row, ifindex, there));
+    /// The row (admin, oper, mtu) that the port deserves, the link that says it, and whether Redis holds it.
+    pub fn wanted(&mut self, name: LinkName, row: (bool, bool, u32), source: Source, there: bool) {
+        self.tell(name, |cell| cell.wanted(row, source.ifindex, there));
     }
 
     /// Redis holds the row that the port deserves.
@@ -83,7 +84,7 @@ mod tests {
         assert_eq!(standing(), Some(Standing::Awaited));
         observer.waiting(name("Ethernet0"));
         assert_eq!(standing(), Some(Standing::Waiting));
-        observer.wanted(name("Ethernet0"), (true, false, 9100), 7, false);
+        observer.wanted(name("Ethernet0"), (true, false, 9100), 7.into(), false);
         assert_eq!(standing(), Some(Standing::Pending));
         observer.settled(name("Ethernet0"));
         let port = telemetry.ports.cell(name("Ethernet0")).port().unwrap();
@@ -101,7 +102,7 @@ mod tests {
         let telemetry = Arc::new(Telemetry::default());
         let mut observer = Observer::new(Arc::clone(&telemetry));
         let flaps = || telemetry.ports.cell(name("Ethernet0")).flaps();
-        let mut row = |admin, oper, mtu| observer.wanted(name("Ethernet0"), (admin, oper, mtu), 7, false);
+        let mut row = |admin, oper, mtu| observer.wanted(name("Ethernet0"), (admin, oper, mtu), 7.into(), false);
         row(true, true, 9100);
         row(false, true, 1500);
         assert_eq!(flaps(), 0);
@@ -118,7 +119,7 @@ mod tests {
         let telemetry = Arc::new(Telemetry::default());
         let mut observer = Observer::new(Arc::clone(&telemetry));
         for flap in 0..20 {
-            observer.wanted(name("Ethernet0"), (true, flap % 2 == 0, 9100), 7, true);
+            observer.wanted(name("Ethernet0"), (true, flap % 2 == 0, 9100), 7.into(), true);
         }
         let cell = telemetry.ports.cell(name("Ethernet0"));
         assert_eq!((cell.flaps(), cell.history().len()), (19, 8));
@@ -133,7 +134,7 @@ mod tests {
         let telemetry = Arc::new(Telemetry::default());
         let mut observer = Observer::new(Arc::clone(&telemetry));
         for port in ["Ethernet12", "Ethernet4", "PortChannel1"] {
-            observer.wanted(name(port), (true, true, 9100), 7, true);
+            observer.wanted(name(port), (true, true, 9100), 7.into(), true);
         }
         let cells = telemetry.ports.cells();
         let names: Vec<String> = cells.iter().map(|cell| cell.name().to_string()).collect();

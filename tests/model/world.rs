@@ -133,6 +133,7 @@ impl World {
                 mtu: Some(mtu),
                 has_master: false,
                 is_team: false,
+                carrier_changes: Some(1),
             };
             self.kernel.insert(ifindex, link);
             self.messages.push_back(LinkEvent::New(link));
