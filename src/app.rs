@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 use crate::alert::service::{Alerting, Told};
 use crate::config::{self, Config, Flags};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Hooks, Signals};
 use crate::db::store::Store;
 use crate::http::{self, Service};
 use crate::logging::Logging;
@@ -37,19 +37,26 @@ pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
     let reader = Arc::new(reader);
     let store = config.redis.store()?;
     let (tell, told) = unbounded_channel();
-    let beside = Beside::start(config.clone(), store, reader, told).context("cannot start a thread")?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let signals = {
+        let _within = runtime.enter();
+        Signals::new().context("cannot listen to signals")?
+    };
+    let beside = Beside::start(config.clone(), store, reader, told).context("cannot start a thread")?;
     // Nobody listens any longer only if the thread could not go on, which it has said.
     let found = tell.clone();
-    let reloaded = Box::new(move |config: &Config| drop(tell.send(Told::Config(Box::new(config.clone())))));
-    let rules_found = Box::new(move |rows| drop(found.send(Told::Rules(rows))));
+    let hooks = Hooks {
+        read_config: Box::new(move || config::load(&flags)),
+        reloaded: Box::new(move |config: &Config| drop(tell.send(Told::Config(Box::new(config.clone()))))),
+        rules_found: Box::new(move |rows| drop(found.send(Told::Rules(rows)))),
+    };
     let outcome = runtime.block_on(async {
-        let daemon =
-            Daemon::new(config, Box::new(move || config::load(&flags)), reloaded, rules_found, logging, telemetry)
-                .await?;
+        let daemon = Daemon::new(config, hooks, signals, logging, telemetry).await?;
         daemon.run().await
     });
+    // A name server that does not answer holds a thread of the runtime's; nobody waits for it.
+    runtime.shutdown_background();
     beside.end();
     outcome
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, trace};
 
-use super::watch::Watch;
-use crate::db::pending::{Origin, Pending, Standing};
+use super::awaited_rows::AwaitedRows;
+use crate::db::pending::{Origin, Pending};
 use crate::link::dump::Dump;
 use crate::link::{IfIndex, LinkEvent, LinkName};
 use crate::sync::init::Init;
@@ -16,8 +16,8 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::labels::{Cause, Db, DumpOutcome, Outcome};
 use crate::telemetry::observe::Observer;
 
-/// The least time between two resyncs: messages that are lost while one resync follows the other make one more enough.
-const RESYNC_PAUSE: Duration = Duration::from_millis(100);
+/// The least time between two lists of all links: messages that are lost while one follows the other make one more enough.
+const LIST_PAUSE: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub struct Core {
@@ -27,13 +27,50 @@ pub struct Core {
     pub pending: Pending,
     /// Knows when the start is done.
     pub init: Init,
-    pub(super) watch: Watch,
+    pub(super) awaited_rows: AwaitedRows,
     pub(super) observer: Observer,
+    /// When everything has to be compared next, for what happened to links, and to rows.
+    pub(super) links_due: Due,
+    pub(super) rows_due: Due,
     actions: Vec<Action>,
     /// Changes that are not logged yet.
     untold: Vec<Change>,
-    resync: Option<(Instant, Cause)>,
-    last_resync: Option<Instant>,
+    listed: Option<Instant>,
+    /// The last list of all links lacked none.
+    complete: bool,
+}
+
+/// When something has to be done, and why; the earliest of several.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Due(Option<(Instant, Cause)>);
+
+impl Due {
+    pub fn by(&mut self, at: Instant, cause: Cause) {
+        if self.0.is_none_or(|(before, _)| at < before) {
+            self.0 = Some((at, cause));
+        }
+    }
+
+    pub fn at(&self) -> Option<Instant> {
+        self.0.map(|(at, _)| at)
+    }
+
+    /// Why it has to be done now, if it has.
+    pub fn now(&self, now: Instant) -> Option<Cause> {
+        self.0.filter(|(at, _)| *at <= now).map(|(_, cause)| cause)
+    }
+
+    /// It is being done now; what is due only later stays.
+    pub fn take(&mut self, now: Instant) -> Option<Cause> {
+        let cause = self.now(now)?;
+        self.0 = None;
+        Some(cause)
+    }
+
+    /// Whatever is due for this cause is not.
+    pub fn drop_cause(&mut self, cause: Cause) {
+        self.0 = self.0.filter(|(_, other)| *other != cause);
+    }
 }
 
 /// What became of a port, for the log: what it is now, known from which link, or that it is gone.
@@ -50,11 +87,13 @@ impl Core {
             machine: PortSync::new(names),
             pending: Pending::default(),
             init: Init::default(),
-            watch: Watch::default(),
+            awaited_rows: AwaitedRows::default(),
+            links_due: Due::default(),
+            rows_due: Due::default(),
             actions: Vec::new(),
             untold: Vec::new(),
-            resync: None,
-            last_resync: None,
+            listed: None,
+            complete: false,
         }
     }
 
@@ -66,14 +105,15 @@ impl Core {
     }
 
     /// All links are being asked for: messages that are lost from now on are a reason to ask again.
-    pub fn begin_dump(&mut self) {
-        self.resync = None;
+    pub(super) fn begin_list(&mut self) {
+        self.links_due = Due::default();
         self.machine.begin_dump();
     }
 
-    /// Takes a dump.
+    /// Takes a list of all links. What was lost before the asking began is in it; what was lost since needs another.
     pub fn resync(&mut self, dump: &Dump) {
-        self.last_resync = Some(Instant::now());
+        self.listed = Some(Instant::now());
+        self.complete = dump.complete;
         let metrics = &self.observer.telemetry().metrics;
         metrics.dumps.count(if dump.complete { DumpOutcome::Complete } else { DumpOutcome::Interrupted });
         metrics.dump_retries.add((), u64::from(dump.retries));
@@ -81,14 +121,35 @@ impl Core {
         self.settle();
         if !dump.complete {
             info!(retries = dump.retries, "links changed during every dump, asking again later");
-            self.resync_in(Duration::from_secs(1), Cause::InterruptedDump);
+            self.list_links_in(Duration::from_secs(1), Cause::InterruptedDump);
         }
+    }
+
+    /// Whether the last list of all links lacked none: only then is a link absent that is not in it.
+    pub fn knows_all_links(&self) -> bool {
+        self.complete
     }
 
     /// Says whether APPL_DB has a port's row.
     pub fn published(&mut self, name: LinkName, present: bool) {
         self.machine.published(name, present, &mut self.actions);
         self.settle();
+    }
+
+    /// APPL_DB has lost all rows of ports.
+    pub(super) fn forget_published(&mut self) {
+        let names: Vec<LinkName> = self.machine.port_names().collect();
+        for name in names {
+            self.published(name, false);
+        }
+    }
+
+    /// Writes every row once more.
+    pub(super) fn write_all(&mut self) {
+        let desired: Vec<_> = self.machine.desired().collect();
+        for (key, row, source) in desired {
+            self.write(key, row, source);
+        }
     }
 
     /// A cold start: what was there before is old.
@@ -98,23 +159,32 @@ impl Core {
         retired
     }
 
-    /// A row that has to be there: written if it is not.
-    pub fn want(&mut self, key: RowKey, row: Row, source: Source) -> Standing {
-        let standing = self.pending.set(key, row);
+    /// The row changed: it is written, also if Redis is known to hold it already.
+    fn write(&mut self, key: RowKey, row: Row, source: Source) {
+        let there = self.pending.set(key, row);
+        self.want(key, row, source, there);
+        if !there {
+            self.untold.push(Change { name: key.name, now: Some((row, source)) });
+        }
+    }
+
+    /// The row has to be there: written if it is not. True if it was not.
+    pub fn ensure(&mut self, key: RowKey, row: Row, source: Source) -> bool {
+        let differs = self.pending.ensure(key, row);
+        if differs {
+            self.untold.push(Change { name: key.name, now: Some((row, source)) });
+        } else if !self.pending.is_unwritten(key) {
+            self.observer.telemetry().metrics.redis_writes_spared.count(());
+            self.row_written(key);
+        }
+        self.want(key, row, source, !self.pending.is_unwritten(key));
+        differs
+    }
+
+    fn want(&mut self, key: RowKey, row: Row, source: Source, there: bool) {
         if let Row::Port { admin_up, oper_up, mtu } = row {
-            self.observer.wanted(key.name, (admin_up, oper_up, mtu), source, standing == Standing::There);
+            self.observer.wanted(key.name, (admin_up, oper_up, mtu), source, there);
         }
-        match standing {
-            Standing::There => {
-                if self.pending.is_for_message() {
-                    self.observer.telemetry().metrics.redis_writes_spared.count(());
-                }
-                self.row_written(key);
-            }
-            Standing::Waiting => {}
-            Standing::Changed => self.untold.push(Change { name: key.name, now: Some((row, source)) }),
-        }
-        standing
     }
 
     /// Redis has done what was under way for this row.
@@ -164,32 +234,22 @@ impl Core {
     }
 
     /// All links have to be asked for, not before this time has passed, nor too soon after the last time.
-    pub fn resync_in(&mut self, pause: Duration, cause: Cause) {
+    pub fn list_links_in(&mut self, pause: Duration, cause: Cause) {
         let now = Instant::now();
-        let earliest = self.last_resync.map_or(now, |last| last + RESYNC_PAUSE);
-        let at = (now + pause).max(earliest);
-        if self.resync.is_none_or(|(before, _)| at < before) {
-            self.resync = Some((at, cause));
-        }
+        let earliest = self.listed.map_or(now, |last| last + LIST_PAUSE);
+        self.links_due.by((now + pause).max(earliest), cause);
     }
 
-    /// When all links have to be asked for, if they have.
-    pub fn resync_at(&self) -> Option<Instant> {
-        self.resync.map(|(at, _)| at)
-    }
-
-    /// Why all links have to be asked for now, if they have.
-    pub fn resync_due(&self, now: Instant) -> Option<Cause> {
-        self.resync.filter(|(at, _)| *at <= now).map(|(_, cause)| cause)
+    /// Why everything has to be compared now, if it has.
+    pub(super) fn compare_due(&self, now: Instant) -> Option<Cause> {
+        self.links_due.now(now).or(self.rows_due.now(now))
     }
 
     fn settle(&mut self) {
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {
             match action {
-                Action::Write(key, row, source) => {
-                    self.want(key, row, source);
-                }
+                Action::Write(key, row, source) => self.write(key, row, source),
                 Action::Remove(key) => {
                     self.pending.remove(key);
                     if key.table == Table::Port {
@@ -201,9 +261,10 @@ impl Core {
                     debug!(port = %name, "link waits for its row in APPL_DB");
                     self.pending.withdraw(RowKey { table: Table::Port, name });
                     self.observer.waiting(name);
-                    self.watch.add(name);
+                    self.awaited_rows.add(name);
                 }
-                Action::Forget(name) => self.watch.forget(&name),
+                Action::Forget(name) => self.awaited_rows.forget(&name),
+                Action::Old(..) => {}
             }
         }
         self.actions = actions;
@@ -219,17 +280,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loss_during_a_dump_is_a_reason_for_another_and_one_before_it_is_not() {
-        let names = Names { ports: vec!["Ethernet".to_owned()], lags: Vec::new(), management: Vec::new() };
-        let dump = Dump { links: Vec::new(), complete: true, retries: 0 };
-        let mut core = Core::new(names, Arc::default());
-        core.resync_in(Duration::ZERO, Cause::Overrun);
-        core.begin_dump();
-        core.resync(&dump);
-        assert_eq!(core.resync_at(), None);
-        core.begin_dump();
-        core.resync_in(Duration::ZERO, Cause::Overrun);
-        core.resync(&dump);
-        assert!(core.resync_at().is_some());
+    fn what_is_due_later_is_not_done_by_what_is_due_now() {
+        let now = Instant::now();
+        let mut due = Due::default();
+        due.by(now + Duration::from_secs(1), Cause::Reconnect);
+        assert_eq!(due.take(now), None);
+        due.by(now + Duration::from_secs(60), Cause::Audit);
+        assert_eq!(due.take(now + Duration::from_secs(1)), Some(Cause::Reconnect));
+        assert_eq!(due.at(), None);
     }
 }

@@ -1,154 +1,231 @@
 //! What the daemon follows in the databases at run time, and on which channels it hears of it.
 
-use std::future::Future;
+use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
-use tracing::error;
+use tokio::time::Instant;
+use tracing::{debug, error};
 
 use super::{Daemon, Stop};
-use crate::db::read::{Logger, PortConfig};
-use crate::db::store::{Connection, Session, subscribe, subscribe_pattern};
+use crate::db::publish;
+use crate::db::read::{self, Logger, PortConfig};
+use crate::db::store::{Connection, escape_glob};
 use crate::db::table::{self, CONFIG_PORT, DAEMON, PORT_TABLE};
+use crate::db::topology::{Database, Topology};
 use crate::db::{StoreError, Trouble};
-use crate::link::LinkName;
-
-/// Where the server tells of a port's row in APPL_DB.
-pub(super) fn port_channel(appl: &Connection, name: &LinkName) -> Vec<u8> {
-    appl.keyspace_channel(&table::join(PORT_TABLE, &appl.separator, name.as_bytes()))
-}
-
-/// The port whose row in APPL_DB the channel speaks of.
-pub(super) fn awaited_port(appl: &Connection, channel: &[u8]) -> Option<LinkName> {
-    table::link_name(channel, &appl.keyspace_channel(&table::join(PORT_TABLE, &appl.separator, b"")))
-}
-
-/// Where the server tells of the daemon's row of `LOGGER`.
-pub(super) fn logger_channel(config: &Connection) -> Vec<u8> {
-    config.keyspace_channel(&table::join("LOGGER", &config.separator, DAEMON.as_bytes()))
-}
-
-/// The port whose row in CONFIG_DB the channel speaks of.
-pub(super) fn config_port(config: &Connection, channel: &[u8]) -> Option<Vec<u8>> {
-    let prefix = config.keyspace_channel(&table::join(CONFIG_PORT, &config.separator, b""));
-    channel.strip_prefix(prefix.as_slice()).map(<[u8]>::to_vec)
-}
+use crate::telemetry::labels::Db;
 
 /// Where CONFIG_DB has alert rules.
 const ALERT_RULE: &str = "PORTSYNCD_ALERT_RULE";
+/// Changes of CONFIG_DB's ports that come this close together are looked at together.
+const GATHER: Duration = Duration::from_millis(100);
+/// How often is looked whether a port that waits may be handed on.
+const HELD_PAUSE: Duration = Duration::from_secs(1);
 
-/// Where the server tells of an alert rule.
-fn rule_channel(config: &Connection) -> Vec<u8> {
-    config.keyspace_channel(&table::join(ALERT_RULE, &config.separator, b""))
+/// What the servers' channels begin with.
+pub(super) struct Channels {
+    ports: Vec<u8>,
+    config_ports: Vec<u8>,
+    rules: Vec<u8>,
+    logger: Vec<u8>,
 }
 
-/// Whether the channel speaks of an alert rule.
-pub(super) fn is_alert_rule(config: &Connection, channel: &[u8]) -> bool {
-    channel.starts_with(&rule_channel(config))
+impl Channels {
+    pub fn new(topology: &Topology) -> Self {
+        let channel = |database: &Database, table: &str, key: &str| {
+            let key = table::join(table, &database.separator, key.as_bytes());
+            [format!("__keyspace@{}__:", database.id).as_bytes(), &key].concat()
+        };
+        Self {
+            ports: channel(&topology.appl, PORT_TABLE, ""),
+            config_ports: channel(&topology.config, CONFIG_PORT, ""),
+            rules: channel(&topology.config, ALERT_RULE, ""),
+            logger: channel(&topology.config, "LOGGER", DAEMON),
+        }
+    }
+
+    /// What is listened to on CONFIG_DB's server.
+    pub fn config_patterns(&self) -> Vec<Vec<u8>> {
+        vec![escape_glob(&self.logger), pattern(&self.config_ports), pattern(&self.rules)]
+    }
+
+    /// All rows of ports of APPL_DB.
+    pub fn ports_pattern(&self) -> Vec<u8> {
+        pattern(&self.ports)
+    }
+}
+
+fn pattern(prefix: &[u8]) -> Vec<u8> {
+    [&escape_glob(prefix), b"*".as_slice()].concat()
+}
+
+/// What of CONFIG_DB is to be looked at.
+#[derive(Default)]
+pub(super) struct Followed {
+    pub logger: bool,
+    pub rules: bool,
+    /// Its ports, from this time on.
+    pub ports: Option<Instant>,
+    /// It told of a change of theirs; otherwise only their names are looked at.
+    ports_changed: bool,
+    names: Vec<Vec<u8>>,
+    /// How many of its keys are no ports.
+    pub refused: usize,
+    /// What went on to APPL_DB of each port.
+    handed_on: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Followed {
+    /// Anything may have changed.
+    pub fn everything(&mut self, now: Instant) {
+        (self.logger, self.rules) = (true, true);
+        self.ports.get_or_insert(now);
+    }
+
+    /// A start has published these.
+    pub fn published(&mut self, ports: &[PortConfig]) {
+        self.handed_on = ports.iter().map(words).collect();
+    }
+}
+
+fn words(port: &PortConfig) -> (Vec<u8>, Vec<u8>) {
+    (port.name.clone(), port.words.clone())
 }
 
 impl Daemon {
-    /// Runs a question to the databases beside the turning loop.
-    pub(super) async fn ask<T, F>(
+    pub(super) fn connection(&self, db: Db) -> Result<Rc<Connection>, Stop> {
+        self.databases.connection(db).ok_or(Stop::Away)
+    }
+
+    /// Asks a database beside the turning loop. One that does not answer as it should is given up, to be connected to anew.
+    pub(super) async fn ask<T>(
         &mut self,
-        session: &Rc<Session>,
-        question: impl FnOnce(Rc<Session>) -> F,
-    ) -> Result<T, Stop>
-    where
-        F: Future<Output = Result<T, StoreError>>,
-    {
-        self.during(question(Rc::clone(session))).await?.map_err(Stop::Failed)
+        db: Db,
+        question: impl AsyncFnOnce(Rc<Connection>) -> Result<T, StoreError>,
+    ) -> Result<T, Stop> {
+        let connection = self.connection(db)?;
+        let outcome = self.during(question(Rc::clone(&connection))).await?;
+        self.outcome(db, &connection, outcome)
+    }
+
+    pub(super) fn outcome<T>(
+        &mut self,
+        db: Db,
+        asked: &Rc<Connection>,
+        outcome: Result<T, StoreError>,
+    ) -> Result<T, Stop> {
+        outcome.map_err(|error| {
+            self.failed(db, asked, &error);
+            Stop::Away
+        })
+    }
+
+    /// A connection failed, unless another one took its place meanwhile.
+    pub(super) fn failed(&mut self, db: Db, asked: &Rc<Connection>, error: &StoreError) {
+        if self.databases.connection(db).is_some_and(|current| Rc::ptr_eq(&current, asked)) {
+            self.lost(self.databases.server_of(db), error);
+        }
     }
 
     /// As [`ask`](Self::ask) for a write that the daemon can do without: a key of another type is reported and left.
-    pub(super) async fn tell<F>(
+    pub(super) async fn write_or_report(
         &mut self,
-        session: &Rc<Session>,
-        write: impl FnOnce(Rc<Session>) -> F,
-    ) -> Result<(), Stop>
-    where
-        F: Future<Output = Result<(), StoreError>>,
-    {
-        match self.ask(session, write).await {
-            Err(Stop::Failed(problem)) if problem.trouble() == Trouble::WrongType => {
+        db: Db,
+        write: impl AsyncFnOnce(Rc<Connection>) -> Result<(), StoreError>,
+    ) -> Result<(), Stop> {
+        let connection = self.connection(db)?;
+        let outcome = match self.during(write(Rc::clone(&connection))).await? {
+            Err(problem) if problem.trouble() == Trouble::WrongType => {
                 error!(problem = %problem, reason = %problem.source, "going on without; delete the key and restart to mend it");
                 Ok(())
             }
             outcome => outcome,
-        }
-    }
-
-    /// Listens to what the daemon follows in CONFIG_DB.
-    pub(super) async fn subscribe_config(&mut self) -> Result<(), Stop> {
-        let Some(live) = &self.live else { return Err(Stop::Gone) };
-        let config = &live.session.config;
-        let channel = logger_channel(config);
-        let rules = [rule_channel(config), b"*".to_vec()].concat();
-        let pattern =
-            [config.keyspace_channel(&table::join(CONFIG_PORT, &config.separator, b"")), b"*".to_vec()].concat();
-        let sink = live.listeners.config.clone();
-        self.during(subscribe(sink.clone(), vec![channel])).await?.map_err(Stop::Failed)?;
-        self.during(subscribe_pattern(sink.clone(), rules)).await?.map_err(Stop::Failed)?;
-        self.rules_changed = true;
-        if self.config.ports.follow_config_db {
-            self.during(subscribe_pattern(sink, pattern)).await?.map_err(Stop::Failed)?;
-        }
-        Ok(())
-    }
-
-    /// Reads the daemon's row of `LOGGER`, and makes it if it is not there.
-    pub(super) async fn prepare_logger(&mut self, session: &Rc<Session>) -> Result<(), Stop> {
-        let found = self.ask(session, |session| async move { session.logger().await }).await?;
-        let logger = match found {
-            Some(logger) => logger,
-            None => {
-                self.tell(session, |session| async move { session.create_logger().await }).await?;
-                Logger { level: "NOTICE".to_owned(), output: "SYSLOG".to_owned() }
-            }
         };
-        self.logging.follow(&logger);
+        self.outcome(db, &connection, outcome)
+    }
+
+    /// A server told of a change.
+    pub(super) fn heard(&mut self, channel: &[u8]) {
+        debug!(channel = %channel.escape_ascii(), "keyspace notification");
+        if let Some(name) = table::link_name(channel, &self.channels.ports) {
+            self.core.awaited_rows.heard(name);
+        } else if channel.starts_with(&self.channels.config_ports) {
+            self.followed.ports.get_or_insert(Instant::now() + GATHER);
+            self.followed.ports_changed = true;
+        } else if channel.starts_with(&self.channels.rules) {
+            self.followed.rules = true;
+        } else if channel == self.channels.logger {
+            self.followed.logger = true;
+        }
+    }
+
+    /// The row of `LOGGER` may have changed: what it lacks is filled in, what it says holds.
+    pub(super) async fn follow_logger(&mut self) -> Result<(), Stop> {
+        self.followed.logger = false;
+        let [level, output] = self.ask(Db::Config, async |config| read::logger(&config).await).await?;
+        let default = |field, found: &Option<String>, default| found.is_none().then_some((field, default));
+        let missing: Vec<_> = [default("LOGLEVEL", &level, "NOTICE"), default("LOGOUTPUT", &output, "SYSLOG")]
+            .into_iter()
+            .flatten()
+            .collect();
+        if !missing.is_empty() {
+            let write = async |config: Rc<_>| publish::complete_logger(&config, &missing).await;
+            self.write_or_report(Db::Config, write).await?;
+        }
+        let or = |found: Option<String>, default: &str| found.unwrap_or_else(|| default.to_owned());
+        self.logging.follow(&Logger { level: or(level, "NOTICE"), output: or(output, "SYSLOG") });
+        self.proved_by(Db::Config);
         Ok(())
     }
 
-    /// The row of `LOGGER` may have changed.
-    pub(super) async fn follow_logger(&mut self) -> Result<(), Stop> {
-        let session = self.session_handle()?;
-        if let Some(logger) = self.ask(&session, |session| async move { session.logger().await }).await? {
-            self.logging.follow(&logger);
+    /// A server that has no rows of ports to take has shown that it is there.
+    fn proved_by(&mut self, db: Db) {
+        let server = self.databases.server_of(db);
+        if !self.databases.servers[server].databases.contains(&Db::State) {
+            self.proved(server);
         }
-        Ok(())
     }
 
     /// The alert rules of CONFIG_DB may have changed: hands them on to alerting.
     pub(super) async fn follow_rules(&mut self) -> Result<(), Stop> {
-        let session = self.session_handle()?;
-        let rows = self.ask(&session, |session| async move { session.rows_of(ALERT_RULE).await }).await?;
-        (self.rules_found)(rows);
+        self.followed.rules = false;
+        let rows = self.ask(Db::Config, async |config| read::rows_of(&config, ALERT_RULE).await).await?;
+        (self.hooks.rules_found)(rows);
         Ok(())
     }
 
-    /// Whether a port's configuration changed that may go on to APPL_DB: one whose link is awaited has to wait.
-    pub(super) fn has_config_changes(&self) -> bool {
-        self.config_changed.iter().any(|name| !self.core.init.is_awaited(name))
+    /// The ports of CONFIG_DB may have changed.
+    pub(super) async fn follow_ports(&mut self) -> Result<(), Stop> {
+        let names = self.ask(Db::Config, async |config| read::config_names(&config).await).await?;
+        let changed = std::mem::take(&mut self.followed.ports_changed) || self.config.ports.follow_config_db;
+        if !changed && names == self.followed.names {
+            self.followed.ports = None;
+            return Ok(());
+        }
+        let found = self.ask(Db::Config, async |config| read::config_rows(&config, &names).await).await?;
+        self.followed.names = names;
+        self.take_ports(found);
+        if self.config.ports.follow_config_db {
+            self.hand_on().await?;
+        }
+        Ok(())
     }
 
-    /// Hands changed ports on to APPL_DB, as releases 202012 to 202111 did; like these, it hands no removal on.
-    pub(super) async fn follow_ports(&mut self) -> Result<(), Stop> {
-        let session = self.session_handle()?;
-        let changed = std::mem::take(&mut self.config_changed);
-        let (held, ready): (Vec<_>, Vec<_>) = changed.into_iter().partition(|name| self.core.init.is_awaited(name));
-        self.config_changed.extend(held);
-        let asked = ready.clone();
-        let found = self.ask(&session, |session| async move { session.config_rows(&asked).await }).await;
-        let outcome = match found {
-            Ok(found) => {
-                let ports: Rc<[PortConfig]> = found.ports.into();
-                self.publish_all(&session, &ports).await
-            }
-            Err(stop) => Err(stop),
-        };
-        if outcome.is_err() {
-            self.config_changed.extend(ready);
+    /// Hands changed ports on to APPL_DB, as releases 202012 to 202111 did; like these, it hands no removal on. One whose link
+    /// is awaited waits.
+    async fn hand_on(&mut self) -> Result<(), Stop> {
+        let handed_on = &self.followed.handed_on;
+        let changed = self.configured.iter().filter(|port| handed_on.get(&port.name) != Some(&port.words));
+        let (held, ready): (Vec<_>, Vec<_>) = changed.cloned().partition(|port| self.core.init.is_awaited(&port.name));
+        let ready: Rc<[PortConfig]> = ready.into();
+        let taken = ready.is_empty() || self.publish(&ready).await?;
+        if taken {
+            self.followed.handed_on.extend(ready.iter().map(words));
         }
-        outcome
+        if !taken || !held.is_empty() {
+            self.followed.ports = Some(Instant::now() + HELD_PAUSE);
+        }
+        Ok(())
     }
 }

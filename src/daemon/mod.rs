@@ -1,20 +1,23 @@
 //! The daemon: the thin driver around the machine.
 //!
-//! One task owns all state. It waits for one thing at a time in `turn` (a link message, an answer, a signal, a timer), and
-//! everything longer (connecting, publishing, comparing) is written as a plain sequence that runs `during` further turns, so
-//! that the kernel's messages are read and rows are written whatever else goes on. What ends such a sequence early is a
-//! `Stop`, handed up by `?`.
+//! One task owns all state. It waits for one thing at a time in `turn` (a link message, a database, a signal, a timer). What
+//! takes longer (deciding on the start, publishing, comparing) is written as a plain sequence that runs `during` further
+//! turns, so that the kernel's messages are read and rows are written whatever else goes on.
+//!
+//! What has to be done is kept as state, never as a place in a sequence: a sequence that is cut short, by a server that goes
+//! away or a refusal, is due again, and `next_work` begins it anew once its databases are there. Told to end, the daemon
+//! begins no start, writes what is pending, and ends as soon as nothing is, or at a deadline.
 
+mod awaited_rows;
 pub mod core;
+mod databases;
 mod follow;
 mod outage;
 mod reconcile;
 mod startup;
 mod timers;
 mod turn;
-mod watch;
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,100 +30,89 @@ use self::core::Core;
 use crate::config::{Config, ConfigError};
 use crate::db::StoreError;
 use crate::db::read::{PortConfig, RuleRow};
-use crate::db::store::{Listeners, Session, Store};
-use crate::db::writer::Writer;
 use crate::health::{Component, Supervisor, watchdog_interval};
 use crate::link::dump::dump;
 use crate::link::monitor::Monitor;
 use crate::logging::Logging;
-use crate::sync::start::Kind;
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::{Cause, Db, Outcome};
-use outage::Outage;
-use startup::Plan;
+use databases::Databases;
+use follow::{Channels, Followed};
+use startup::{Said, Start};
 use timers::{Alarm, Timers};
-use turn::Signals;
+pub use turn::Signals;
 
 /// Why a sequence ended early.
 #[derive(Debug)]
 enum Stop {
-    /// Somebody wants the daemon to end.
-    Signal,
-    /// Told to end, and nothing is left to write.
-    Drained,
-    /// An operation on Redis failed: connect again.
-    Failed(StoreError),
-    /// The connection ended by itself.
-    Gone,
-    /// Redis lost everything: publish from the start.
-    Emptied,
+    /// The daemon was told to end, and there is nothing left to do or no time to do it.
+    End,
+    /// A database cannot be reached, or was lost: what was to be done is due again when it is there.
+    Away,
     /// The kernel cannot be read any longer.
     Fatal(anyhow::Error),
 }
 
-/// What lasts as long as the connections do.
-struct Live {
-    session: Rc<Session>,
-    listeners: Listeners,
-    writer: Writer,
-    /// Whether the server tells of changes in APPL_DB.
-    notifies: bool,
-    /// Compared with what stands there, so that rows may be written.
-    writing: bool,
-    /// When the batch under way was sent.
-    sent: Option<Instant>,
+/// What the daemon needs to do next.
+#[derive(Clone, Copy, Debug)]
+enum Work {
+    Logger,
+    Decide,
+    CarryOut,
+    Compare(Cause),
+    AwaitedRows,
+    InitDone,
+    Ports,
+    Count,
+    Rules,
+}
+
+/// What others are told, or do for the daemon.
+pub struct Hooks {
+    /// Reads the configuration anew.
+    pub read_config: Box<dyn Fn() -> Result<Config, ConfigError>>,
+    /// Told of a configuration that was read again.
+    pub reloaded: Box<dyn Fn(&Config)>,
+    /// Told of the alert rules of CONFIG_DB.
+    pub rules_found: Box<dyn Fn(Vec<RuleRow>)>,
 }
 
 /// See the module.
 pub struct Daemon {
     config: Config,
     telemetry: Arc<Telemetry>,
-    /// Told of a configuration that was read again.
-    reloaded: Box<dyn Fn(&Config)>,
-    /// Told of the alert rules of CONFIG_DB.
-    rules_found: Box<dyn Fn(Vec<RuleRow>)>,
-    read_config: Box<dyn Fn() -> Result<Config, ConfigError>>,
+    hooks: Hooks,
     logging: Logging,
     supervisor: Supervisor,
     signals: Signals,
     monitor: Monitor,
-    store: Store,
-    live: Option<Live>,
+    databases: Databases,
+    channels: Channels,
     core: Core,
     timers: Timers,
     alarm: Alarm,
-    outage: Outage,
-    plan: Option<Plan>,
-    /// A plan was made before: the next one is for a Redis that came back empty.
-    planned: bool,
+    start: Start,
+    said: Said,
+    followed: Followed,
     /// The ports that CONFIG_DB had when it last had any.
     configured: Rc<[PortConfig]>,
-    /// APPL_DB had a start's end when we last looked, so its absence means that Redis lost it.
-    published: bool,
     /// Link messages read since Redis last had nothing to do.
     burst: usize,
     /// Rows that Redis refused since the start.
     refusals: usize,
-    logger_changed: bool,
-    rules_changed: bool,
-    config_changed: BTreeSet<Vec<u8>>,
     /// Told to end, and until when what is pending may be written.
     ending: Option<Instant>,
 }
 
 impl Daemon {
-    /// Subscribes to the kernel, and records the links that are there. `read_config` reads the configuration anew, and
-    /// `reloaded` is told of it; `rules_found` is told of the alert rules that CONFIG_DB has.
+    /// Subscribes to the kernel, and records the links that are there.
     pub async fn new(
         config: Config,
-        read_config: Box<dyn Fn() -> Result<Config, ConfigError>>,
-        reloaded: Box<dyn Fn(&Config)>,
-        rules_found: Box<dyn Fn(Vec<RuleRow>)>,
+        hooks: Hooks,
+        signals: Signals,
         logging: Logging,
         telemetry: Arc<Telemetry>,
     ) -> anyhow::Result<Self> {
-        // First of all: a signal that comes during the start ends the daemon as one that comes later does.
-        let signals = Signals::new().context("cannot listen to signals")?;
         let store = config.redis.store()?;
         let wanted = config.netlink.receive_buffer;
         let monitor = Monitor::open(wanted).context("cannot watch the kernel's links")?;
@@ -135,72 +127,44 @@ impl Daemon {
         }
         telemetry.metrics.netlink_receive_buffer.set_count((), monitor.granted());
         let mut core = Core::new(config.ports.names(), Arc::clone(&telemetry));
+        core.begin_list();
         let links = dump().await.context("cannot list the kernel's links")?;
         core.resync(&links);
         core.machine.record_existing();
         telemetry.latches.ready(Component::Kernel);
         let limit = Instant::now() + config.health.initial_sync_timeout;
+        let channels = Channels::new(&store.topology);
         Ok(Self {
             timers: Timers::new(watchdog_interval(), config.log.heartbeat, limit),
             alarm: Alarm::new().context("cannot make a timer")?,
             signals,
             supervisor: Supervisor::new(Arc::clone(&telemetry.status_line)),
-            outage: Outage::default(),
+            databases: Databases::new(store, channels.config_patterns()),
+            channels,
             config,
             telemetry,
-            reloaded,
-            rules_found,
-            read_config,
+            hooks,
             logging,
             monitor,
-            store,
             core,
-            live: None,
-            plan: None,
-            planned: false,
+            start: Start::Undecided,
+            said: Said::default(),
+            followed: Followed::default(),
             configured: Rc::default(),
-            published: false,
             burst: 0,
             refusals: 0,
-            logger_changed: false,
-            rules_changed: false,
-            config_changed: BTreeSet::new(),
             ending: None,
         })
     }
 
     /// Runs until it is told to end. The answer is whether everything was written.
     pub async fn run(mut self) -> anyhow::Result<bool> {
-        loop {
-            let stop = match self.ending {
-                // Looked at first: an attempt that fails at once would always be earlier than any timeout.
-                Some(deadline) if deadline <= Instant::now() => Stop::Signal,
-                Some(deadline) => tokio::time::timeout_at(deadline, self.session()).await.unwrap_or(Stop::Signal),
-                None => self.session().await,
-            };
-            match stop {
-                Stop::Signal if self.ending.is_none() => {
-                    info!(pending = self.core.pending.len(), "told to end, writing what is pending");
-                    self.supervisor.stopping();
-                    self.ending = Some(Instant::now() + self.config.shutdown.grace);
-                    self.drain_links()?;
-                }
-                Stop::Signal | Stop::Drained => break,
-                Stop::Fatal(error) => return Err(error),
-                Stop::Emptied => {
-                    warn!("Redis has lost its contents, publishing everything again");
-                    self.telemetry.metrics.redis_emptied.count(());
-                    self.plan = None;
-                    self.disconnect();
-                }
-                Stop::Failed(_) | Stop::Gone if self.is_drained() => break,
-                Stop::Failed(error) => self.lost(Some(&error)).await,
-                Stop::Gone => self.lost(None).await,
-            }
+        match self.serve().await {
+            Stop::Fatal(error) => return Err(error),
+            Stop::End | Stop::Away => {}
         }
-        self.disconnect();
         self.core.tell();
-        let left = self.core.pending.len();
+        let left = if self.may_compare() { self.core.pending.unwritten() } else { 0 };
         if left > 0 {
             warn!(rows = left, "ended with rows that Redis did not take");
         } else {
@@ -209,103 +173,153 @@ impl Daemon {
         Ok(left == 0)
     }
 
-    /// One session with Redis: from connecting to whatever ends it.
-    async fn session(&mut self) -> Stop {
-        let run = async {
-            if self.live.is_none() {
-                self.connect().await?;
-            }
-            self.serve().await
-        };
-        match run.await {
-            Err(stop) => stop,
-            Ok(never) => match never {},
-        }
-    }
-
-    async fn connect(&mut self) -> Result<(), Stop> {
-        let store = self.store.clone();
-        let connecting = Box::pin(async move { store.connect().await });
-        let (session, listeners, writer) = self.during(connecting).await?.map_err(Stop::Failed)?;
-        let session = Rc::new(session);
-        let shared = Rc::clone(&session);
-        let notifies = self.during(async move { shared.appl.notifies().await }).await?.map_err(Stop::Failed)?;
-        self.live = Some(Live { session, listeners, writer, notifies, writing: false, sent: None });
-        self.redis_is_up(true);
-        self.subscribe_config().await?;
-        self.start().await?;
-        self.reconcile(if self.supervisor.is_ready() { Cause::Reconnect } else { Cause::Start }).await?;
-        if self.outage.over() {
-            info!("Redis is back, every row is compared");
-            self.telemetry.metrics.redis_reconnects.count(());
-            // A server that was only slow may still carry out what the old connection had sent: look once more.
-            self.core.resync_in(Duration::from_secs(1), Cause::Reconnect);
-        }
-        self.supervisor.ready();
-        if self.plan.as_ref().is_some_and(|plan| plan.kind() == Kind::Live) {
-            self.start_is_done();
-        }
-        self.supervisor.status(match self.core.init.awaited().len() {
-            0 => "in service, every configured port is in step".to_owned(),
-            count => format!("in service, waiting for {count} configured ports"),
-        });
-        let session = self.session_handle()?;
-        self.remember_ports(&session).await
-    }
-
-    /// Serves until something ends the session.
-    async fn serve(&mut self) -> Result<std::convert::Infallible, Stop> {
+    /// Does what there is to do, and waits for more.
+    async fn serve(&mut self) -> Stop {
         loop {
             let now = Instant::now();
-            if self.ending.is_some() && self.is_drained() {
-                return Err(Stop::Drained);
-            }
-            if self.core.init.is_due() && self.timers.publish_again.is_none_or(|at| at <= now) {
-                self.say_init_done().await?;
-            } else if let Some(cause) = self.core.resync_due(now) {
-                self.reconcile(cause).await?;
-            } else if self.timers.audit.is_some_and(|at| at <= now) {
-                self.reconcile(Cause::Audit).await?;
-            } else if self.core.watch.is_due(now) {
-                self.check_awaited().await?;
-            } else if std::mem::take(&mut self.logger_changed) {
-                self.follow_logger().await?;
-            } else if std::mem::take(&mut self.rules_changed) {
-                self.follow_rules().await?;
-            } else if self.has_config_changes() {
-                self.follow_ports().await?;
-            } else {
-                self.turn().await?;
+            let done = match self.next_work(now) {
+                Some(work) => self.perform(work).await,
+                None => self.turn(now).await,
+            };
+            match done {
+                Ok(()) | Err(Stop::Away) => {}
+                Err(stop) => return stop,
             }
         }
     }
 
-    fn is_drained(&self) -> bool {
-        let writing = self.live.as_ref().is_some_and(|live| !live.writer.is_idle());
-        self.ending.is_some() && !writing && self.core.pending.is_empty() && !self.core.init.is_due()
+    /// What is due, and can be done with the databases that are there.
+    fn next_work(&self, now: Instant) -> Option<Work> {
+        let up = |db| self.databases.is_up(db);
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if up(Db::Config) && self.followed.logger {
+            return Some(Work::Logger);
+        }
+        if self.may_decide(now) {
+            return Some(Work::Decide);
+        }
+        if self.may_begin(now) {
+            return Some(Work::CarryOut);
+        }
+        if self.may_compare()
+            && up(Db::State)
+            && let Some(cause) = self.core.compare_due(now)
+        {
+            return Some(Work::Compare(cause));
+        }
+        if self.may_carry_out(now) {
+            return Some(Work::CarryOut);
+        }
+        if up(Db::Appl) && self.may_compare() && (self.core.awaited_rows.is_due(now) || self.listens_for_nothing()) {
+            return Some(Work::AwaitedRows);
+        }
+        if self.is_init_done_due(now) {
+            return Some(Work::InitDone);
+        }
+        if up(Db::Config) && self.start.is_decided() && due(self.followed.ports) {
+            return Some(Work::Ports);
+        }
+        if self.is_count_due(now) {
+            return Some(Work::Count);
+        }
+        (up(Db::Config) && self.followed.rules).then_some(Work::Rules)
     }
 
-    /// Gives the connections up. What was under way is pending again.
-    fn disconnect(&mut self) {
-        if let Some(mut live) = self.live.take() {
-            let metrics = &self.telemetry.metrics;
-            for key in live.writer.give_up() {
-                metrics.redis_writes.count((Db::State, Outcome::Lost));
-                self.core.pending.failed(key);
+    async fn perform(&mut self, work: Work) -> Result<(), Stop> {
+        match work {
+            Work::Logger => self.follow_logger().await,
+            Work::Decide => self.decide().await,
+            Work::CarryOut => self.carry_out().await,
+            Work::Compare(cause) => self.compare(cause).await,
+            Work::AwaitedRows => self.check_awaited().await,
+            Work::InitDone => self.say_init_done().await,
+            Work::Ports => self.follow_ports().await,
+            Work::Count => self.say_count().await,
+            Work::Rules => self.follow_rules().await,
+        }
+    }
+
+    /// Whether rows may be compared: once it is known which links are ours, and on a cold start everything is published.
+    fn may_compare(&self) -> bool {
+        match &self.start {
+            Start::Undecided => false,
+            Start::Planned(plan) => plan.kind().is_at_work(),
+            Start::Again | Start::Done(_) => true,
+        }
+    }
+
+    /// Somebody wants the daemon to end.
+    fn end(&mut self) -> Result<(), Stop> {
+        if self.ending.is_some() {
+            return Err(Stop::End);
+        }
+        info!(pending = self.core.pending.unwritten(), "told to end, writing what is pending");
+        self.supervisor.stopping();
+        self.ending = Some(Instant::now() + self.config.shutdown.grace);
+        self.drain_links().map(|_| ()).map_err(Stop::Fatal)
+    }
+
+    /// Whether the daemon was told to end and nothing is left that it can write.
+    fn is_over(&self) -> bool {
+        self.ending.is_some_and(|deadline| {
+            let now = Instant::now();
+            let unwritten = self.may_compare() && self.core.pending.unwritten() > 0;
+            deadline <= now || !(unwritten || self.is_init_done_due(now))
+        })
+    }
+
+    /// A server can be asked from now on.
+    fn connected(&mut self, server: usize) {
+        let now = Instant::now();
+        for db in self.databases.servers[server].databases.clone() {
+            self.telemetry.metrics.redis_up.set(db, 1.0);
+            match db {
+                Db::Config => self.followed.everything(now),
+                Db::Appl | Db::State => {
+                    let first = !self.supervisor.is_ready();
+                    self.core.rows_due.by(now, if first { Cause::Start } else { Cause::Reconnect });
+                    self.core.awaited_rows.check_all();
+                }
             }
         }
-        self.telemetry.latches.unready(Component::Rows, "not compared since Redis was lost");
-        self.core.pending.forget_known();
-        self.core.watch.disconnected();
-        self.timers.write_again = None;
-    }
-
-    fn redis_is_up(&self, up: bool) {
-        for db in [Db::Appl, Db::Config, Db::State] {
-            self.telemetry.metrics.redis_up.set(db, f64::from(u8::from(up)));
-        }
-        if up {
+        if self.databases.are_up() {
             self.telemetry.latches.ready(Component::Redis);
+        }
+    }
+
+    /// A server is away: gives its connections up, and tries again later. What was under way is pending again.
+    fn lost(&mut self, server: usize, error: &StoreError) {
+        let metrics = &self.telemetry.metrics;
+        let databases = self.databases.servers[server].databases.clone();
+        if !self.databases.is_up(databases[0]) {
+            metrics.redis_connect_failures.count(());
+        }
+        let address = self.databases.address(server);
+        let problem = format!("{error}: {}", error.source);
+        let pause = self.databases.servers[server].outage.attempt_failed(&address, &problem);
+        if let Some(mut writing) = self.databases.give_up(server, Instant::now() + pause) {
+            for key in writing.writer.give_up() {
+                metrics.redis_writes.count((Db::State, Outcome::Lost));
+                self.core.pending.lost(key);
+            }
+            self.core.pending.forget_known();
+            self.timers.write_again = None;
+            self.telemetry.latches.unready(Component::Rows, "not compared since Redis was lost");
+        }
+        for db in databases {
+            metrics.redis_up.set(db, 0.0);
+        }
+        // What was done of the plan may be lost with it.
+        self.start.begin_anew();
+        self.telemetry.latches.unready(Component::Redis, format!("{address}: {problem}"));
+        self.supervisor.still_starting(Duration::from_secs(60));
+        self.supervisor.status(format!("waiting for Redis, {} rows pending", self.core.pending.unwritten()));
+    }
+
+    /// Redis did what it was asked: the time without it, if there was one, is over.
+    fn proved(&mut self, server: usize) {
+        if self.databases.servers[server].outage.over() && self.supervisor.is_ready() {
+            info!(server = self.databases.address(server), "Redis is back, every row is compared");
         }
     }
 
@@ -316,31 +330,5 @@ impl Daemon {
         if self.telemetry.starts.done() {
             self.telemetry.metrics.initial_syncs.count(());
         }
-    }
-
-    /// Redis is gone: says so, at growing intervals, and waits before the next attempt.
-    async fn lost(&mut self, error: Option<&StoreError>) {
-        if self.live.is_none() {
-            self.telemetry.metrics.redis_connect_failures.count(());
-        }
-        self.disconnect();
-        self.redis_is_up(false);
-        let problem =
-            error.map_or_else(|| "the connection ended".to_owned(), |error| format!("{error}: {}", error.source));
-        self.telemetry.latches.unready(Component::Redis, problem);
-        let pause = self.outage.attempt_failed(error);
-        self.supervisor.still_starting(Duration::from_secs(60));
-        self.supervisor.status(format!("waiting for Redis, {} rows pending", self.core.pending.len()));
-        let until = Instant::now() + pause;
-        let until = self.ending.map_or(until, |deadline| deadline.min(until));
-        match self.during(tokio::time::sleep_until(until)).await {
-            // Nothing but a signal or the kernel can stop a pause; both come back at the next turn.
-            Ok(()) => {}
-            Err(stop) => self.signals.keep(matches!(stop, Stop::Signal)),
-        }
-    }
-
-    fn session_handle(&self) -> Result<Rc<Session>, Stop> {
-        self.live.as_ref().map(|live| Rc::clone(&live.session)).ok_or(Stop::Gone)
     }
 }

@@ -1,10 +1,8 @@
-//! A time without Redis: how long to wait between attempts, and how often to speak of it.
+//! A time without a server of Redis: how long to wait between attempts, and how often to speak of it.
 
 use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
-
-use crate::db::StoreError;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
@@ -28,27 +26,26 @@ struct Current {
 impl Outage {
     /// An attempt failed, or the connection ended. Says how long to wait: longer each time, with jitter so that the
     /// daemons of a switch do not all come at once.
-    pub fn attempt_failed(&mut self, error: Option<&StoreError>) -> Duration {
+    pub fn attempt_failed(&mut self, server: &str, problem: &str) -> Duration {
         let now = Instant::now();
-        let problem =
-            error.map_or_else(|| "the connection ended".to_owned(), |error| format!("{error}: {}", error.source));
         let current = self.current.get_or_insert_with(|| {
-            warn!(problem, "Redis is not reachable, trying again until it is; nothing is forgotten meanwhile");
+            warn!(server, problem, "Redis is not reachable, trying again until it is; nothing is forgotten meanwhile");
             Current { since: now, pause: FIRST_PAUSE, report_at: now + FIRST_REPORT, report_pause: FIRST_REPORT * 2 }
         });
         if now >= current.report_at {
-            warn!(problem, seconds = (now - current.since).as_secs(), "Redis is still not reachable");
+            warn!(server, problem, seconds = (now - current.since).as_secs(), "Redis is still not reachable");
             current.report_at = now + current.report_pause;
             current.report_pause = (current.report_pause * 2).min(LAST_REPORT);
         } else {
-            debug!(problem, "attempt to reach Redis failed");
+            debug!(server, problem, "attempt to reach Redis failed");
         }
         let pause = current.pause;
         current.pause = (pause * 2).min(LAST_PAUSE);
         pause.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
-    /// Redis is in service. True if it was not before.
+    /// It does what it is asked. True if it did not before. Only that ends the growing of pauses: one that takes connections and
+    /// dies at each request is away.
     pub fn over(&mut self) -> bool {
         self.current.take().is_some()
     }

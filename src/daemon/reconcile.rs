@@ -10,109 +10,141 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{Daemon, Stop};
-use crate::db::pending::{Origin, Standing};
-use crate::db::read::state_rows;
-use crate::db::store::{subscribe, unsubscribe};
+use crate::db::pending::Origin;
+use crate::db::read::{self, state_rows};
 use crate::health::Component;
 use crate::link::LinkName;
 use crate::link::dump::dump;
 use crate::sync::port_sync::{RowKey, Table};
-use crate::telemetry::labels::{Cause, DumpOutcome};
+use crate::telemetry::labels::{Cause, Db, DumpOutcome};
 use crate::telemetry::ports::now_ms;
 use crate::telemetry::value::Label;
 
 impl Daemon {
-    /// Compares everything, and writes what differs.
-    pub(super) async fn reconcile(&mut self, cause: Cause) -> Result<(), Stop> {
+    /// Compares everything, and writes what differs. Whatever cuts it short, it is due again.
+    pub(super) async fn compare(&mut self, cause: Cause) -> Result<(), Stop> {
         let began = Instant::now();
-        let session = self.session_handle()?;
+        self.core.rows_due.take(began);
+        let compared = self.compare_all(cause).await;
+        match compared {
+            Ok(()) => {
+                self.telemetry.metrics.resyncs.count(cause);
+                self.telemetry.metrics.resync_duration.observe(began.elapsed());
+                self.telemetry.moments.resync_ms.store(now_ms(), Ordering::Relaxed);
+                debug!(cause = cause.text(), micros = micros(began), "compared with the kernel");
+            }
+            Err(_) => self.core.rows_due.by(began, cause),
+        }
+        compared
+    }
+
+    async fn compare_all(&mut self, cause: Cause) -> Result<(), Stop> {
         // The links were listed when the daemon started, and nothing was lost since then.
-        let listed = cause == Cause::Start && self.core.resync_at().is_none();
-        if !listed {
+        if cause != Cause::Start || self.core.links_due.at().is_some() {
             self.list_links(cause).await?;
         }
-        if cause == Cause::Overrun {
-            // Only the kernel's side was in doubt.
-            self.check_awaited().await?;
-            self.compared(cause, began);
-            info!(cause = cause.text(), micros = micros(began), "links compared");
-            return Ok(());
-        }
         let reading = self.core.pending.begin_reading();
-        let marks = self.ask(&session, |session| async move { session.marks().await }).await?;
         let names: Vec<LinkName> = self.core.machine.port_names().collect();
-        let asked = names.clone();
-        let present = self.ask(&session, |session| async move { session.published(&asked).await }).await?;
-        let emptied = self.published && !marks.config_done && !marks.init_done && !present.contains(&true);
-        if emptied {
-            for name in names {
-                self.core.published(name, false);
+        let mut present = None;
+        if self.databases.is_up(Db::Appl) {
+            let marks = self.ask(Db::Appl, async |appl| read::marks(&appl).await).await?;
+            let found = self.ask(Db::Appl, async |appl| read::published(&appl, &names).await).await?;
+            if self.found_marks(&marks, found.contains(&true)) {
+                return Ok(());
             }
-            return Err(Stop::Emptied);
-        }
-        if self.core.init.is_said() && marks.config_done && !marks.init_done {
-            warn!("Redis has lost PortInitDone, publishing it again");
-            self.core.init.lost();
+            present = Some(found);
         }
         let wanted: HashSet<RowKey> = names
             .iter()
             .map(|name| RowKey { table: Table::Port, name: *name })
             .chain(self.core.machine.desired().map(|(key, ..)| key))
             .collect();
-        let rows = self.ask(&session, |session| async move { state_rows(&session.state, &wanted).await }).await?;
+        let rows = self.ask(Db::State, async |state| state_rows(&state, &wanted).await).await?;
         for (key, found) in &rows.found {
             self.core.pending.learn(*key, *found, reading);
         }
-        for (name, present) in names.into_iter().zip(present) {
+        for (name, present) in names.into_iter().zip(present.into_iter().flatten()) {
             self.core.published(name, present);
         }
         self.core.pending.because(if cause == Cause::Audit { Origin::Audit } else { Origin::Other });
-        let differing = self.write_differing(&rows.broken) + self.strip_stale(&rows.others);
+        let differing = self.write_differing(&rows.broken) + self.remove_stale(&rows.others);
         self.core.pending.because(Origin::Other);
-        if let Some(live) = &mut self.live {
-            live.writing = true;
-        }
-        self.check_awaited().await?;
-        // Changes of LOGGER are told by the server where it tells any; where it does not, this is when they are seen.
-        self.logger_changed = true;
-        self.rules_changed |= self.live.as_ref().is_some_and(|live| !live.notifies);
-        self.timers.set_audit(self.config.netlink.audit_interval);
-        self.compared(cause, began);
-        self.telemetry.latches.ready(Component::Rows);
         if differing > 0 && cause == Cause::Audit {
             self.telemetry.metrics.drift_found.add((), differing as u64);
             self.telemetry.mark(&self.telemetry.moments.drift);
             warn!(rows = differing, "audit found rows that differed from the kernel, mending them");
         }
-        debug!(cause = cause.text(), differing, micros = micros(began), "compared with the kernel");
+        self.telemetry.latches.ready(Component::Rows);
+        self.rows_are_compared();
+        self.look_at_the_rest(cause).await
+    }
+
+    /// Rows may be written now.
+    fn rows_are_compared(&mut self) {
+        let Some(writing) = self.databases.writing.as_mut().filter(|writing| !writing.compared) else { return };
+        writing.compared = true;
+        if self.supervisor.is_ready() {
+            self.telemetry.metrics.redis_reconnects.count(());
+            // A server that was only slow may still carry out what the old connection had sent: look once more.
+            self.core.rows_due.by(Instant::now() + Duration::from_secs(1), Cause::Reconnect);
+        }
+        self.supervisor.ready();
+        self.supervisor.status(match self.core.init.awaited().len() {
+            0 => "in service, every configured port is in step".to_owned(),
+            count => format!("in service, waiting for {count} configured ports"),
+        });
+        if self.core.pending.unwritten() == 0 {
+            self.proved(self.databases.server_of(Db::State));
+        }
+    }
+
+    /// What is looked at whenever everything is: what a server that tells of no changes does not tell.
+    async fn look_at_the_rest(&mut self, cause: Cause) -> Result<(), Stop> {
+        self.audit_later();
+        if cause == Cause::Audit {
+            for db in [Db::Appl, Db::Config] {
+                if let Some(connection) = self.databases.connection(db) {
+                    let notifies = self.during(async { connection.notifies().await }).await?;
+                    let notifies = self.outcome(db, &connection, notifies)?;
+                    if let Some(listening) = self.databases.listening(db) {
+                        listening.notifies = notifies;
+                        listening.listener.ping();
+                    }
+                }
+            }
+            self.followed.everything(Instant::now());
+        }
+        self.core.awaited_rows.check_all();
         Ok(())
     }
 
-    fn compared(&self, cause: Cause, began: Instant) {
-        self.telemetry.metrics.resyncs.count(cause);
-        self.telemetry.metrics.resync_duration.observe(began.elapsed());
-        self.telemetry.moments.resync_ms.store(now_ms(), Ordering::Relaxed);
+    /// The next audit.
+    pub(super) fn audit_later(&mut self) {
+        let interval = self.config.netlink.audit_interval;
+        if !interval.is_zero() {
+            self.core.rows_due.by(Instant::now() + interval, Cause::Audit);
+        }
     }
 
     /// Asks the kernel for all links, while its messages are read on.
     async fn list_links(&mut self, cause: Cause) -> Result<(), Stop> {
         let drained = self.drain_links().map_err(Stop::Fatal)?;
-        self.core.begin_dump();
+        self.core.begin_list();
         let listed = self.during(dump()).await.inspect_err(|_| {
             // Whatever ended it comes first, but the reason to ask, a loss perhaps, is still there.
-            self.core.resync_in(Duration::ZERO, cause);
+            self.core.list_links_in(Duration::ZERO, cause);
         })?;
         match listed {
             Ok(links) => {
                 self.core.resync(&links);
                 if !drained {
-                    self.core.resync_in(Duration::from_secs(1), cause);
+                    self.core.list_links_in(Duration::from_secs(1), cause);
                 }
             }
             Err(problem) => {
                 self.telemetry.metrics.dumps.count(DumpOutcome::Failed);
                 warn!(problem = %problem, "cannot list the kernel's links, trying again");
-                self.core.resync_in(Duration::from_secs(1), cause);
+                self.core.list_links_in(Duration::from_secs(1), cause);
             }
         }
         Ok(())
@@ -121,69 +153,76 @@ impl Daemon {
     /// `broken` are keys of another type, known not to take a row.
     fn write_differing(&mut self, broken: &[RowKey]) -> usize {
         let desired: Vec<_> = self.core.machine.desired().filter(|(key, ..)| !broken.contains(key)).collect();
-        desired
-            .into_iter()
-            .filter(|(key, row, source)| self.core.want(*key, *row, *source) == Standing::Changed)
-            .count()
+        desired.into_iter().filter(|(key, row, source)| self.core.ensure(*key, *row, *source)).count()
     }
 
-    /// Rows that claim to be ours though no link has their name. Those of sub-interfaces are intfmgrd's.
-    fn strip_stale(&mut self, others: &[RowKey]) -> usize {
+    /// Rows that a portsyncd wrote though no link has their name: they go as a whole, as if the link had been seen to go.
+    /// Those of sub-interfaces are intfmgrd's. An incomplete list proves no link's absence.
+    fn remove_stale(&mut self, others: &[RowKey]) -> usize {
+        if !self.core.knows_all_links() {
+            return 0;
+        }
         let held = self.core.machine.held_names();
         let stale = others.iter().filter(|key| {
             self.core.machine.names().is_port(&key.name) && !key.name.is_sub_interface() && !held.contains(&key.name)
         });
         let mut count = 0;
         for key in stale {
-            info!(port = %key.name, "row without a link is removed");
-            self.core.pending.strip(*key);
-            count += 1;
+            if !self.core.pending.is_unwritten(*key) {
+                info!(port = %key.name, "row without a link is removed");
+                self.core.pending.remove(*key);
+                count += 1;
+            }
         }
         count
     }
 
-    /// Looks for the APPL_DB rows that links wait for, and listens for those that are still missing.
+    /// Looks for the APPL_DB rows that links wait for, and listens while there are any.
     pub(super) async fn check_awaited(&mut self) -> Result<(), Stop> {
-        let session = self.session_handle()?;
-        let unwanted = self.core.watch.unlisten();
-        self.listen(&unwanted, false).await?;
+        self.listen_to_ports().await?;
         loop {
-            let names = self.core.watch.take_unchecked(Instant::now());
+            let names = self.core.awaited_rows.take_unchecked(Instant::now());
             if names.is_empty() {
                 break;
             }
-            let asked = names.clone();
-            let present = self.ask(&session, |session| async move { session.published(&asked).await }).await?;
-            let mut missing = Vec::new();
+            let asked = self.ask(Db::Appl, async |appl| read::published(&appl, &names).await).await;
+            let present = asked.inspect_err(|_| self.core.awaited_rows.check_all())?;
             for (name, present) in names.into_iter().zip(present) {
                 self.core.published(name, present);
-                if !present {
-                    missing.push(name);
-                }
             }
-            if self.live.as_ref().is_some_and(|live| live.notifies) {
-                let new = self.core.watch.listen(&missing);
-                self.listen(&new, true).await?;
-            } else {
-                let awaited = self.core.init.awaited().len() > 0;
-                let most = if awaited { Duration::from_secs(1) } else { self.config.netlink.audit_interval };
-                self.core.watch.poll(Instant::now(), most);
-                break;
-            }
+        }
+        if self.databases.listening(Db::Appl).is_some_and(|listening| listening.to_ports) {
+            self.core.awaited_rows.check_when_told();
+        } else {
+            // The longest pause is short while the whole switch waits.
+            let most = Duration::from_secs(if self.core.init.awaited().len() > 0 { 1 } else { 15 });
+            self.core.awaited_rows.check_later(Instant::now(), most);
         }
         Ok(())
     }
 
-    async fn listen(&mut self, names: &[LinkName], begin: bool) -> Result<(), Stop> {
-        let Some(live) = self.live.as_ref().filter(|_| !names.is_empty()) else { return Ok(()) };
-        let sink = live.listeners.appl.clone();
-        let channels = names.iter().map(|name| super::follow::port_channel(&live.session.appl, name)).collect();
-        let done = if begin {
-            self.during(subscribe(sink, channels)).await?
-        } else {
-            self.during(unsubscribe(sink, channels)).await?
-        };
-        done.map_err(Stop::Failed)
+    /// Whether it is listened to APPL_DB's rows though none is awaited.
+    pub(super) fn listens_for_nothing(&self) -> bool {
+        !self.core.awaited_rows.any() && self.databases.listens_to_ports()
+    }
+
+    /// Listens to APPL_DB's rows of ports while one is awaited: first listened to, then looked for, none is missed.
+    async fn listen_to_ports(&mut self) -> Result<(), Stop> {
+        let wanted = self.core.awaited_rows.any();
+        let pattern = self.channels.ports_pattern();
+        let Some(listening) = self.databases.listening(Db::Appl) else { return Err(Stop::Away) };
+        if wanted && listening.notifies && !listening.to_ports {
+            listening.to_ports = true;
+            listening.listener.subscribe(&pattern);
+            while self.databases.listening(Db::Appl).is_some_and(|listening| !listening.listener.is_answered()) {
+                self.turn_until(None).await?;
+            }
+            self.core.awaited_rows.check_all();
+        } else if listening.to_ports && (!wanted || !listening.notifies) {
+            listening.to_ports = false;
+            listening.listener.unsubscribe(&pattern);
+        }
+        Ok(())
     }
 }
 

@@ -1,92 +1,138 @@
 //! The start: which kind it is, and what it publishes.
 //!
-//! The plan is made once and carried out as often as it takes: if Redis goes away in the middle, the same plan goes on with
-//! the next connection, so that a warm restart is counted once and a cold one sets links down once.
+//! It is decided once, when all databases are there, and becomes a plan. Each step of the plan is repeated until it has
+//! succeeded: whatever goes away in the middle, a warm restart is counted once, and every old link is set down.
 
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::try_join;
-use tokio::time::sleep_until;
+use futures_util::future::try_join;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::{Daemon, Stop};
-use crate::db::publish::Published;
-use crate::db::read::{ConfigPorts, PortConfig};
-use crate::db::store::Session;
+use crate::db::publish::{self, Published};
+use crate::db::read::{self, ConfigPorts, PortConfig};
 use crate::db::table::{PORT_CONFIG_DONE, PORT_INIT_DONE};
 use crate::health::Component;
 use crate::link::admin::set_down;
 use crate::link::{IfIndex, LinkName};
 use crate::sync::init::Init;
 use crate::sync::start::{Facts, Kind, decide};
-use crate::telemetry::labels::{Db, Outcome};
+use crate::telemetry::labels::{Cause, Db, Outcome};
 
 /// How many ports a message names.
 const NAMED: usize = 20;
 const INIT_DUE: &str = "PortInitDone is still due";
+/// How often is looked whether CONFIG_DB has ports, where the start waits for them.
+const CONFIG_PAUSE: Duration = Duration::from_secs(1);
+/// How long `PortInitDone` waits for `PortConfigDone` to be taken, and how often is looked, at first.
+const ORDER_LIMIT: Duration = Duration::from_secs(1);
+const ORDER_PAUSE: Duration = Duration::from_millis(2);
 
-/// What this start does.
-#[derive(Debug)]
+/// How far the start is.
+pub(super) enum Start {
+    /// Not decided: Redis was not reached yet, or CONFIG_DB has no ports though the switch is at work.
+    Undecided,
+    /// Decided, and being carried out.
+    Planned(Plan),
+    /// Carried out; `PortInitDone` may still be due.
+    Done(Kind),
+    /// Redis lost what was published: everything has to be published again.
+    Again,
+}
+
+/// What a start does.
 pub(super) struct Plan {
     kind: Kind,
+    step: Step,
     restore_count: u64,
-    ports: Rc<[PortConfig]>,
-    /// Links from before a cold start, to be set down.
+    /// What is published; `None` while CONFIG_DB has no ports.
+    ports: Option<Rc<[PortConfig]>>,
+    /// Links from before a cold start.
     retired: Vec<(IfIndex, LinkName)>,
-    done: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    RestoreCount,
+    SetDown,
+    Ports,
+    ConfigDone,
+}
+
+/// What is known of the marks in APPL_DB.
+#[derive(Default)]
+pub(super) struct Said {
+    /// `PortConfigDone` stood there or was published: if it is gone, Redis lost it.
+    config_done: bool,
+    /// Its `count`.
+    count: Option<usize>,
+    /// When to ask CONFIG_DB for ports again.
+    retry_at: Option<Instant>,
+    /// `PortInitDone` waits until `PortConfigDone` is taken: since when, when to look, and how long after that.
+    order: Option<(Instant, Instant, Duration)>,
 }
 
 impl Plan {
-    /// The kind of start.
     pub(super) fn kind(&self) -> Kind {
         self.kind
     }
 }
 
-impl Daemon {
-    /// Makes the plan unless it is made, and carries it out unless that is done.
-    pub(super) async fn start(&mut self) -> Result<(), Stop> {
-        let session = self.session_handle()?;
-        self.prepare_logger(&session).await?;
-        if self.plan.is_none() {
-            let again = std::mem::replace(&mut self.planned, true);
-            let plan = if again { self.plan_again(&session).await? } else { self.make_plan(&session).await? };
-            self.timers.start_awaiting();
-            self.plan = Some(plan);
-        }
-        match self.plan.take() {
-            Some(mut plan) if !plan.done => {
-                let outcome = self.carry_out(&session, &mut plan).await;
-                plan.done = outcome.is_ok();
-                self.plan = Some(plan);
-                outcome
-            }
-            plan => {
-                self.plan = plan;
-                Ok(())
-            }
-        }
+impl Start {
+    pub(super) fn is_decided(&self) -> bool {
+        !matches!(self, Self::Undecided)
     }
 
-    async fn make_plan(&mut self, session: &Rc<Session>) -> Result<Plan, Stop> {
-        let standing = self.ask(session, |session| async move { session.standing().await }).await?;
-        let marks = self.ask(session, |session| async move { session.marks().await }).await?;
-        let names = self.config_names(session).await?;
-        let facts = Facts {
-            warm_flag: standing.warm_flag,
-            restore_count: standing.restore_count,
-            dpu: standing.dpu,
-            init_done: marks.init_done,
-            kernel_has_ports: names.iter().any(|name| self.core.machine.has_existing_port(name)),
-        };
-        let decision = decide(&facts);
-        if let Some(warning) = decision.warning {
-            warn!(restore_count = ?facts.restore_count.map(|text| text.escape_ascii().to_string()), "{warning}");
+    /// A server was lost: each step of a plan that is being carried out is done again.
+    pub(super) fn begin_anew(&mut self) {
+        if let Self::Planned(plan) = self {
+            plan.step = Step::RestoreCount;
         }
-        let configured = names.len();
-        let mut ports = Rc::default();
+    }
+}
+
+impl Daemon {
+    /// Whether the kind of start is to be decided, or everything to be published again.
+    pub(super) fn may_decide(&self, now: Instant) -> bool {
+        let retry = self.said.retry_at.is_none_or(|at| at <= now) || self.followed.ports.is_some_and(|at| at <= now);
+        let open = match self.start {
+            Start::Undecided => retry,
+            Start::Again => true,
+            Start::Planned(_) | Start::Done(_) => false,
+        };
+        open && self.databases.are_up() && self.ending.is_none()
+    }
+
+    /// Makes the plan.
+    pub(super) async fn decide(&mut self) -> Result<(), Stop> {
+        if let Start::Again = self.start {
+            return self.plan_again().await;
+        }
+        let warm = self.ask(Db::State, async |state| read::warm_restart(&state).await).await?;
+        let dpu = self.ask(Db::Config, async |config| read::is_dpu(&config).await).await?;
+        let marks = self.ask(Db::Appl, async |appl| read::marks(&appl).await).await?;
+        let facts =
+            Facts { warm_flag: warm.flag, restore_count: warm.restore_count, dpu, config_done: marks.config_done };
+        let decision = decide(&facts);
+        let cold = !decision.kind.is_at_work();
+        let names = self.ask(Db::Config, async |config| read::config_names(&config).await).await?;
+        let (found, known) = self.read_ports(names, cold).await?;
+        let hold = found.ports.is_empty() && self.ask(Db::Appl, async |appl| read::has_ports(&appl).await).await?;
+        let ports = self.take_ports(found);
+        if hold {
+            self.wait_for_config_db();
+            if cold {
+                // What kind of switch this is stands in CONFIG_DB as well.
+                return Ok(());
+            }
+        }
+        if let Some(warning) = decision.warning {
+            let count = facts.restore_count.map(|text| text.escape_ascii().to_string());
+            warn!(restore_count = ?count, "{warning}");
+        }
         let metrics = &self.telemetry.metrics;
         match decision.kind {
             Kind::Cold | Kind::Dpu => metrics.cold_starts.count(()),
@@ -94,148 +140,324 @@ impl Daemon {
             Kind::Live => metrics.live_restarts.count(()),
         }
         metrics.warm_start_fallbacks.add((), u64::from(decision.warning.is_some()));
-        let init = match decision.kind {
-            // Nothing is published, and what the ports are is not needed before every row is right.
-            Kind::Live => Init::already_said(),
-            Kind::Warm => {
-                let found = self.ask(session, |session| async move { session.config_rows(&names).await }).await?;
-                ports = self.take_ports(found);
-                Init::waiting_for(ports.iter().map(|port| port.name.as_slice().into()))
-            }
-            Kind::Cold | Kind::Dpu => {
-                // Two connections, so that the one's answers are read while Redis works for the other.
-                let both = self.ask(session, |session| async move {
-                    let (found, known) = try_join!(session.config_rows(&names), session.with_admin_status(&names))?;
-                    let known = names.into_iter().zip(known).filter(|(_, known)| *known).map(|(name, _)| name);
-                    Ok((found, known.collect::<HashSet<_>>()))
-                });
-                let (found, known) = both.await?;
-                ports = self.take_ports(found);
-                let awaited = ports.iter().filter(|port| !known.contains(&port.name));
-                Init::waiting_for(awaited.map(|port| port.name.as_slice().into()))
-            }
+        self.said.config_done = marks.config_done;
+        self.said.count = marks.count.and_then(|count| std::str::from_utf8(&count).ok()?.parse().ok());
+        let retired = if decision.kind == Kind::Cold {
+            self.core.retire_existing()
+        } else {
+            self.core.machine.keep_existing();
+            Vec::new()
         };
-        self.core.awaits(init);
+        if !hold {
+            self.said.retry_at = None;
+            self.await_ports(ports.iter().filter(|port| !known.contains(&port.name)));
+        }
         self.telemetry.starts.is_of(decision.kind);
-        self.telemetry.latches.unready(Component::Ports, INIT_DUE);
-        self.published = marks.config_done || marks.init_done;
-        let retired = if decision.kind == Kind::Cold { self.core.retire_existing() } else { Vec::new() };
         info!(
-            kind = ?decision.kind, ports = configured, old_links = retired.len(), awaited = self.core.init.awaited().len(),
-            restore_count = decision.restore_count, "start"
+            kind = ?decision.kind, ports = ports.len(), old_links = retired.len(),
+            awaited = self.core.init.awaited().len(), restore_count = decision.restore_count, "start"
         );
-        Ok(Plan { kind: decision.kind, restore_count: decision.restore_count, ports, retired, done: false })
+        self.timers.start_awaiting();
+        self.start = Start::Planned(Plan {
+            kind: decision.kind,
+            step: Step::RestoreCount,
+            restore_count: decision.restore_count,
+            ports: (!hold).then_some(ports),
+            retired,
+        });
+        Ok(())
     }
 
-    /// Redis came back empty: as a cold start, but the links that are there are ours and stay as they are.
-    async fn plan_again(&mut self, session: &Rc<Session>) -> Result<Plan, Stop> {
-        let mut ports = self.config_ports(session).await?;
+    /// Redis came back empty. As a live start: the links that are there are ours and stay as they are.
+    async fn plan_again(&mut self) -> Result<(), Stop> {
+        let names = self.ask(Db::Config, async |config| read::config_names(&config).await).await?;
+        let (found, _) = self.read_ports(names, false).await?;
+        let mut ports = self.take_ports(found);
         if ports.is_empty() {
             // CONFIG_DB is as empty as the rest: what it said before is better than nothing.
             ports = Rc::clone(&self.configured);
         }
-        self.core.awaits(Init::waiting_for(ports.iter().map(|port| port.name.as_slice().into())));
+        self.said = Said::default();
+        self.core.forget_published();
+        self.core.rows_due.by(Instant::now(), Cause::Reconnect);
+        self.await_ports(ports.iter());
         self.telemetry.metrics.port_init_done.set((), 0.0);
-        self.telemetry.latches.unready(Component::Ports, INIT_DUE);
-        self.published = false;
         info!(ports = ports.len(), "publishing again");
-        Ok(Plan { kind: Kind::Cold, restore_count: 0, ports, retired: Vec::new(), done: false })
+        let (kind, step) = (Kind::Live, Step::RestoreCount);
+        self.start = Start::Planned(Plan { kind, step, restore_count: 0, ports: Some(ports), retired: Vec::new() });
+        Ok(())
     }
 
-    async fn carry_out(&mut self, session: &Rc<Session>, plan: &mut Plan) -> Result<(), Stop> {
-        let count = plan.restore_count;
-        self.tell(session, |session| async move { session.write_restore_count(count).await }).await?;
-        if matches!(plan.kind, Kind::Cold | Kind::Dpu) {
-            if !plan.retired.is_empty() {
-                let links = std::mem::take(&mut plan.retired);
-                info!(links = %named(links.iter().map(|(_, name)| name.to_string())), "setting links down that were there before a cold start");
-                self.during(async move { set_down(&links).await }).await?;
+    fn await_ports<'a>(&mut self, ports: impl Iterator<Item = &'a PortConfig>) {
+        self.core.awaits(Init::waiting_for(ports.map(|port| port.name.as_slice().into())));
+        self.telemetry.latches.unready(Component::Ports, INIT_DUE);
+    }
+
+    fn wait_for_config_db(&mut self) {
+        const WAITING: &str = "APPL_DB has ports and CONFIG_DB has none: nothing is published before it has";
+        if self.said.retry_at.replace(Instant::now() + CONFIG_PAUSE).is_none() {
+            warn!("{WAITING}");
+            self.telemetry.latches.unready(Component::Ports, WAITING);
+            self.supervisor.status("waiting for ports in CONFIG_DB");
+        }
+    }
+
+    /// The ports of CONFIG_DB, and on a cold start which of them APPL_DB knows by `admin_status`.
+    async fn read_ports(&mut self, names: Vec<Vec<u8>>, cold: bool) -> Result<(ConfigPorts, HashSet<Vec<u8>>), Stop> {
+        let asked = names.clone();
+        let rows = async |config: Rc<_>| read::config_rows(&config, &asked).await;
+        if !cold {
+            return Ok((self.ask(Db::Config, rows).await?, HashSet::new()));
+        }
+        // Two connections, so that the one's answers are read while Redis works for the other.
+        let (config, appl) = (self.connection(Db::Config)?, self.connection(Db::Appl)?);
+        let both =
+            try_join(async { read::config_rows(&config, &names).await.map_err(|error| (Db::Config, error)) }, async {
+                read::with_admin_status(&appl, &names).await.map_err(|error| (Db::Appl, error))
+            });
+        match self.during(both).await? {
+            Ok((found, known)) => {
+                let known = asked.into_iter().zip(known).filter(|(_, known)| *known).map(|(name, _)| name);
+                Ok((found, known.collect()))
             }
-            self.publish_all(session, &plan.ports).await?;
-            let done = PortConfig::mark(PORT_CONFIG_DONE, "count", &plan.ports.len().to_string());
-            self.publish_all(session, &Rc::from([done])).await?;
-            self.published = true;
-            info!(count = plan.ports.len(), "PortConfigDone published");
+            Err((db, error)) => {
+                let asked = if db == Db::Config { config } else { appl };
+                self.failed(db, &asked, &error);
+                Err(Stop::Away)
+            }
         }
-        self.core.init.configured();
+    }
+
+    /// Whether a step of the plan can be done.
+    pub(super) fn may_carry_out(&self, now: Instant) -> bool {
+        let Start::Planned(plan) = &self.start else { return false };
+        let retry = plan.ports.is_some() || self.said.retry_at.is_none_or(|at| at <= now);
+        let needed = match plan.step {
+            Step::RestoreCount => self.databases.is_up(Db::State),
+            Step::SetDown => true,
+            Step::Ports | Step::ConfigDone => {
+                self.databases.is_up(Db::Appl) && retry && self.timers.publish_again.is_none_or(|at| at <= now)
+            }
+        };
+        needed && self.ending.is_none()
+    }
+
+    /// Whether the first step of the plan can be done: it comes before the rows of a switch at work.
+    pub(super) fn may_begin(&self, now: Instant) -> bool {
+        matches!(&self.start, Start::Planned(plan) if plan.step == Step::RestoreCount) && self.may_carry_out(now)
+    }
+
+    /// Does the next step of the plan.
+    pub(super) async fn carry_out(&mut self) -> Result<(), Stop> {
+        let Start::Planned(Plan { kind, step, restore_count, ports, retired }) = &self.start else { return Ok(()) };
+        let (kind, count) = (*kind, *restore_count);
+        let next = match step {
+            Step::RestoreCount => {
+                let write = async |state: Rc<_>| publish::write_restore_count(&state, count).await;
+                self.write_or_report(Db::State, write).await?;
+                Step::SetDown
+            }
+            Step::SetDown => {
+                let links = retired.clone();
+                if !links.is_empty() {
+                    let names = links.iter().map(|(_, name)| name.to_string());
+                    info!(links = %named(names), "setting links down that were there before a cold start");
+                    self.during(async move { set_down(&links).await }).await?;
+                }
+                if let Start::Planned(plan) = &mut self.start {
+                    plan.retired.clear();
+                }
+                Step::Ports
+            }
+            Step::Ports => {
+                let Some(ports) = ports.clone() else { return self.look_for_ports().await };
+                if kind.publishes() && !self.publish(&ports).await? {
+                    return Ok(());
+                }
+                Step::ConfigDone
+            }
+            Step::ConfigDone => {
+                let ports = ports.clone().unwrap_or_default();
+                let count = ports.len();
+                if kind.publishes() && !self.publish_count(count).await? {
+                    return Ok(());
+                }
+                if kind != Kind::Cold && kind.publishes() {
+                    let now = Instant::now();
+                    self.said.order = Some((now, now, ORDER_PAUSE));
+                }
+                self.core.init.configured();
+                self.followed.published(&ports);
+                self.start = Start::Done(kind);
+                return Ok(());
+            }
+        };
+        if let Start::Planned(plan) = &mut self.start {
+            plan.step = next;
+        }
         Ok(())
     }
 
-    /// Reads what a Redis that comes back empty would be filled with, where the start had no need of it.
-    pub(super) async fn remember_ports(&mut self, session: &Rc<Session>) -> Result<(), Stop> {
-        if self.plan.as_ref().is_some_and(|plan| plan.kind == Kind::Live) && self.configured.is_empty() {
-            self.config_ports(session).await?;
+    /// A start on a switch at work whose CONFIG_DB has no ports yet.
+    async fn look_for_ports(&mut self) -> Result<(), Stop> {
+        let names = self.ask(Db::Config, async |config| read::config_names(&config).await).await?;
+        let (found, _) = self.read_ports(names, false).await?;
+        let found = self.take_ports(found);
+        if found.is_empty() {
+            self.wait_for_config_db();
+            return Ok(());
+        }
+        self.said.retry_at = None;
+        info!(ports = found.len(), "CONFIG_DB has ports, the start goes on");
+        self.await_ports(found.iter());
+        // Their rows were written before anybody waited for them.
+        self.core.write_all();
+        if let Start::Planned(plan) = &mut self.start {
+            plan.ports = Some(found);
         }
         Ok(())
     }
 
-    async fn config_names(&mut self, session: &Rc<Session>) -> Result<Vec<Vec<u8>>, Stop> {
-        self.ask(session, |session| async move { session.config_names().await }).await
-    }
-
-    async fn config_ports(&mut self, session: &Rc<Session>) -> Result<Rc<[PortConfig]>, Stop> {
-        let names = self.config_names(session).await?;
-        let found = self.ask(session, |session| async move { session.config_rows(&names).await }).await?;
-        Ok(self.take_ports(found))
-    }
-
-    /// Remembers the ports of CONFIG_DB, and says what of it are none.
-    fn take_ports(&mut self, found: ConfigPorts) -> Rc<[PortConfig]> {
+    /// Remembers the ports of CONFIG_DB, and says what of it are none. What it has now is handed back; what it had last is
+    /// remembered, if it has none.
+    pub(super) fn take_ports(&mut self, found: ConfigPorts) -> Rc<[PortConfig]> {
+        self.followed.ports = None;
         let ConfigPorts { ports, refused } = found;
-        if !refused.is_empty() {
+        if !refused.is_empty() && self.followed.refused != refused.len() {
             let keys = refused.iter().map(|(name, reason)| format!("PORT|{} ({reason})", name.escape_ascii()));
             warn!(keys = %named(keys), "keys of CONFIG_DB that are no ports are left out");
         }
+        self.followed.refused = refused.len();
         if ports.is_empty() {
-            info!("CONFIG_DB has no ports, they can come later");
+            if !self.start.is_decided() {
+                info!("CONFIG_DB has no ports, they can come later");
+            }
             return Rc::default();
         }
         self.configured = ports.into();
         Rc::clone(&self.configured)
     }
 
-    /// Publishes all of them, however often it takes; those whose key is broken are reported and left out.
-    pub(super) async fn publish_all(&mut self, session: &Rc<Session>, ports: &Rc<[PortConfig]>) -> Result<(), Stop> {
-        self.ask(session, |session| async move { session.load_script().await }).await?;
-        let mut left: Vec<usize> = (0..ports.len()).collect();
-        while !left.is_empty() {
-            let sent = left.len();
-            let ports = Rc::clone(ports);
-            let Published { refused, reason, broken } = {
-                let ports = Rc::clone(&ports);
-                self.ask(session, |session| async move { session.publish(&ports, &left).await }).await?
-            };
-            let writes = &self.telemetry.metrics.redis_writes;
-            writes.add((Db::Appl, Outcome::Ok), (sent - refused.len() - broken.len()) as u64);
-            writes.add((Db::Appl, Outcome::Refused), refused.len() as u64);
-            writes.add((Db::Appl, Outcome::WrongType), broken.len() as u64);
-            for place in broken {
-                error!(
-                    port = %ports[place].config_key(),
-                    "port cannot be published, its key in APPL_DB holds another type than a hash; delete the key and restart"
-                );
-            }
-            left = refused;
-            if let Some(reason) = reason {
-                self.refusals += left.len();
-                warn!(ports = left.len(), total = self.refusals, reason = %reason, "Redis refuses ports, trying again until it takes them");
-                let at = self.timers.refused();
-                self.during(sleep_until(at)).await?;
-                self.ask(session, |session| async move { session.load_script().await }).await?;
-            }
+    /// Publishes all of them; those whose key is broken are reported and left out. False if Redis refused some: then all of
+    /// them are published again later.
+    pub(super) async fn publish(&mut self, ports: &Rc<[PortConfig]>) -> Result<bool, Stop> {
+        let sent = Rc::clone(ports);
+        let Published { refused, reason, broken } = self
+            .ask(Db::Appl, async move |appl| {
+                publish::load_script(&appl).await?;
+                publish::publish(&appl, &sent).await
+            })
+            .await?;
+        let writes = &self.telemetry.metrics.redis_writes;
+        writes.add((Db::Appl, Outcome::Ok), (ports.len() - refused - broken.len()) as u64);
+        writes.add((Db::Appl, Outcome::Refused), refused as u64);
+        writes.add((Db::Appl, Outcome::WrongType), broken.len() as u64);
+        for place in broken {
+            error!(
+                port = %ports[place].config_key(),
+                "port cannot be published, its key in APPL_DB holds another type than a hash; delete the key and restart"
+            );
         }
-        self.timers.accepted();
-        Ok(())
+        let Some(reason) = reason else {
+            self.timers.publish_again = None;
+            self.timers.accepted();
+            return Ok(true);
+        };
+        self.refusals += refused;
+        warn!(ports = refused, total = self.refusals, reason = %reason, "Redis refuses ports, trying again until it takes them");
+        self.timers.publish_again = Some(self.timers.refused());
+        Ok(false)
     }
 
-    /// Every awaited port has its row: says so to the whole switch.
+    /// `PortConfigDone`, with the number of ports that CONFIG_DB has. False if Redis refused it.
+    async fn publish_count(&mut self, count: usize) -> Result<bool, Stop> {
+        let mark = PortConfig::mark(PORT_CONFIG_DONE, "count", &count.to_string());
+        let taken = self.publish(&Rc::from([mark])).await?;
+        if taken {
+            self.said.config_done = true;
+            self.said.count = Some(count);
+            info!(count, "PortConfigDone published");
+        }
+        Ok(taken)
+    }
+
+    /// Whether CONFIG_DB has another number of ports than `PortConfigDone` says. orchagent compares the two at a warm start;
+    /// until that is over, nothing is said that it does not expect.
+    pub(super) fn is_count_due(&self, now: Instant) -> bool {
+        let may = match self.start {
+            Start::Done(Kind::Warm) => self.core.init.is_said(),
+            Start::Done(_) => true,
+            _ => false,
+        };
+        let count = self.configured.len();
+        may && self.said.config_done
+            && count > 0
+            && self.said.count != Some(count)
+            && self.databases.is_up(Db::Appl)
+            && self.timers.publish_again.is_none_or(|at| at <= now)
+            && self.ending.is_none()
+    }
+
+    /// See [`is_count_due`](Self::is_count_due).
+    pub(super) async fn say_count(&mut self) -> Result<(), Stop> {
+        self.publish_count(self.configured.len()).await.map(|_| ())
+    }
+
+    /// What a comparison found of the marks. True if everything has to be published again.
+    pub(super) fn found_marks(&mut self, marks: &read::Marks, any_row: bool) -> bool {
+        if matches!(self.start, Start::Planned(_)) {
+            return false;
+        }
+        let lost_all = self.core.init.is_said() && !marks.init_done && !any_row;
+        if !marks.config_done && (self.said.config_done || lost_all) {
+            warn!("Redis has lost its contents, publishing everything again");
+            self.telemetry.metrics.redis_emptied.count(());
+            self.telemetry.latches.unready(Component::Ports, INIT_DUE);
+            self.start = Start::Again;
+            return true;
+        }
+        if marks.config_done {
+            let count = marks.count.as_deref().and_then(|count| std::str::from_utf8(count).ok()?.parse().ok());
+            self.said.count = count;
+        }
+        if self.core.init.is_said() && !marks.init_done {
+            warn!("Redis has lost PortInitDone, publishing it again");
+            self.core.init.lost();
+        }
+        false
+    }
+
+    /// When to look again whether `PortConfigDone` was taken, or CONFIG_DB has ports.
+    pub(super) fn start_again_at(&self) -> [Option<Instant>; 2] {
+        [self.said.retry_at, self.said.order.map(|(_, at, _)| at).filter(|_| self.core.init.is_due())]
+    }
+
+    /// Whether `PortInitDone` can be said now.
+    pub(super) fn is_init_done_due(&self, now: Instant) -> bool {
+        self.core.init.is_due()
+            && self.databases.is_up(Db::Appl)
+            && self.timers.publish_again.is_none_or(|at| at <= now)
+            && self.said.order.is_none_or(|(_, at, _)| at <= now)
+    }
+
+    /// Every awaited port has its row: says so to the whole switch. Where links were there before `PortConfigDone`, a consumer
+    /// pops both marks in any order, so that the second waits until the first was taken.
     pub(super) async fn say_init_done(&mut self) -> Result<(), Stop> {
-        let session = self.session_handle()?;
+        if let Some((since, _, pause)) = self.said.order {
+            let now = Instant::now();
+            let taken = now >= since + ORDER_LIMIT
+                || self.ask(Db::Appl, async |appl| read::is_config_done_taken(&appl).await).await?;
+            self.said.order = (!taken).then_some((since, (now + pause).min(since + ORDER_LIMIT), pause * 2));
+            if !taken {
+                return Ok(());
+            }
+        }
         let since = self.timers.awaited.map_or(Duration::ZERO, |(_, _, since)| since.elapsed());
-        self.publish_all(&session, &Rc::from([PortConfig::mark(PORT_INIT_DONE, "lanes", "0")])).await?;
+        if !self.publish(&Rc::from([PortConfig::mark(PORT_INIT_DONE, "lanes", "0")])).await? {
+            return Ok(());
+        }
         self.core.init.said();
         self.start_is_done();
-        self.published = true;
         info!(seconds = since.as_secs_f64(), "PortInitDone published, every configured port is there");
         self.supervisor.status("in service, every configured port is in step");
         Ok(())

@@ -21,10 +21,9 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Timers {
     pub watchdog: Option<(Instant, Duration)>,
     pub heartbeat: Option<(Instant, Duration)>,
-    pub audit: Option<Instant>,
     /// Redis refused rows: not before this time again.
     pub write_again: Option<Instant>,
-    /// Redis refused `PortInitDone`: not before this time again.
+    /// Redis refused what was to be published: not before this time again.
     pub publish_again: Option<Instant>,
     pub left_out: Option<Instant>,
     /// When to name the awaited ports, how long to wait after that, and since when they are awaited.
@@ -91,7 +90,6 @@ impl Timers {
         let mut timers = Self {
             watchdog: watchdog.map(|every| (Instant::now(), every)),
             heartbeat: None,
-            audit: None,
             write_again: None,
             publish_again: None,
             left_out: None,
@@ -107,20 +105,11 @@ impl Timers {
         self.heartbeat = (!every.is_zero()).then(|| (Instant::now() + every, every));
     }
 
-    pub fn set_audit(&mut self, interval: Duration) {
-        self.audit = (!interval.is_zero()).then(|| Instant::now() + interval);
-    }
-
     /// The next one that a turn itself deals with.
     pub fn next_service(&self) -> Option<Instant> {
         let regular = [self.watchdog, self.heartbeat].map(|timer| timer.map(|(at, _)| at));
         let once = [self.write_again, self.left_out, self.sync_limit, self.awaited.map(|(at, ..)| at)];
         regular.into_iter().chain(once).flatten().min()
-    }
-
-    /// The next one, `others` included, at which the daemon has work to begin.
-    pub fn next_work(&self, others: [Option<Instant>; 2]) -> Option<Instant> {
-        [self.audit, self.publish_again].into_iter().chain(others).flatten().min()
     }
 
     /// Redis refused something: when to try again.

@@ -7,14 +7,14 @@ use std::time::Duration;
 use anyhow::Context;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, SelectAll, poll_fn, select_all};
-use redis::ErrorKind;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
-use super::{Daemon, Live, Stop};
+use super::databases::{self, Writing};
+use super::{Daemon, Stop};
+use crate::db::listener::Heard;
 use crate::db::pending::Origin;
-use crate::db::store::Heard;
 use crate::db::table::redis_key;
 use crate::db::writer::BATCH;
 use crate::db::{StoreError, Trouble};
@@ -27,10 +27,7 @@ const BURST: usize = 32;
 const GATHER: Duration = Duration::from_micros(50);
 
 /// The signals that the daemon listens to. Each is looked at only when it woke us.
-pub(super) struct Signals {
-    heard: SelectAll<BoxStream<'static, Told>>,
-    kept: bool,
-}
+pub struct Signals(SelectAll<BoxStream<'static, Told>>);
 
 /// What a signal tells.
 #[derive(Clone, Copy)]
@@ -42,36 +39,27 @@ enum Told {
 enum Event {
     Told(Told),
     Links,
-    Written(Result<(), StoreError>),
-    Heard(Heard),
+    Database(databases::Event),
     Timer,
 }
 
 impl Signals {
+    /// From now on a signal is listened to; before, it ends the process. Within a runtime.
     pub fn new() -> io::Result<Self> {
         let told = |kind, told| -> io::Result<_> {
             let mut signal = signal(kind)?;
             Ok(poll_fn(move |context| signal.poll_recv(context).map(|heard| heard.map(|()| told))).boxed())
         };
-        let heard = select_all([
+        Ok(Self(select_all([
             told(SignalKind::terminate(), Told::End)?,
             told(SignalKind::interrupt(), Told::End)?,
             told(SignalKind::hangup(), Told::Reload)?,
-        ]);
-        Ok(Self { heard, kept: false })
-    }
-
-    /// A signal that came where nothing could be done about it: it comes again.
-    pub fn keep(&mut self, kept: bool) {
-        self.kept |= kept;
+        ])))
     }
 
     /// Cancel safe, as tokio's signals are.
     async fn next(&mut self) -> Told {
-        if std::mem::take(&mut self.kept) {
-            return Told::End;
-        }
-        match self.heard.next().await {
+        match self.0.next().await {
             Some(told) => told,
             None => pending().await,
         }
@@ -91,43 +79,40 @@ impl Daemon {
     }
 
     /// A turn that ends at the latest when there is work to begin.
-    pub(super) async fn turn(&mut self) -> Result<(), Stop> {
-        self.turn_until(self.timers.next_work([self.core.resync_at(), self.core.watch.again_at()])).await
+    pub(super) async fn turn(&mut self, now: Instant) -> Result<(), Stop> {
+        let core = &self.core;
+        let work = [
+            core.links_due.at(),
+            core.rows_due.at(),
+            core.awaited_rows.again_at(),
+            self.followed.ports,
+            self.timers.publish_again,
+        ];
+        // What is due already waits for something else, a database perhaps: its time alone wakes nobody.
+        let work = work.into_iter().chain(self.start_again_at()).flatten().filter(|at| *at > now);
+        self.turn_until(work.min()).await
     }
 
     /// Waits for one thing and deals with it. Cancel safe: nothing is taken before the wait is over, and what follows
     /// does not wait.
-    async fn turn_until(&mut self, work: Option<Instant>) -> Result<(), Stop> {
+    pub(super) async fn turn_until(&mut self, work: Option<Instant>) -> Result<(), Stop> {
+        self.databases.connect_due(Instant::now());
         self.launch().await;
+        if self.is_over() {
+            return Err(Stop::End);
+        }
         self.telemetry.metrics.pending_rows.set_count((), self.core.pending.unwritten());
         self.telemetry.core_waits();
         self.timers.left_out_since(self.logging.has_left_out());
-        let late = self.live.as_ref().and_then(|live| live.writer.deadline());
-        let deadline = self.timers.next_service().into_iter().chain(work).chain(late).min();
-        let (written, heard) = match &mut self.live {
-            Some(Live { writer, listeners, .. }) => (Some(writer), Some(&mut listeners.heard)),
-            None => (None, None),
-        };
-        let written = async {
-            match written {
-                Some(writer) => writer.progress().await,
-                None => pending().await,
-            }
-        };
-        let heard = async {
-            match heard {
-                Some(heard) => heard.next().await.unwrap_or(Heard::Gone),
-                None => pending().await,
-            }
-        };
+        let others = [work, self.databases.deadline(), self.ending];
+        let deadline = self.timers.next_service().into_iter().chain(others.into_iter().flatten()).min();
         let event = tokio::select! {
             told = self.signals.next() => Event::Told(told),
             readable = self.monitor.readable() => {
                 readable.context("cannot watch the kernel's links").map_err(Stop::Fatal)?;
                 Event::Links
             }
-            outcome = written => Event::Written(outcome),
-            heard = heard => Event::Heard(heard),
+            event = self.databases.next() => Event::Database(event),
             due = self.alarm.at(deadline) => {
                 due.context("cannot wait for a timer").map_err(Stop::Fatal)?;
                 Event::Timer
@@ -136,18 +121,24 @@ impl Daemon {
         self.telemetry.core_works();
         let links = matches!(event, Event::Links);
         match event {
-            Event::Told(Told::End) => return Err(Stop::Signal),
+            Event::Told(Told::End) => self.end()?,
             Event::Told(Told::Reload) => self.reload(),
             Event::Links => {
                 self.read_links().map_err(Stop::Fatal)?;
             }
-            Event::Written(outcome) => {
-                outcome.map_err(Stop::Failed)?;
-                self.written()?;
+            Event::Database(databases::Event::Connected(server)) => self.connected(server),
+            Event::Database(databases::Event::Lost(server, error)) => self.lost(server, &error),
+            Event::Database(databases::Event::Written) => self.written(),
+            Event::Database(databases::Event::Heard(Heard::Channel(channel))) => self.heard(&channel),
+            Event::Database(databases::Event::Heard(Heard::Answer(Err(refusal)))) => {
+                warn!(reason = %refusal, "Redis refuses to tell of changes in APPL_DB, rows are looked for from time to time");
+                if let Some(listening) = self.databases.listening(Db::Appl) {
+                    (listening.notifies, listening.to_ports) = (false, false);
+                }
+                self.core.awaited_rows.check_all();
             }
-            Event::Heard(Heard::Gone) => return Err(Stop::Gone),
-            Event::Heard(Heard::Channel(channel)) => self.heard(&channel),
-            Event::Timer => self.tick()?,
+            Event::Database(databases::Event::Heard(Heard::Answer(Ok(())))) => {}
+            Event::Timer => self.tick(),
         }
         self.launch().await;
         if links {
@@ -192,7 +183,7 @@ impl Daemon {
                 metrics.netlink_overruns.count(());
                 self.telemetry.mark(&self.telemetry.moments.overrun);
             }
-            self.core.resync_in(Duration::ZERO, Cause::Overrun);
+            self.core.list_links_in(Duration::ZERO, Cause::Overrun);
         }
         Ok(batch.more)
     }
@@ -200,7 +191,7 @@ impl Daemon {
     /// Sends what is pending, unless a batch is under way or Redis is not to be bothered; then says what changed. The row
     /// comes first: whoever waits for it does not wait for the log.
     async fn launch(&mut self) {
-        if let Some(Live { writer, writing: true, sent, .. }) = &mut self.live
+        if let Some(Writing { writer, compared: true, sent }) = &mut self.databases.writing
             && !self.core.pending.is_empty()
             && writer.is_idle()
             && self.timers.write_again.is_none()
@@ -216,54 +207,60 @@ impl Daemon {
     /// and waking up for each message costs several times what the message itself does. A change on a quiet switch never
     /// comes here, nor do the few messages that the kernel sends for one.
     fn gather(&self) {
-        let busy = self.live.as_ref().is_some_and(|live| !live.writer.is_idle());
+        let busy = self.databases.writing.as_ref().is_some_and(|writing| !writing.writer.is_idle());
         if busy && self.burst >= BURST {
             std::thread::sleep(GATHER);
         }
     }
 
     /// Takes the answers that are there.
-    fn written(&mut self) -> Result<(), Stop> {
-        let Some(live) = &mut self.live else { return Ok(()) };
+    fn written(&mut self) {
+        let Some(Writing { writer, sent, .. }) = &mut self.databases.writing else { return };
         let (mut refused, mut reason) = (0, None);
         let now = Instant::now();
         let metrics = &self.telemetry.metrics;
-        while let Some((key, _, answer)) = live.writer.answer().map_err(Stop::Failed)? {
-            match answer {
-                Ok(()) => self.core.acknowledged(key, now),
-                Err(error) => match Trouble::of(&error) {
-                    Trouble::WrongType => {
-                        metrics.redis_writes.count((Db::State, Outcome::WrongType));
-                        if self.core.pending.broken(key) {
-                            error!(
-                                key = %redis_key(key, &self.store.topology.state.separator).escape_ascii(),
-                                "key of STATE_DB holds another type than a hash, its port cannot be shown; delete the key to mend it"
-                            );
-                        }
+        let lost = loop {
+            let (key, answer) = match writer.answer() {
+                Ok(Some((key, _, answer))) => (key, answer),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            };
+            let Err(error) = answer else {
+                self.core.acknowledged(key, now);
+                continue;
+            };
+            match Trouble::of(&error) {
+                Trouble::WrongType => {
+                    metrics.redis_writes.count((Db::State, Outcome::WrongType));
+                    if self.core.pending.broken(key) {
+                        error!(
+                            key = %redis_key(key, &self.databases.store.topology.state.separator).escape_ascii(),
+                            "key of STATE_DB holds another type than a hash, its port cannot be shown; delete the key to mend it"
+                        );
                     }
-                    Trouble::NoScript | Trouble::Refused => {
-                        refused += 1;
-                        metrics.redis_writes.count((Db::State, Outcome::Refused));
-                        self.core.pending.failed(key);
-                        reason.get_or_insert(error);
-                    }
-                    Trouble::Lost => {
-                        metrics.redis_writes.count((Db::State, Outcome::Lost));
-                        self.core.pending.failed(key);
-                        return Err(Stop::Failed(StoreError {
-                            operation: "cannot write ports to STATE_DB",
-                            source: error,
-                        }));
-                    }
-                },
+                }
+                Trouble::NoScript | Trouble::Refused => {
+                    refused += 1;
+                    metrics.redis_writes.count((Db::State, Outcome::Refused));
+                    self.core.pending.failed(key);
+                    reason.get_or_insert(error);
+                }
+                Trouble::Lost => {
+                    metrics.redis_writes.count((Db::State, Outcome::Lost));
+                    self.core.pending.lost(key);
+                    break Some(StoreError { operation: "cannot write ports to STATE_DB", source: error });
+                }
             }
-        }
-        if live.writer.is_idle()
-            && let Some(sent) = live.sent.take()
-        {
+        };
+        let idle = writer.is_idle();
+        if idle && let Some(sent) = sent.take() {
             metrics.redis_write.observe(now - sent);
         }
-        if live.writer.is_idle() && self.core.pending.is_empty() {
+        if let Some(error) = lost {
+            return self.lost(self.databases.server_of(Db::State), &error);
+        }
+        let all_written = idle && self.core.pending.is_empty();
+        if all_written {
             self.burst = 0;
         }
         if let Some(error) = reason {
@@ -272,20 +269,21 @@ impl Daemon {
                 warn!(rows = refused, total = self.refusals, reason = %error, "Redis refuses rows, trying again until it takes them");
             }
             self.timers.write_again = Some(self.timers.refused());
-        } else if live.writer.is_idle() && self.timers.write_again.is_none() && self.timers.accepted() {
-            info!(total = self.refusals, "Redis takes rows again");
+        } else if idle && self.timers.write_again.is_none() {
+            if self.timers.accepted() {
+                info!(total = self.refusals, "Redis takes rows again");
+            }
+            if all_written {
+                self.proved(self.databases.server_of(Db::State));
+            }
         }
-        Ok(())
     }
 
     /// Does what is due and takes no time.
-    fn tick(&mut self) -> Result<(), Stop> {
+    fn tick(&mut self) {
         let now = Instant::now();
-        if self.live.as_ref().and_then(|live| live.writer.deadline()).is_some_and(|at| at <= now) {
-            return Err(Stop::Failed(StoreError {
-                operation: "cannot write ports to STATE_DB",
-                source: (ErrorKind::Io, "no answer within redis.response_timeout").into(),
-            }));
+        if let Some((server, error)) = self.databases.late(now) {
+            self.lost(server, &error);
         }
         if let Some((at, every)) = self.timers.watchdog.as_mut().filter(|(at, _)| *at <= now) {
             *at = now + *every;
@@ -311,7 +309,6 @@ impl Daemon {
         } else if let Some(awaited_for) = self.timers.awaited_due(now) {
             self.report_awaited(awaited_for);
         }
-        Ok(())
     }
 
     fn start_takes_too_long(&self) {
@@ -343,14 +340,11 @@ impl Daemon {
 
     fn reload(&mut self) {
         self.supervisor.reloading();
-        match (self.read_config)() {
+        match (self.hooks.read_config)() {
             Ok(config) => {
                 self.logging.reconfigure(&config.log);
                 if config.log.heartbeat != self.config.log.heartbeat {
                     self.timers.set_heartbeat(config.log.heartbeat);
-                }
-                if config.netlink.audit_interval != self.config.netlink.audit_interval && self.timers.audit.is_some() {
-                    self.timers.set_audit(config.netlink.audit_interval);
                 }
                 if config.redis != self.config.redis
                     || config.ports != self.config.ports
@@ -364,30 +358,19 @@ impl Daemon {
                         "[redis], [ports], netlink.receive_buffer, [telemetry], [http], [control] and [state] hold from the next start on; restart the daemon for them"
                     );
                 }
-                (self.reloaded)(&config);
+                (self.hooks.reloaded)(&config);
                 self.config.log = config.log;
                 self.config.shutdown = config.shutdown;
                 self.config.health = config.health;
-                self.config.netlink.audit_interval = config.netlink.audit_interval;
+                if config.netlink.audit_interval != self.config.netlink.audit_interval {
+                    self.config.netlink.audit_interval = config.netlink.audit_interval;
+                    self.core.rows_due.drop_cause(Cause::Audit);
+                    self.audit_later();
+                }
                 info!("configuration read again");
             }
             Err(problem) => error!(problem = %problem, "configuration is wrong, keeping the one before"),
         }
         self.supervisor.reloaded();
-    }
-
-    fn heard(&mut self, channel: &[u8]) {
-        debug!(channel = %channel.escape_ascii(), "keyspace notification");
-        let Some(live) = &self.live else { return };
-        let (appl, config) = (&live.session.appl, &live.session.config);
-        if let Some(name) = super::follow::awaited_port(appl, channel) {
-            self.core.watch.heard(name);
-        } else if channel == super::follow::logger_channel(config) {
-            self.logger_changed = true;
-        } else if super::follow::is_alert_rule(config, channel) {
-            self.rules_changed = true;
-        } else if let Some(name) = super::follow::config_port(config, channel) {
-            self.config_changed.insert(name);
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! The commands that write a row. In: the row. Out: the bytes that Redis gets.
 
 use super::pending::Write;
-use super::resp::{command, word, words};
+use super::resp::{command, word};
 use super::table;
 use crate::sync::port_sync::{Row, RowKey, Table};
 
@@ -44,12 +44,6 @@ impl Encoder {
                     }
                     Row::Management { .. } => fields(out, key.table, row, |_| {}),
                 }
-            }
-            Write::Strip => {
-                command(out, 2 + count);
-                word(out, &[b"HDEL"]);
-                word(out, &name);
-                words(out, table::fields(key.table));
             }
             Write::Remove => {
                 command(out, 2);
@@ -110,8 +104,6 @@ mod tests {
     #[test]
     fn removals_and_management_ports() {
         assert_eq!(encoded(Table::Port, Write::Remove), commands(&["DEL PORT_TABLE|Ethernet12"]));
-        let strip = "HDEL PORT_TABLE|Ethernet12 state netdev_oper_status admin_status mtu";
-        assert_eq!(encoded(Table::Port, Write::Strip), commands(&[strip]));
         let row = Row::Management { oper_up: true };
         let set = commands(&["HSET MGMT_PORT_TABLE|Ethernet12 oper_status up"]);
         assert_eq!(encoded(Table::Management, Write::Set(row)), set);

@@ -15,6 +15,11 @@ pub struct StoreError {
 }
 
 impl StoreError {
+    /// The server was asked, and did not answer in time.
+    pub fn no_answer(operation: &'static str) -> Self {
+        Self { operation, source: late("redis.response_timeout") }
+    }
+
     /// For `map_err`: names the operation.
     pub fn doing(operation: &'static str) -> impl Fn(RedisError) -> Self + Copy {
         move |source| Self { operation, source }
@@ -24,6 +29,11 @@ impl StoreError {
     pub fn trouble(&self) -> Trouble {
         Trouble::of(&self.source)
     }
+}
+
+/// Nothing came within this setting's time.
+pub(super) fn late(setting: &str) -> RedisError {
+    (ErrorKind::Io, "no answer in time", format!("within {setting}")).into()
 }
 
 /// What has to be done about an error.

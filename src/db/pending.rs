@@ -1,8 +1,8 @@
 //! What is still to be written to STATE_DB: the latest wins.
 //!
-//! In: the rows that the machine wants, what Redis is known to hold, what it acknowledged. Out: batches. One entry for
-//! each row ever wanted, so that neither a slow Redis nor a flapping port makes it grow; what is already there is not
-//! written again. At most one batch is under way.
+//! In: what the links say, what Redis was found to hold, what it acknowledged. Out: batches. One entry for each row ever
+//! wanted, so that neither a slow Redis nor a flapping port makes it grow. Each change is followed by a write, also where the
+//! value came back before the write was sent: others act on the write. At most one batch is under way.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -18,37 +18,24 @@ pub enum Write {
     Set(Row),
     /// The row is removed and made anew: the link behind it is another one.
     Replace(Row),
-    /// The row is removed.
+    /// The row is removed, with the fields of others.
     Remove,
-    /// Our fields are removed, those of others stay: nobody saw the link go.
-    Strip,
 }
 
 impl Write {
     fn leaves(self) -> Option<Row> {
         match self {
             Self::Set(row) | Self::Replace(row) => Some(row),
-            Self::Remove | Self::Strip => None,
+            Self::Remove => None,
         }
     }
 
     fn set(self, row: Row) -> Self {
         match self {
             Self::Set(_) => Self::Set(row),
-            Self::Replace(_) | Self::Remove | Self::Strip => Self::Replace(row),
+            Self::Replace(_) | Self::Remove => Self::Replace(row),
         }
     }
-}
-
-/// How a wanted row stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Redis holds it already.
-    There,
-    /// It is under way, or waits.
-    Waiting,
-    /// It waits, and did not before.
-    Changed,
 }
 
 /// What was found in Redis for a row.
@@ -56,8 +43,10 @@ pub enum Standing {
 pub enum Found {
     /// Just this row.
     Row(Row),
-    /// Something else, or nothing.
+    /// It has `state`, and is not as we would write it.
     Other,
+    /// Nothing, or fields of others only: it has no `state`.
+    Nothing,
 }
 
 /// Why a row is written, for those who count.
@@ -99,6 +88,8 @@ struct Slot {
     /// Why what is under way, and what waits, is written.
     under_way_for: Origin,
     waiting_for: Origin,
+    /// A [`Write::Replace`] that left this was under way when the connection was lost: Redis may have done it.
+    doubtful: Option<Row>,
     /// Stands in the queue, be it for a write that was withdrawn since.
     queued: bool,
     /// The reading after which this slot last changed.
@@ -124,46 +115,34 @@ impl Pending {
         self.origin = origin;
     }
 
-    /// Whether rows are wanted because of a message.
-    pub fn is_for_message(&self) -> bool {
-        matches!(self.origin, Origin::Message(_))
+    /// The row changed, and says this now. True if Redis is known to hold just that.
+    pub fn set(&mut self, key: RowKey, row: Row) -> bool {
+        let slot = self.slots.entry(key).or_default();
+        let there = slot.waiting.is_none() && slot.under_way.is_none() && slot.known == Some(row);
+        let write = slot.waiting.map_or(Write::Set(row), |waiting| waiting.set(row));
+        self.enqueue(key, write, self.origin);
+        there
     }
 
-    /// The row has to say this.
-    pub fn set(&mut self, key: RowKey, row: Row) -> Standing {
+    /// The row has to say this. False if it does, or will.
+    pub fn ensure(&mut self, key: RowKey, row: Row) -> bool {
         let slot = self.slots.entry(key).or_default();
-        slot.touched = self.reading;
-        let beneath = match slot.under_way {
-            Some(write) => write.leaves(),
-            None => slot.known,
-        };
-        match slot.waiting {
-            Some(waiting) if waiting.leaves() == Some(row) => Standing::Waiting,
-            Some(Write::Set(_)) | None if beneath == Some(row) => {
-                if slot.waiting.take().is_some() {
-                    self.waiting -= 1;
-                }
-                if slot.under_way.is_some() { Standing::Waiting } else { Standing::There }
-            }
-            waiting => {
-                let write = waiting.map_or(Write::Set(row), |waiting| waiting.set(row));
-                self.enqueue(key, write);
-                Standing::Changed
-            }
+        let last = slot.waiting.or(slot.under_way).map_or(slot.known, Write::leaves);
+        if last == Some(row) {
+            return false;
         }
+        self.set(key, row);
+        true
     }
 
     /// The row has to go, with all its fields.
     pub fn remove(&mut self, key: RowKey) {
-        self.enqueue(key, Write::Remove);
+        self.enqueue(key, Write::Remove, self.origin);
     }
 
-    /// Our fields have to go, unless something newer is to be written.
-    pub fn strip(&mut self, key: RowKey) {
-        let idle = self.slots.get(&key).is_none_or(|slot| slot.waiting.is_none() && slot.under_way.is_none());
-        if idle {
-            self.enqueue(key, Write::Strip);
-        }
+    /// Whether a write of this row waits or is under way.
+    pub fn is_unwritten(&self, key: RowKey) -> bool {
+        self.slots.get(&key).is_some_and(|slot| slot.waiting.is_some() || slot.under_way.is_some())
     }
 
     /// What waits to be set is not to be set any longer; a removal still is to be done.
@@ -175,15 +154,11 @@ impl Pending {
                 self.waiting -= 1;
             }
             Some(Write::Replace(_)) => slot.waiting = Some(Write::Remove),
-            Some(Write::Remove | Write::Strip) | None => {}
+            Some(Write::Remove) | None => {}
         }
     }
 
-    fn enqueue(&mut self, key: RowKey, write: Write) {
-        self.enqueue_for(key, write, self.origin);
-    }
-
-    fn enqueue_for(&mut self, key: RowKey, write: Write, origin: Origin) {
+    fn enqueue(&mut self, key: RowKey, write: Write, origin: Origin) {
         let slot = self.slots.entry(key).or_default();
         slot.touched = self.reading;
         if slot.waiting.replace(write).is_some() {
@@ -238,10 +213,11 @@ impl Pending {
         slot.touched = self.reading;
         slot.broken = false;
         slot.known = write.leaves();
+        slot.doubtful = None;
         Some(Done { row: slot.known, origin: slot.under_way_for, settled: slot.waiting.is_none() })
     }
 
-    /// It is not known whether Redis has done it: it waits again, unless something newer does.
+    /// Redis refused it: it waits again, unless something newer does.
     pub fn failed(&mut self, key: RowKey) {
         let Some(slot) = self.slots.get_mut(&key) else { return };
         let Some(write) = slot.under_way.take() else { return };
@@ -256,7 +232,17 @@ impl Pending {
         if slot.waiting.is_some() {
             slot.waiting_for = origin;
         }
-        self.enqueue_for(key, again, origin);
+        self.enqueue(key, again, origin);
+    }
+
+    /// The connection was lost, and it is not known whether Redis has done it.
+    pub fn lost(&mut self, key: RowKey) {
+        if let Some(slot) = self.slots.get_mut(&key)
+            && let Some(Write::Replace(row)) = slot.under_way
+        {
+            slot.doubtful = Some(row);
+        }
+        self.failed(key);
     }
 
     /// The key holds another type: given up until the row changes or is found mended. True if that is news.
@@ -291,12 +277,18 @@ impl Pending {
         slot.broken = false;
         slot.known = match found {
             Found::Row(row) => Some(row),
-            Found::Other => None,
+            Found::Other | Found::Nothing => None,
         };
-        // What waited while Redis was away may have arrived there before it went.
-        if slot.known.is_some_and(|known| slot.waiting == Some(Write::Set(known))) {
-            slot.waiting = None;
-            self.waiting -= 1;
+        // A removal that Redis did before the connection was lost is not repeated: others may have written since.
+        let doubtful = slot.doubtful.take();
+        let done = found == Found::Nothing || (doubtful.is_some() && doubtful == slot.known);
+        match slot.waiting {
+            Some(Write::Replace(row)) if done => slot.waiting = Some(Write::Set(row)),
+            Some(Write::Remove) if found == Found::Nothing => {
+                slot.waiting = None;
+                self.waiting -= 1;
+            }
+            _ => {}
         }
     }
 }

@@ -31,35 +31,53 @@ fn write_all(pending: &mut Pending) -> Vec<Write> {
 #[test]
 fn the_latest_wins_and_order_is_that_of_the_first() {
     let mut pending = Pending::default();
-    assert_eq!(pending.set(key("a"), row(1)), Standing::Changed);
+    assert!(!pending.set(key("a"), row(1)));
     pending.set(key("b"), row(1));
-    assert_eq!(pending.set(key("a"), row(2)), Standing::Changed);
-    assert_eq!(pending.set(key("a"), row(2)), Standing::Waiting);
+    pending.set(key("a"), row(2));
     assert_eq!(pending.len(), 2);
     assert_eq!(take(&mut pending), [(key("a"), Write::Set(row(2))), (key("b"), Write::Set(row(1)))]);
     assert!(pending.is_empty());
 }
 
 #[test]
-fn what_is_there_is_not_written() {
+fn a_change_is_written_though_its_value_came_back() {
     let mut pending = Pending::default();
     pending.set(key("a"), row(1));
     write_all(&mut pending);
-    assert_eq!(pending.set(key("a"), row(1)), Standing::There);
-    assert_eq!(pending.set(key("a"), row(2)), Standing::Changed);
-    assert_eq!(pending.set(key("a"), row(1)), Standing::There, "there and back again is nothing");
-    assert!(take(&mut pending).is_empty());
-    assert_eq!(pending.set(key("a"), row(2)), Standing::Changed);
+    for mtu in [2, 1] {
+        pending.set(key("a"), row(mtu));
+    }
+    assert_eq!(write_all(&mut pending), [Write::Set(row(1))], "there and back again is one write");
+    pending.set(key("a"), row(2));
+    take(&mut pending);
+    for mtu in [1, 2] {
+        pending.set(key("a"), row(mtu));
+    }
+    pending.acknowledge(key("a"));
+    assert_eq!(write_all(&mut pending), [Write::Set(row(2))], "also while the same is under way");
+    assert!(pending.set(key("a"), row(2)), "known to be there, written all the same");
     assert_eq!(write_all(&mut pending), [Write::Set(row(2))]);
 }
 
 #[test]
-fn a_write_under_way_counts_as_there_until_it_fails() {
+fn a_comparison_writes_only_what_neither_is_there_nor_will_be() {
+    let mut pending = Pending::default();
+    assert!(pending.ensure(key("a"), row(1)));
+    assert!(!pending.ensure(key("a"), row(1)), "it waits");
+    take(&mut pending);
+    assert!(!pending.ensure(key("a"), row(1)), "it is under way");
+    pending.acknowledge(key("a"));
+    assert!(!pending.ensure(key("a"), row(1)) && pending.is_empty());
+    assert!(pending.ensure(key("a"), row(2)));
+    assert_eq!(write_all(&mut pending), [Write::Set(row(2))]);
+}
+
+#[test]
+fn a_write_under_way_that_fails_is_repeated() {
     let mut pending = Pending::default();
     pending.set(key("a"), row(1));
     take(&mut pending);
-    assert_eq!(pending.set(key("a"), row(1)), Standing::Waiting);
-    assert!(pending.is_empty());
+    assert!(pending.is_empty() && pending.is_unwritten(key("a")));
     pending.failed(key("a"));
     assert_eq!(take(&mut pending), [(key("a"), Write::Set(row(1)))]);
 }
@@ -90,7 +108,7 @@ fn a_link_that_goes_and_comes_back_has_its_row_made_anew() {
     assert_eq!(write_all(&mut pending), [Write::Replace(row(1))]);
     pending.remove(key("a"));
     assert_eq!(write_all(&mut pending), [Write::Remove]);
-    assert_eq!(pending.set(key("a"), row(1)), Standing::Changed);
+    assert!(!pending.set(key("a"), row(1)));
 }
 
 #[test]
@@ -106,42 +124,51 @@ fn a_withdrawn_row_is_not_written_but_a_removal_is() {
 }
 
 #[test]
-fn strip_never_overtakes_a_row() {
-    let mut pending = Pending::default();
-    pending.set(key("a"), row(1));
-    pending.strip(key("a"));
-    assert_eq!(take(&mut pending), [(key("a"), Write::Set(row(1)))]);
-    pending.strip(key("a"));
-    pending.acknowledge(key("a"));
-    assert!(take(&mut pending).is_empty());
-    pending.strip(key("a"));
-    assert_eq!(write_all(&mut pending), [Write::Strip]);
-}
-
-#[test]
 fn a_reading_older_than_a_write_is_not_believed() {
     let mut pending = Pending::default();
     let reading = pending.begin_reading();
     pending.set(key("a"), row(2));
     write_all(&mut pending);
     pending.learn(key("a"), Found::Row(row(1)), reading);
-    assert_eq!(pending.set(key("a"), row(2)), Standing::There);
+    assert!(!pending.ensure(key("a"), row(2)));
     let reading = pending.begin_reading();
     pending.learn(key("a"), Found::Row(row(1)), reading);
-    assert_eq!(pending.set(key("a"), row(2)), Standing::Changed, "somebody changed it since");
+    assert!(pending.ensure(key("a"), row(2)), "somebody changed it since");
+}
+
+/// What is learned of a row after the connection was lost with this write under way.
+fn after_a_loss(sent: Write, found: Found) -> Vec<Write> {
+    let mut pending = Pending::default();
+    if let Write::Set(row) = sent {
+        pending.set(key("a"), row);
+    } else {
+        pending.remove(key("a"));
+        if let Write::Replace(row) = sent {
+            pending.set(key("a"), row);
+        }
+    }
+    assert_eq!(take(&mut pending), [(key("a"), sent)]);
+    pending.lost(key("a"));
+    let reading = pending.begin_reading();
+    pending.learn(key("a"), found, reading);
+    write_all(&mut pending)
 }
 
 #[test]
-fn what_waited_through_an_outage_is_dropped_if_it_is_there() {
-    let mut pending = Pending::default();
-    pending.set(key("a"), row(1));
-    take(&mut pending);
-    pending.failed(key("a"));
-    pending.forget_known();
-    let reading = pending.begin_reading();
-    pending.learn(key("a"), Found::Row(row(1)), reading);
-    assert!(pending.is_empty());
-    assert_eq!(pending.set(key("a"), row(1)), Standing::There);
+fn a_removal_that_redis_did_before_it_was_lost_is_not_repeated() {
+    let (new, old) = (row(1), row(2));
+    for (sent, found, want) in [
+        (Write::Set(new), Found::Row(new), vec![Write::Set(new)]),
+        (Write::Replace(new), Found::Row(new), vec![Write::Set(new)]),
+        (Write::Replace(new), Found::Nothing, vec![Write::Set(new)]),
+        (Write::Replace(new), Found::Row(old), vec![Write::Replace(new)]),
+        (Write::Replace(new), Found::Other, vec![Write::Replace(new)]),
+        (Write::Remove, Found::Nothing, vec![]),
+        (Write::Remove, Found::Row(old), vec![Write::Remove]),
+        (Write::Remove, Found::Other, vec![Write::Remove]),
+    ] {
+        assert_eq!(after_a_loss(sent, found), want, "{sent:?}, found {found:?}");
+    }
 }
 
 #[test]

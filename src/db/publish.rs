@@ -5,7 +5,7 @@ use redis::{RedisError, RedisResult, Script, Value, pipe};
 use super::error::{StoreError, Trouble};
 use super::read::PortConfig;
 use super::resp::{Reply, command, word, words};
-use super::store::Session;
+use super::store::Connection;
 use super::table::{self, DAEMON, PORT_TABLE};
 
 /// The protocol's script: the key joins the set of changed keys, its fields go into a temporary hash, and the consumer is
@@ -24,74 +24,73 @@ end
 /// What came of publishing several keys.
 #[derive(Debug, Default)]
 pub struct Published {
-    /// Those to try again, by their place, with what the server said of the first.
-    pub refused: Vec<usize>,
+    /// How many are to be tried again.
+    pub refused: usize,
     /// What the server said of the first of them.
     pub reason: Option<RedisError>,
     /// Those that cannot be published: their temporary hash is of another type.
     pub broken: Vec<usize>,
 }
 
-impl Session {
-    /// Makes sure that the server knows the script. Redis forgets scripts when it restarts.
-    pub async fn load_script(&self) -> Result<(), StoreError> {
-        let mut pipeline = pipe();
-        pipeline.cmd("SCRIPT").arg("LOAD").arg(SET);
-        let answers = self.appl.pipeline(&mut pipeline, "cannot load the script for APPL_DB").await?;
-        first(answers, "cannot load the script for APPL_DB").map(|_| ())
-    }
+/// Makes sure that the server knows the script. Redis forgets scripts when it restarts.
+pub async fn load_script(appl: &Connection) -> Result<(), StoreError> {
+    let mut pipeline = pipe();
+    pipeline.cmd("SCRIPT").arg("LOAD").arg(SET);
+    let answers = appl.pipeline(&mut pipeline, "cannot load the script for APPL_DB").await?;
+    first(answers, "cannot load the script for APPL_DB").map(|_| ())
+}
 
-    /// Publishes keys of `PORT_TABLE`: of these, the ones at these places.
-    pub async fn publish(&self, ports: &[PortConfig], places: &[usize]) -> Result<Published, StoreError> {
-        let script = Script::new(SET);
-        let separator = self.appl.separator.as_bytes();
-        let channel = format!("{PORT_TABLE}_CHANNEL@{}", self.appl.id);
-        let key_set = format!("{PORT_TABLE}_KEY_SET");
-        let call = |out: &mut Vec<u8>, place: &usize| {
-            let port = &ports[*place];
-            command(out, 7 + 3 * port.fields);
-            let keys = itoa::Buffer::new().format(port.fields + 2).to_owned();
-            words(out, &["EVALSHA", script.get_hash(), &keys, &channel, &key_set]);
-            for _ in 0..port.fields {
-                word(out, &[b"_", PORT_TABLE.as_bytes(), separator, &port.name]);
+/// Publishes keys of `PORT_TABLE`.
+pub async fn publish(appl: &Connection, ports: &[PortConfig]) -> Result<Published, StoreError> {
+    let script = Script::new(SET);
+    let separator = appl.separator.as_bytes();
+    let channel = format!("{PORT_TABLE}_CHANNEL@{}", appl.id);
+    let key_set = format!("{PORT_TABLE}_KEY_SET");
+    let call = |out: &mut Vec<u8>, port: &PortConfig| {
+        command(out, 7 + 3 * port.fields);
+        let keys = itoa::Buffer::new().format(port.fields + 2).to_owned();
+        words(out, &["EVALSHA", script.get_hash(), &keys, &channel, &key_set]);
+        for _ in 0..port.fields {
+            word(out, &[b"_", PORT_TABLE.as_bytes(), separator, &port.name]);
+        }
+        words(out, &[b"G", port.name.as_slice()]);
+        out.extend_from_slice(&port.words);
+    };
+    let mut published = Published::default();
+    let mut places = 0..;
+    let take = |_: &PortConfig, reply: RedisResult<Reply<'_>>| {
+        let place = places.next().unwrap_or_default();
+        let Err(error) = reply else { return Ok(()) };
+        match Trouble::of(&error) {
+            Trouble::WrongType => published.broken.push(place),
+            Trouble::Lost => return Err(error),
+            Trouble::NoScript | Trouble::Refused => {
+                published.refused += 1;
+                published.reason.get_or_insert(error);
             }
-            words(out, &[b"G", port.name.as_slice()]);
-            out.extend_from_slice(&port.words);
-        };
-        let mut published = Published::default();
-        let take = |place: &usize, reply: RedisResult<Reply<'_>>| {
-            let Err(error) = reply else { return Ok(()) };
-            match Trouble::of(&error) {
-                Trouble::WrongType => published.broken.push(*place),
-                Trouble::Lost => return Err(error),
-                Trouble::NoScript | Trouble::Refused => {
-                    published.refused.push(*place);
-                    published.reason.get_or_insert(error);
-                }
-            }
-            Ok(())
-        };
-        self.appl.each("cannot publish ports to APPL_DB", places, call, take).await?;
-        Ok(published)
-    }
+        }
+        Ok(())
+    };
+    appl.each("cannot publish ports to APPL_DB", ports, call, take).await?;
+    Ok(published)
+}
 
-    /// Writes `restore_count`.
-    pub async fn write_restore_count(&self, count: u64) -> Result<(), StoreError> {
-        let key = table::join("WARM_RESTART_TABLE", &self.state.separator, DAEMON.as_bytes());
-        let mut pipeline = pipe();
-        pipeline.cmd("HSET").arg(key).arg("restore_count").arg(count);
-        let operation = "cannot write restore_count to STATE_DB";
-        first(self.state.pipeline(&mut pipeline, operation).await?, operation).map(|_| ())
-    }
+/// Writes `restore_count`.
+pub async fn write_restore_count(state: &Connection, count: u64) -> Result<(), StoreError> {
+    let key = table::join("WARM_RESTART_TABLE", &state.separator, DAEMON.as_bytes());
+    let mut pipeline = pipe();
+    pipeline.cmd("HSET").arg(key).arg("restore_count").arg(count);
+    let operation = "cannot write restore_count to STATE_DB";
+    first(state.pipeline(&mut pipeline, operation).await?, operation).map(|_| ())
+}
 
-    /// Creates the daemon's row of `LOGGER`, as every daemon of the switch does.
-    pub async fn create_logger(&self) -> Result<(), StoreError> {
-        let key = table::join("LOGGER", &self.config.separator, DAEMON.as_bytes());
-        let mut pipeline = pipe();
-        pipeline.cmd("HSET").arg(key).arg("LOGLEVEL").arg("NOTICE").arg("LOGOUTPUT").arg("SYSLOG");
-        let operation = "cannot create LOGGER|portsyncd in CONFIG_DB";
-        first(self.config.pipeline(&mut pipeline, operation).await?, operation).map(|_| ())
-    }
+/// Fills in what the daemon's row of `LOGGER` lacks, as every daemon of the switch does.
+pub async fn complete_logger(config: &Connection, missing: &[(&str, &str)]) -> Result<(), StoreError> {
+    let key = table::join("LOGGER", &config.separator, DAEMON.as_bytes());
+    let mut pipeline = pipe();
+    pipeline.cmd("HSET").arg(key).arg(missing);
+    let operation = "cannot create LOGGER|portsyncd in CONFIG_DB";
+    first(config.pipeline(&mut pipeline, operation).await?, operation).map(|_| ())
 }
 
 fn first(answers: Vec<RedisResult<Value>>, operation: &'static str) -> Result<Value, StoreError> {

@@ -9,12 +9,13 @@ use tracing::warn;
 use super::error::{StoreError, Trouble};
 use super::pending::Found;
 use super::resp::{Reply, command, word, words};
-use super::store::{Connection, Session};
+use super::store::Connection;
 use super::table::{self, CONFIG_PORT, DAEMON, PORT_CONFIG_DONE, PORT_INIT_DONE, PORT_TABLE};
 use crate::link::LinkName;
 use crate::sync::port_sync::{RowKey, Table};
 
 const STATE_ROWS: &str = "cannot read PORT_TABLE from STATE_DB";
+const MARKS: &str = "cannot read PORT_TABLE from APPL_DB";
 
 /// A port of CONFIG_DB: its name and its fields, byte by byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,15 +37,13 @@ pub struct ConfigPorts {
     pub refused: Vec<(Vec<u8>, &'static str)>,
 }
 
-/// What stands in the databases when the daemon starts.
+/// What STATE_DB says of a warm restart.
 #[derive(Debug, Default)]
-pub struct Standing {
+pub struct WarmRestart {
     /// The warm restart flag is set.
-    pub warm_flag: bool,
+    pub flag: bool,
     /// `restore_count`, as it stands there.
     pub restore_count: Option<Vec<u8>>,
-    /// `switch_type` is `dpu`.
-    pub dpu: bool,
 }
 
 /// CONFIG_DB `LOGGER|portsyncd`.
@@ -60,11 +59,13 @@ pub struct Logger {
 /// replaced: no rule can have them.
 pub type RuleRow = (String, Vec<(String, String)>);
 
-/// Which ends of a start stand in APPL_DB, consumed or not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which ends of a start APPL_DB knows, taken by a consumer or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// `PortConfigDone`.
     pub config_done: bool,
+    /// Its `count`, the one that is still to be taken before the one that was.
+    pub count: Option<Vec<u8>>,
     /// `PortInitDone`.
     pub init_done: bool,
 }
@@ -74,184 +75,203 @@ pub struct Marks {
 pub struct StateRows {
     /// What stands there for each row that was asked for.
     pub found: Vec<(RowKey, Found)>,
-    /// Rows with fields of ours that nobody asked for.
+    /// Rows that nobody asked for and that have a `state`: written by a portsyncd.
     pub others: Vec<RowKey>,
     /// Rows whose key is no hash.
     pub broken: Vec<RowKey>,
 }
 
-impl Session {
-    /// Every row of this table of CONFIG_DB, in the order of the keys; one that is no hash has no fields.
-    pub async fn rows_of(&self, table: &str) -> Result<Vec<RuleRow>, StoreError> {
-        let operation = "cannot read alert rules from CONFIG_DB";
-        let prefix = table::join(table, &self.config.separator, b"");
-        let keys = self.config.keys(&prefix, operation).await?;
-        if keys.is_empty() {
-            return Ok(Vec::new());
+/// Every row of this table of CONFIG_DB, in the order of the keys; one that is no hash has no fields.
+pub async fn rows_of(config: &Connection, table: &str) -> Result<Vec<RuleRow>, StoreError> {
+    let operation = "cannot read alert rules from CONFIG_DB";
+    let prefix = table::join(table, &config.separator, b"");
+    let keys = config.keys(&prefix, operation).await?;
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut pipeline = pipe();
+    for key in &keys {
+        pipeline.cmd("HGETALL").arg(key);
+    }
+    let answers = config.pipeline(&mut pipeline, operation).await?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let rows = keys.iter().zip(answers).map(|(key, answer)| {
+        let fields: Vec<(Vec<u8>, Vec<u8>)> = answer.and_then(|value| Ok(from_redis_value(value)?)).unwrap_or_default();
+        let fields = fields.iter().map(|(field, value)| (text(field), text(value))).collect();
+        (text(&key[prefix.len()..]), fields)
+    });
+    Ok(rows.collect())
+}
+
+/// What STATE_DB says of a warm restart.
+pub async fn warm_restart(state: &Connection) -> Result<WarmRestart, StoreError> {
+    let operation = "cannot read the warm restart state from STATE_DB";
+    let key = |table, name: &str| table::join(table, &state.separator, name.as_bytes());
+    let mut pipeline = pipe();
+    pipeline.cmd("HGET").arg(key("WARM_RESTART_ENABLE_TABLE", "system")).arg("enable");
+    pipeline.cmd("HGET").arg(key("WARM_RESTART_ENABLE_TABLE", "swss")).arg("enable");
+    pipeline.cmd("HGET").arg(key("WARM_RESTART_TABLE", DAEMON)).arg("restore_count");
+    let answers: [Option<Vec<u8>>; 3] = take(state.pipeline(&mut pipeline, operation).await?, operation)?;
+    let [system, swss, restore_count] = answers;
+    let flag = [system, swss].iter().any(|enable| enable.as_deref() == Some(b"true"));
+    Ok(WarmRestart { flag, restore_count })
+}
+
+/// Whether CONFIG_DB's `switch_type` is `dpu`.
+pub async fn is_dpu(config: &Connection) -> Result<bool, StoreError> {
+    let operation = "cannot read DEVICE_METADATA from CONFIG_DB";
+    let mut pipeline = pipe();
+    let metadata = table::join("DEVICE_METADATA", &config.separator, b"localhost");
+    pipeline.cmd("HGET").arg(metadata).arg("switch_type");
+    let [switch_type]: [Option<Vec<u8>>; 1] = take(config.pipeline(&mut pipeline, operation).await?, operation)?;
+    Ok(switch_type.as_deref() == Some(b"dpu"))
+}
+
+/// Which ends of a start APPL_DB knows: as a row, in what waits for a consumer, or in the set of what waits.
+pub async fn marks(appl: &Connection) -> Result<Marks, StoreError> {
+    let key = |table: &str, name: &str| table::join(table, &appl.separator, name.as_bytes());
+    let (row, waiting) = (PORT_TABLE.to_owned(), format!("_{PORT_TABLE}"));
+    let mut pipeline = pipe();
+    for name in [PORT_CONFIG_DONE, PORT_INIT_DONE] {
+        pipeline.cmd("EXISTS").arg(key(&row, name)).arg(key(&waiting, name));
+        pipeline.cmd("SISMEMBER").arg(format!("{PORT_TABLE}_KEY_SET")).arg(name);
+    }
+    for table in [&waiting, &row] {
+        pipeline.cmd("HGET").arg(key(table, PORT_CONFIG_DONE)).arg("count");
+    }
+    let mut answers = appl.pipeline(&mut pipeline, MARKS).await?;
+    let [waiting, row]: [Option<Vec<u8>>; 2] = take(answers.split_off(4), MARKS)?;
+    let found: [Option<u64>; 4] = take(answers, MARKS)?;
+    let known = |at: usize| found[at..at + 2].iter().any(|found| found.is_some_and(|found| found > 0));
+    Ok(Marks { config_done: known(0), count: waiting.or(row), init_done: known(2) })
+}
+
+/// Whether a consumer has taken `PortConfigDone` since it was published.
+pub async fn is_config_done_taken(appl: &Connection) -> Result<bool, StoreError> {
+    let mut pipeline = pipe();
+    pipeline.cmd("SISMEMBER").arg(format!("{PORT_TABLE}_KEY_SET")).arg(PORT_CONFIG_DONE);
+    let [waiting]: [Option<u64>; 1] = take(appl.pipeline(&mut pipeline, MARKS).await?, MARKS)?;
+    Ok(waiting != Some(1))
+}
+
+/// Whether APPL_DB has a row of any port.
+pub async fn has_ports(appl: &Connection) -> Result<bool, StoreError> {
+    let prefix = table::join(PORT_TABLE, &appl.separator, b"");
+    let keys = appl.keys(&prefix, MARKS).await?;
+    let marks = [PORT_CONFIG_DONE.as_bytes(), PORT_INIT_DONE.as_bytes()];
+    Ok(keys.iter().any(|key| !marks.contains(&&key[prefix.len()..])))
+}
+
+/// `LOGLEVEL` and `LOGOUTPUT` of the daemon's row of `LOGGER`, as far as they are there.
+pub async fn logger(config: &Connection) -> Result<[Option<String>; 2], StoreError> {
+    let operation = "cannot read LOGGER from CONFIG_DB";
+    let key = table::join("LOGGER", &config.separator, DAEMON.as_bytes());
+    let mut pipeline = pipe();
+    for field in ["LOGLEVEL", "LOGOUTPUT"] {
+        pipeline.cmd("HGET").arg(&key).arg(field);
+    }
+    let fields: [Option<Vec<u8>>; 2] = take(config.pipeline(&mut pipeline, operation).await?, operation)?;
+    Ok(fields.map(|field| field.map(|value| String::from_utf8_lossy(&value).into_owned())))
+}
+
+/// The names of all ports of CONFIG_DB, and of what else stands in their table.
+pub async fn config_names(config: &Connection) -> Result<Vec<Vec<u8>>, StoreError> {
+    let operation = "cannot read PORT from CONFIG_DB";
+    let prefix = table::join(CONFIG_PORT, &config.separator, b"");
+    let keys = config.keys(&prefix, operation).await?;
+    Ok(keys.iter().map(|key| key[prefix.len()..].to_vec()).collect())
+}
+
+/// Reads these ports of CONFIG_DB; those that are not there are left out.
+pub async fn config_rows(config: &Connection, names: &[Vec<u8>]) -> Result<ConfigPorts, StoreError> {
+    let operation = "cannot read PORT from CONFIG_DB";
+    let separator = config.separator.as_bytes();
+    let mut result = ConfigPorts::default();
+    let mut wanted = Vec::new();
+    for name in names {
+        if name.is_empty() {
+            result.refused.push((name.clone(), "the port has no name"));
+        } else if name.contains(&0) {
+            result.refused.push((name.clone(), "a NUL byte in the name"));
+        } else if !separator.is_empty() && name.windows(separator.len()).any(|part| part == separator) {
+            result.refused.push((name.clone(), "a further separator in the name"));
+        } else {
+            wanted.push(name);
         }
-        let mut pipeline = pipe();
-        for key in &keys {
-            pipeline.cmd("HGETALL").arg(key);
+    }
+    let prefix = table::join(CONFIG_PORT, &config.separator, b"");
+    let ask = |out: &mut Vec<u8>, name: &&Vec<u8>| {
+        command(out, 2);
+        word(out, &[b"HGETALL"]);
+        word(out, &[&prefix, name]);
+    };
+    let take = |name: &&Vec<u8>, reply: RedisResult<Reply<'_>>| {
+        match reply {
+            Ok(reply) => result.ports.extend(PortConfig::read(name, reply)?),
+            Err(error) if Trouble::of(&error) == Trouble::WrongType => {
+                result.refused.push(((*name).clone(), "the key is no hash"));
+            }
+            Err(error) => return Err(error),
         }
-        let answers = self.config.pipeline(&mut pipeline, operation).await?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let rows = keys.iter().zip(answers).map(|(key, answer)| {
-            let fields: Vec<(Vec<u8>, Vec<u8>)> =
-                answer.and_then(|value| Ok(from_redis_value(value)?)).unwrap_or_default();
-            let fields = fields.iter().map(|(field, value)| (text(field), text(value))).collect();
-            (text(&key[prefix.len()..]), fields)
+        Ok(())
+    };
+    config.each(operation, &wanted, ask, take).await?;
+    Ok(result)
+}
+
+/// Which of these ports have `admin_status` in their APPL_DB row.
+pub async fn with_admin_status(appl: &Connection, names: &[Vec<u8>]) -> Result<Vec<bool>, StoreError> {
+    let prefix = table::join(PORT_TABLE, &appl.separator, b"");
+    let ask = |out: &mut Vec<u8>, name: &Vec<u8>| {
+        command(out, 3);
+        word(out, &[b"HEXISTS"]);
+        word(out, &[&prefix, name]);
+        word(out, &[b"admin_status"]);
+    };
+    appl_has(appl, names, ask).await
+}
+
+/// Which of these ports have a row in APPL_DB.
+pub async fn published(appl: &Connection, names: &[LinkName]) -> Result<Vec<bool>, StoreError> {
+    let prefix = table::join(PORT_TABLE, &appl.separator, b"");
+    let ask = |out: &mut Vec<u8>, name: &LinkName| {
+        command(out, 2);
+        word(out, &[b"EXISTS"]);
+        word(out, &[&prefix, name.as_bytes()]);
+    };
+    appl_has(appl, names, ask).await
+}
+
+/// Which of these have a row in APPL_DB, or one that waits there for orchagent.
+pub async fn published_or_queued(appl: &Connection, names: &[Vec<u8>]) -> Result<Vec<bool>, StoreError> {
+    let row = table::join(PORT_TABLE, &appl.separator, b"");
+    let queued = table::join(&format!("_{PORT_TABLE}"), &appl.separator, b"");
+    let ask = |out: &mut Vec<u8>, name: &Vec<u8>| {
+        command(out, 3);
+        word(out, &[b"EXISTS"]);
+        word(out, &[&row, name]);
+        word(out, &[&queued, name]);
+    };
+    appl_has(appl, names, ask).await
+}
+
+/// Yes or no for each; a key of another type counts as no.
+async fn appl_has<K>(
+    appl: &Connection,
+    items: &[K],
+    ask: impl FnMut(&mut Vec<u8>, &K),
+) -> Result<Vec<bool>, StoreError> {
+    let mut has = Vec::with_capacity(items.len());
+    let take = |_: &K, reply: RedisResult<Reply<'_>>| {
+        has.push(match reply {
+            Ok(reply) => matches!(reply, Reply::Integer(count) if count > 0),
+            Err(error) if Trouble::of(&error) == Trouble::WrongType => false,
+            Err(error) => return Err(error),
         });
-        Ok(rows.collect())
-    }
-
-    /// Reads what decides on the kind of start.
-    pub async fn standing(&self) -> Result<Standing, StoreError> {
-        let operation = "cannot read the warm restart state from STATE_DB";
-        let key = |table, name: &str| table::join(table, &self.state.separator, name.as_bytes());
-        let mut pipeline = pipe();
-        pipeline.cmd("HGET").arg(key("WARM_RESTART_ENABLE_TABLE", "system")).arg("enable");
-        pipeline.cmd("HGET").arg(key("WARM_RESTART_ENABLE_TABLE", "swss")).arg("enable");
-        pipeline.cmd("HGET").arg(key("WARM_RESTART_TABLE", DAEMON)).arg("restore_count");
-        let answers: [Option<Vec<u8>>; 3] = take(self.state.pipeline(&mut pipeline, operation).await?, operation)?;
-        let [system, swss, restore_count] = answers;
-
-        let operation = "cannot read DEVICE_METADATA from CONFIG_DB";
-        let mut pipeline = pipe();
-        let metadata = table::join("DEVICE_METADATA", &self.config.separator, b"localhost");
-        pipeline.cmd("HGET").arg(metadata).arg("switch_type");
-        let [switch_type]: [Option<Vec<u8>>; 1] =
-            take(self.config.pipeline(&mut pipeline, operation).await?, operation)?;
-
-        let is = |value: &Option<Vec<u8>>, want: &[u8]| value.as_deref() == Some(want);
-        let warm_flag = is(&system, b"true") || is(&swss, b"true");
-        Ok(Standing { warm_flag, restore_count, dpu: is(&switch_type, b"dpu") })
-    }
-
-    /// Reads which ends of a start stand in APPL_DB.
-    pub async fn marks(&self) -> Result<Marks, StoreError> {
-        let operation = "cannot read PORT_TABLE from APPL_DB";
-        let mut pipeline = pipe();
-        for name in [PORT_CONFIG_DONE, PORT_INIT_DONE] {
-            for table in [PORT_TABLE.to_owned(), format!("_{PORT_TABLE}")] {
-                pipeline.cmd("EXISTS").arg(table::join(&table, &self.appl.separator, name.as_bytes()));
-            }
-        }
-        let found: [bool; 4] = take(self.appl.pipeline(&mut pipeline, operation).await?, operation)?;
-        Ok(Marks { config_done: found[0] || found[1], init_done: found[2] || found[3] })
-    }
-
-    /// Reads the daemon's row of `LOGGER`; `None` if there is none.
-    pub async fn logger(&self) -> Result<Option<Logger>, StoreError> {
-        let operation = "cannot read LOGGER from CONFIG_DB";
-        let mut pipeline = pipe();
-        let key = table::join("LOGGER", &self.config.separator, DAEMON.as_bytes());
-        pipeline.cmd("HMGET").arg(key).arg("LOGLEVEL").arg("LOGOUTPUT");
-        let [fields]: [Vec<Option<Vec<u8>>>; 1] =
-            take(self.config.pipeline(&mut pipeline, operation).await?, operation)?;
-        let text = |at: usize| {
-            fields.get(at).and_then(Option::as_deref).map(|value| String::from_utf8_lossy(value).into_owned())
-        };
-        Ok(match (text(0), text(1)) {
-            (None, None) => None,
-            (level, output) => Some(Logger { level: level.unwrap_or_default(), output: output.unwrap_or_default() }),
-        })
-    }
-
-    /// The names of all ports of CONFIG_DB, and of what else stands in their table.
-    pub async fn config_names(&self) -> Result<Vec<Vec<u8>>, StoreError> {
-        let operation = "cannot read PORT from CONFIG_DB";
-        let prefix = table::join(CONFIG_PORT, &self.config.separator, b"");
-        let keys = self.config.keys(&prefix, operation).await?;
-        Ok(keys.iter().map(|key| key[prefix.len()..].to_vec()).collect())
-    }
-
-    /// Reads these ports of CONFIG_DB; those that are not there are left out.
-    pub async fn config_rows(&self, names: &[Vec<u8>]) -> Result<ConfigPorts, StoreError> {
-        let operation = "cannot read PORT from CONFIG_DB";
-        let separator = self.config.separator.as_bytes();
-        let mut result = ConfigPorts::default();
-        let mut wanted = Vec::new();
-        for name in names {
-            if name.is_empty() {
-                result.refused.push((name.clone(), "the port has no name"));
-            } else if name.contains(&0) {
-                result.refused.push((name.clone(), "a NUL byte in the name"));
-            } else if !separator.is_empty() && name.windows(separator.len()).any(|part| part == separator) {
-                result.refused.push((name.clone(), "a further separator in the name"));
-            } else {
-                wanted.push(name);
-            }
-        }
-        let prefix = table::join(CONFIG_PORT, &self.config.separator, b"");
-        let ask = |out: &mut Vec<u8>, name: &&Vec<u8>| {
-            command(out, 2);
-            word(out, &[b"HGETALL"]);
-            word(out, &[&prefix, name]);
-        };
-        let take = |name: &&Vec<u8>, reply: RedisResult<Reply<'_>>| {
-            match reply {
-                Ok(reply) => result.ports.extend(PortConfig::read(name, reply)?),
-                Err(error) if Trouble::of(&error) == Trouble::WrongType => {
-                    result.refused.push(((*name).clone(), "the key is no hash"));
-                }
-                Err(error) => return Err(error),
-            }
-            Ok(())
-        };
-        self.config.each(operation, &wanted, ask, take).await?;
-        Ok(result)
-    }
-
-    /// Which of these ports have `admin_status` in their APPL_DB row.
-    pub async fn with_admin_status(&self, names: &[Vec<u8>]) -> Result<Vec<bool>, StoreError> {
-        let prefix = table::join(PORT_TABLE, &self.appl.separator, b"");
-        let ask = |out: &mut Vec<u8>, name: &Vec<u8>| {
-            command(out, 3);
-            word(out, &[b"HEXISTS"]);
-            word(out, &[&prefix, name]);
-            word(out, &[b"admin_status"]);
-        };
-        self.appl_has(names, ask).await
-    }
-
-    /// Which of these ports have a row in APPL_DB.
-    pub async fn published(&self, names: &[LinkName]) -> Result<Vec<bool>, StoreError> {
-        let prefix = table::join(PORT_TABLE, &self.appl.separator, b"");
-        let ask = |out: &mut Vec<u8>, name: &LinkName| {
-            command(out, 2);
-            word(out, &[b"EXISTS"]);
-            word(out, &[&prefix, name.as_bytes()]);
-        };
-        self.appl_has(names, ask).await
-    }
-
-    /// Which of these have a row in APPL_DB, or one that waits there for orchagent.
-    pub async fn published_or_queued(&self, names: &[Vec<u8>]) -> Result<Vec<bool>, StoreError> {
-        let row = table::join(PORT_TABLE, &self.appl.separator, b"");
-        let queued = table::join(&format!("_{PORT_TABLE}"), &self.appl.separator, b"");
-        let ask = |out: &mut Vec<u8>, name: &Vec<u8>| {
-            command(out, 3);
-            word(out, &[b"EXISTS"]);
-            word(out, &[&row, name]);
-            word(out, &[&queued, name]);
-        };
-        self.appl_has(names, ask).await
-    }
-
-    /// Yes or no for each; a key of another type counts as no.
-    async fn appl_has<K>(&self, items: &[K], ask: impl FnMut(&mut Vec<u8>, &K)) -> Result<Vec<bool>, StoreError> {
-        let mut has = Vec::with_capacity(items.len());
-        let take = |_: &K, reply: RedisResult<Reply<'_>>| {
-            has.push(match reply {
-                Ok(reply) => matches!(reply, Reply::Integer(count) if count > 0),
-                Err(error) if Trouble::of(&error) == Trouble::WrongType => false,
-                Err(error) => return Err(error),
-            });
-            Ok(())
-        };
-        self.appl.each("cannot read PORT_TABLE from APPL_DB", items, ask, take).await?;
-        Ok(has)
-    }
+        Ok(())
+    };
+    appl.each("cannot read PORT_TABLE from APPL_DB", items, ask, take).await?;
+    Ok(has)
 }
 
 impl PortConfig {
@@ -307,7 +327,7 @@ fn ask_fields(out: &mut Vec<u8>, row: &RowKey, separator: &str) {
     words(out, fields);
 }
 
-/// Reads these rows of STATE_DB, and which other rows of `PORT_TABLE` have fields of ours.
+/// Reads these rows of STATE_DB, and which other rows of `PORT_TABLE` a portsyncd has written.
 pub async fn state_rows(state: &Connection, wanted: &HashSet<RowKey>) -> Result<StateRows, StoreError> {
     let prefix = table::join(PORT_TABLE, &state.separator, b"");
     let scanned = state.keys(&prefix, STATE_ROWS).await?;
@@ -330,9 +350,11 @@ pub async fn state_rows(state: &Connection, wanted: &HashSet<RowKey>) -> Result<
             }
             Err(error) => return Err(error),
         }
+        let is_written = row.table == Table::Management || fields[0].is_some();
         if wanted.contains(row) {
-            result.found.push((*row, table::parse(row.table, &fields).map_or(Found::Other, Found::Row)));
-        } else if fields.iter().any(Option::is_some) {
+            let unlike = if is_written { Found::Other } else { Found::Nothing };
+            result.found.push((*row, table::parse(row.table, &fields).map_or(unlike, Found::Row)));
+        } else if is_written {
             result.others.push(*row);
         }
         Ok(())

@@ -1,23 +1,17 @@
-//! The connections: one for each database, so that none ever has another's database selected, and one for each server
-//! that listens to keyspace notifications and notices at once when the server goes away.
+//! What is needed to connect, and a connection to one database, so that none ever has another's database selected.
 
 use std::fmt;
 use std::future::poll_fn;
 use std::time::Duration;
 
-use futures_util::stream::{BoxStream, SelectAll};
-use futures_util::{StreamExt, try_join};
-use redis::aio::PubSubSink;
-use redis::{
-    Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, Msg, Pipeline, RedisConnectionInfo, RedisError, RedisResult,
-    Value, from_redis_value, parse_redis_value,
-};
+use redis::{Pipeline, RedisResult, Value, from_redis_value, parse_redis_value};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::error::StoreError;
+use super::error::{StoreError, late};
+use super::listener::Listener;
 use super::resp::{Reply, command, words};
-use super::topology::{Address, Database, Topology};
+use super::topology::{Database, Topology};
 use super::wire::Wire;
 use super::writer::Writer;
 
@@ -56,75 +50,16 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// What a server told a listener.
-#[derive(Debug)]
-pub enum Heard {
-    /// Something happened on this channel.
-    Channel(Vec<u8>),
-    /// The server has gone.
-    Gone,
-}
-
-/// One connection for each database, as long as they last.
-pub struct Session {
-    /// APPL_DB.
-    pub appl: Connection,
-    /// CONFIG_DB.
-    pub config: Connection,
-    /// STATE_DB.
-    pub state: Connection,
-}
-
-/// What listens to the servers.
-pub struct Listeners {
-    /// Subscribes on APPL_DB's server.
-    pub appl: PubSubSink,
-    /// Subscribes on CONFIG_DB's server.
-    pub config: PubSubSink,
-    /// What the servers tell.
-    pub heard: SelectAll<BoxStream<'static, Heard>>,
-}
-
 impl Store {
-    /// Connects to all databases, all at once.
-    pub async fn connect(&self) -> Result<(Session, Listeners, Writer), StoreError> {
-        let Topology { appl, config, state } = &self.topology;
-        let apart = state.address != appl.address && state.address != config.address;
-        let state_listener = async { Ok(if apart { Some(self.listen(state).await?) } else { None }) };
-        let listeners = async { try_join!(self.listen(appl), self.listen(config), state_listener) };
-        let (listeners, session, writer) = try_join!(listeners, self.session(), self.writer())?;
-        let ((appl_listener, appl_heard), (config_listener, config_heard), state_listener) = listeners;
-        let mut heard = SelectAll::from_iter([appl_heard, config_heard]);
-        if let Some((listener, state_heard)) = state_listener {
-            // Its subscriptions are none, but its end tells of the server's.
-            heard.push(
-                state_heard
-                    .map(move |heard| {
-                        let _ = &listener;
-                        heard
-                    })
-                    .boxed(),
-            );
-        }
-        Ok((session, Listeners { appl: appl_listener, config: config_listener, heard }, writer))
-    }
-
-    /// Connects to all databases, to ask them only.
-    pub async fn session(&self) -> Result<Session, StoreError> {
-        let Topology { appl, config, state } = &self.topology;
-        let (appl, config, state) = try_join!(self.open(appl), self.open(config), self.open(state))?;
-        Ok(Session { appl, config, state })
-    }
-
     /// Opens a connection to write STATE_DB's rows over.
     pub async fn writer(&self) -> Result<Writer, StoreError> {
         let state = &self.topology.state;
         Ok(Writer::new(self.wire(state).await?, &state.separator, self.response_timeout))
     }
 
-    /// Opens a connection to STATE_DB for whatever is not the core's.
-    pub async fn state(&self) -> Result<Connection, StoreError> {
-        self.open(&self.topology.state).await
+    /// Opens a connection that listens to this database's server.
+    pub async fn listener(&self, database: &Database) -> Result<Listener, StoreError> {
+        Ok(Listener::new(self.wire(database).await?, self.response_timeout))
     }
 
     async fn wire(&self, database: &Database) -> Result<Wire, StoreError> {
@@ -135,43 +70,14 @@ impl Store {
             .map_err(StoreError::doing(CONNECT))
     }
 
-    async fn open(&self, database: &Database) -> Result<Connection, StoreError> {
+    /// Opens a connection to a database.
+    pub async fn open(&self, database: &Database) -> Result<Connection, StoreError> {
         Ok(Connection {
             wire: Mutex::new(self.wire(database).await?),
             response_timeout: self.response_timeout,
             id: database.id,
             separator: database.separator.clone(),
         })
-    }
-
-    fn client(&self, database: &Database) -> Result<Client, StoreError> {
-        let address = match &database.address {
-            Address::Unix(path) => ConnectionAddr::Unix(path.clone()),
-            Address::Tcp(host, port) => ConnectionAddr::Tcp(host.clone(), *port),
-            Address::Tls(host, port) => {
-                ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None }
-            }
-        };
-        let mut settings = RedisConnectionInfo::default().set_db(database.id).set_skip_set_lib_name();
-        if let Some(password) = &self.password {
-            settings = settings.set_password(password);
-            if !self.username.is_empty() {
-                settings = settings.set_username(&self.username);
-            }
-        }
-        let doing = StoreError::doing("cannot prepare the connection to Redis");
-        let info = address.into_connection_info().map_err(doing)?.set_redis_settings(settings);
-        Client::open(info).map_err(doing)
-    }
-
-    async fn listen(&self, database: &Database) -> Result<(PubSubSink, BoxStream<'static, Heard>), StoreError> {
-        let doing = StoreError::doing(CONNECT);
-        let client = self.client(database)?;
-        let pubsub = timeout(self.connect_timeout, client.get_async_pubsub()).await;
-        let (sink, stream) = pubsub.unwrap_or_else(|_| Err(late("redis.connect_timeout"))).map_err(doing)?.split();
-        let channel = |message: Msg| Heard::Channel(message.get_channel_name().as_bytes().to_vec());
-        let heard = stream.map(channel).chain(futures_util::stream::once(async { Heard::Gone }));
-        Ok((sink, heard.boxed()))
     }
 }
 
@@ -288,11 +194,6 @@ impl Connection {
         }
     }
 
-    /// The channel on which the server tells of changes of a key of this database.
-    pub fn keyspace_channel(&self, key: &[u8]) -> Vec<u8> {
-        [format!("__keyspace@{}__:", self.id).as_bytes(), key].concat()
-    }
-
     /// Whether the server tells of changes of hashes, as far as it lets itself be asked.
     pub async fn notifies(&self) -> Result<bool, StoreError> {
         let operation = "cannot ask Redis for its notifications";
@@ -305,32 +206,8 @@ impl Connection {
     }
 }
 
-/// Subscribes to channels, or ends it; nothing is sent for none.
-pub async fn subscribe(mut sink: PubSubSink, channels: Vec<Vec<u8>>) -> Result<(), StoreError> {
-    if channels.is_empty() {
-        return Ok(());
-    }
-    sink.subscribe(channels).await.map_err(StoreError::doing("cannot subscribe to keyspace notifications"))
-}
-
-/// See [`subscribe`].
-pub async fn unsubscribe(mut sink: PubSubSink, channels: Vec<Vec<u8>>) -> Result<(), StoreError> {
-    if channels.is_empty() {
-        return Ok(());
-    }
-    sink.unsubscribe(channels).await.map_err(StoreError::doing("cannot unsubscribe from keyspace notifications"))
-}
-
-/// Subscribes to all channels of a pattern.
-pub async fn subscribe_pattern(mut sink: PubSubSink, pattern: Vec<u8>) -> Result<(), StoreError> {
-    sink.psubscribe(pattern).await.map_err(StoreError::doing("cannot subscribe to keyspace notifications"))
-}
-
-fn late(setting: &str) -> RedisError {
-    (ErrorKind::Io, "no answer in time", format!("within {setting}")).into()
-}
-
-fn escape_glob(text: &[u8]) -> Vec<u8> {
+/// A pattern that only this text matches.
+pub fn escape_glob(text: &[u8]) -> Vec<u8> {
     let special = |byte: &u8| b"*?[]\\^".contains(byte);
     text.iter().flat_map(|byte| special(byte).then_some(b'\\').into_iter().chain([*byte])).collect()
 }

@@ -77,15 +77,30 @@ impl Wire {
 
     /// The next reply, if it is whole.
     pub(super) fn take(&mut self) -> RedisResult<Option<&[u8]>> {
+        let Some(reply) = self.next()? else { return Ok(None) };
+        self.answered()?;
+        Ok(Some(&self.input[reply]))
+    }
+
+    /// The next reply or message, if it is whole, as its place for [`bytes`](Self::bytes). Who takes a reply so says
+    /// [`answered`](Self::answered).
+    pub(super) fn next(&mut self) -> RedisResult<Option<Range<usize>>> {
         let Some(length) = length(&self.input[self.unread.clone()])? else { return Ok(None) };
-        let Some(owed) = self.owed.checked_sub(1) else {
-            let problem = io::Error::new(io::ErrorKind::InvalidData, "the server answered what it was not asked");
-            return Err(problem.into());
-        };
-        self.owed = owed;
         let start = self.unread.start;
         self.unread.start += length;
-        Ok(Some(&self.input[start..start + length]))
+        Ok(Some(start..start + length))
+    }
+
+    /// What [`next`](Self::next) found.
+    pub(super) fn bytes(&self, place: Range<usize>) -> &[u8] {
+        &self.input[place]
+    }
+
+    /// One reply that was owed has come.
+    pub(super) fn answered(&mut self) -> RedisResult<()> {
+        let problem = || io::Error::new(io::ErrorKind::InvalidData, "the server answered what it was not asked");
+        self.owed = self.owed.checked_sub(1).ok_or_else(problem)?;
+        Ok(())
     }
 
     /// Sends as much as the socket takes.

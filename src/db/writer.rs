@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use redis::RedisResult;
@@ -71,9 +71,14 @@ impl Writer {
 
     /// Comes back when there may be answers; sends what is left to send meanwhile. Cancel safe.
     pub async fn progress(&mut self) -> Result<(), StoreError> {
-        poll_fn(|context| self.wire.poll(context)).await.map_err(StoreError::doing(OPERATION))?;
+        poll_fn(|context| self.poll_progress(context)).await
+    }
+
+    /// See [`progress`](Self::progress).
+    pub fn poll_progress(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StoreError>> {
+        ready!(self.wire.poll(context)).map_err(StoreError::doing(OPERATION))?;
         self.since = Instant::now();
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
     /// The next answer, if it is there.

@@ -8,15 +8,17 @@ mod difference;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use futures_util::try_join;
 use thiserror::Error;
 
 pub use self::difference::{Difference, FieldDifference, What};
 use crate::config::Config;
 use crate::db::StoreError;
 use crate::db::pending::Found;
-use crate::db::read::state_rows;
-use crate::db::store::{Session, Store};
+use crate::db::read::{self, state_rows};
+use crate::db::store::{Connection, Store};
 use crate::db::table::{self, PORT_CONFIG_DONE, PORT_INIT_DONE, PORT_TABLE};
+use crate::db::topology::Topology;
 use crate::link::dump::dump;
 use crate::link::monitor::Monitor;
 use crate::link::{LinkName, SocketError};
@@ -48,6 +50,13 @@ pub struct Report {
     pub differences: BTreeSet<Difference>,
 }
 
+/// A connection to each database.
+struct Session {
+    appl: Connection,
+    config: Connection,
+    state: Connection,
+}
+
 /// Compares. See the module.
 pub struct Observer {
     store: Store,
@@ -74,7 +83,12 @@ impl Observer {
     pub async fn compare(&mut self) -> Result<Report, ObserveError> {
         let session = match self.session.take() {
             Some(session) => session,
-            None => self.store.session().await?,
+            None => {
+                let Topology { appl, config, state } = &self.store.topology;
+                let open = |database| self.store.open(database);
+                let (appl, config, state) = try_join!(open(appl), open(config), open(state))?;
+                Session { appl, config, state }
+            }
         };
         let report = compare(&session, self.names.clone()).await?;
         self.session = Some(session);
@@ -88,10 +102,10 @@ async fn compare(session: &Session, names: Names) -> Result<Report, ObserveError
     // What is to be done is asked of `desired`.
     let mut actions = Vec::new();
     machine.resync(&dump.links, true, &mut actions);
-    let configured = session.config_names().await?;
+    let configured = read::config_names(&session.config).await?;
     let ports: Vec<LinkName> = machine.port_names().collect();
-    let present = session.published(&ports).await?;
-    let waiting = present.iter().filter(|present| !**present).count();
+    let present = read::published(&session.appl, &ports).await?;
+    let waiting = ports.iter().zip(&present).filter(|(name, present)| !**present && !name.is_sub_interface()).count();
     for (name, present) in ports.iter().zip(present) {
         machine.published(*name, present, &mut actions);
     }
@@ -123,7 +137,8 @@ async fn compare(session: &Session, names: Names) -> Result<Report, ObserveError
     }
     let seen: HashSet<&[u8]> = desired.iter().map(|(key, ..)| key.name.as_bytes()).collect();
     differences.extend(unpublished(session, &configured, &seen).await?);
-    Ok(Report { configured: configured.len(), links: held.len(), rows: desired.len(), waiting, differences })
+    let links = held.iter().filter(|name| !name.is_sub_interface()).count();
+    Ok(Report { configured: configured.len(), links, rows: desired.len(), waiting, differences })
 }
 
 /// What `APPL_DB` lacks: rows of configured ports, and the two ends of a start; the second is due once every configured
@@ -135,12 +150,12 @@ async fn unpublished(
 ) -> Result<Vec<Difference>, StoreError> {
     let key = |name: &[u8]| text(&table::join(PORT_TABLE, &session.appl.separator, name));
     let mut missing = Vec::new();
-    for (name, present) in configured.iter().zip(session.published_or_queued(configured).await?) {
+    for (name, present) in configured.iter().zip(read::published_or_queued(&session.appl, configured).await?) {
         if !present {
             missing.push(Difference::appl(key(name), What::NotPublished));
         }
     }
-    let marks = session.marks().await?;
+    let marks = read::marks(&session.appl).await?;
     let init_due = missing.is_empty() && configured.iter().all(|name| seen.contains(name.as_slice()));
     for (mark, lacks) in [(PORT_CONFIG_DONE, !marks.config_done), (PORT_INIT_DONE, init_due && !marks.init_done)] {
         if lacks {

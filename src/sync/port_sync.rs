@@ -4,7 +4,8 @@
 //! database, never fails, and allocates nothing for an event about a link that it knows.
 //!
 //! Invariants: a name is held by at most one link; the row of a port is written only while a link holds the name and
-//! APPL_DB has its row; links recorded as old, and links of kind `team`, are never written.
+//! APPL_DB has its row; old links, and links of kind `team`, are never written. A link is old by its index, whatever its name
+//! becomes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -75,6 +76,8 @@ pub enum Action {
     Await(LinkName),
     /// No link waits for it any longer.
     Forget(LinkName),
+    /// An old link has taken this name (true), or no longer has it.
+    Old(LinkName, bool),
 }
 
 /// Which links concern us, by the beginning of their names.
@@ -121,19 +124,8 @@ struct Known {
     class: Class,
     row: Row,
     source: Source,
-    standing: Standing,
-    /// Was there when the daemon started.
-    existing: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// Its row is ours to write.
-    Ours,
-    /// There before a cold start: ignored until it is deleted.
-    Old,
     /// Of kind `team`: teamsyncd's.
-    Team,
+    is_team: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -157,6 +149,11 @@ pub struct PortSync {
     names: Names,
     links: HashMap<IfIndex, Known, RandomState>,
     ports: HashMap<LinkName, Port, RandomState>,
+    /// The front panel ports that were there when the daemon started, with the names that they have now: what a cold start
+    /// makes old.
+    existing: HashMap<IfIndex, LinkName, RandomState>,
+    /// Links from before a cold start, with the names that they have now: ignored until they are deleted.
+    old: HashMap<IfIndex, LinkName, RandomState>,
     /// The links of which messages came since a dump began; `None` while there is no dump.
     newer: Option<HashSet<IfIndex, RandomState>>,
 }
@@ -164,7 +161,14 @@ pub struct PortSync {
 impl PortSync {
     /// A machine that has seen nothing yet.
     pub fn new(names: Names) -> Self {
-        Self { names, links: HashMap::default(), ports: HashMap::default(), newer: None }
+        Self {
+            names,
+            links: HashMap::default(),
+            ports: HashMap::default(),
+            existing: HashMap::default(),
+            old: HashMap::default(),
+            newer: None,
+        }
     }
 
     /// Takes one event, in the kernel's order.
@@ -193,17 +197,12 @@ impl PortSync {
         let newer = self.newer.take().unwrap_or_default();
         if complete {
             let found: HashMap<IfIndex, LinkName> = links.iter().map(|link| (link.ifindex, link.name)).collect();
-            let gone: Vec<IfIndex> = self
-                .links
-                .iter()
-                .filter(|(ifindex, _)| !newer.contains(ifindex))
-                .filter(|(ifindex, known)| match found.get(ifindex) {
-                    None => true,
-                    // Its index under another name: more likely reused while messages were lost than renamed.
-                    Some(name) => known.standing == Standing::Old && *name != known.name,
-                })
-                .map(|(ifindex, _)| *ifindex)
-                .collect();
+            let ours = self.links.keys().filter(|ifindex| !found.contains_key(ifindex));
+            // An old index under another name: more likely reused while messages were lost than renamed.
+            let old = self.old.iter().filter(|(ifindex, name)| found.get(ifindex) != Some(name));
+            let gone = ours.chain(old.map(|(ifindex, _)| ifindex)).copied();
+            let gone: Vec<IfIndex> = gone.filter(|ifindex| !newer.contains(ifindex)).collect();
+            self.existing.retain(|ifindex, _| found.contains_key(ifindex) || newer.contains(ifindex));
             for ifindex in gone {
                 self.disappeared(ifindex, None, actions);
             }
@@ -213,27 +212,35 @@ impl PortSync {
         }
     }
 
-    /// Remembers which links were there when the daemon started.
+    /// Remembers which front panel ports were there when the daemon started.
     pub fn record_existing(&mut self) {
-        for known in self.links.values_mut() {
-            known.existing = true;
-        }
+        let ports = self.links.iter().filter(|(_, known)| known.class == Class::Port && !known.is_team);
+        self.existing = ports.map(|(ifindex, known)| (*ifindex, known.name)).collect();
     }
 
-    /// A cold start: the front panel ports of [`record_existing`](Self::record_existing) are old from now on. Returns them.
+    /// A cold start: the links of [`record_existing`](Self::record_existing) that are still there are old from now on. Returns
+    /// those that have the name of a front panel port now.
     pub fn retire_existing(&mut self, actions: &mut Vec<Action>) -> Vec<(IfIndex, LinkName)> {
         let mut retired = Vec::new();
-        for (ifindex, known) in &mut self.links {
-            if known.existing && known.class == Class::Port && known.standing == Standing::Ours {
-                known.standing = Standing::Old;
-                retired.push((*ifindex, known.name));
-                if self.ports.remove(&known.name).is_some() {
-                    actions.push(Action::Forget(known.name));
-                }
+        for (ifindex, name) in std::mem::take(&mut self.existing) {
+            self.links.remove(&ifindex);
+            if self.ports.get(&name).is_some_and(|port| port.link == Some(ifindex)) {
+                self.ports.remove(&name);
+                actions.push(Action::Forget(name));
+            }
+            self.old.insert(ifindex, name);
+            actions.push(Action::Old(name, true));
+            if self.names.class(&name) == Some(Class::Port) {
+                retired.push((ifindex, name));
             }
         }
         retired.sort_unstable();
         retired
+    }
+
+    /// Any other start: none of them is old.
+    pub fn keep_existing(&mut self) {
+        self.existing.clear();
     }
 
     /// Says whether APPL_DB has the port's row.
@@ -255,13 +262,8 @@ impl PortSync {
     /// Every row that has to be in STATE_DB now.
     pub fn desired(&self) -> impl Iterator<Item = (RowKey, Row, Source)> + '_ {
         self.links.values().filter_map(|known| {
-            let wanted = match known.class {
-                _ if known.standing != Standing::Ours => false,
-                Class::Management => true,
-                Class::Port | Class::Lag => {
-                    self.ports.get(&known.name).is_some_and(|port| port.published == Published::Yes)
-                }
-            };
+            let published = || self.ports.get(&known.name).is_some_and(|port| port.published == Published::Yes);
+            let wanted = !known.is_team && (known.class == Class::Management || published());
             wanted.then(|| (key(known), known.row, known.source))
         })
     }
@@ -273,14 +275,7 @@ impl PortSync {
 
     /// The names of all links that concern us, the ignored ones too: no row of these is stale.
     pub fn held_names(&self) -> HashSet<LinkName> {
-        self.links.values().map(|known| known.name).collect()
-    }
-
-    /// Whether the kernel has this front panel port, from before our start.
-    pub fn has_existing_port(&self, name: &[u8]) -> bool {
-        let port = LinkName::new(name).and_then(|name| self.ports.get(&name));
-        let known = port.and_then(|port| self.links.get(&port.link?));
-        known.is_some_and(|known| known.existing && known.class == Class::Port)
+        self.links.values().map(|known| known.name).chain(self.old.values().copied()).collect()
     }
 
     /// Which names concern us.
@@ -289,29 +284,31 @@ impl PortSync {
     }
 
     fn appeared(&mut self, link: &Link, actions: &mut Vec<Action>) {
+        if let Some(name) = self.old.get_mut(&link.ifindex) {
+            let before = std::mem::replace(name, link.name);
+            if before != link.name {
+                actions.extend([Action::Old(before, false), Action::Old(link.name, true)]);
+            }
+            return;
+        }
+        if let Some(name) = self.existing.get_mut(&link.ifindex) {
+            *name = link.name;
+        }
         let mut before = self.links.get(&link.ifindex).copied();
-        if let Some(known) = before {
-            if known.standing == Standing::Old {
-                self.links.insert(link.ifindex, Known { name: link.name, ..known });
-                return;
-            }
-            if known.name != link.name {
-                self.links.remove(&link.ifindex);
-                self.release(&known, link.ifindex, actions);
-                before = before.filter(|known| known.standing == Standing::Team);
-            }
+        if let Some(known) = before.filter(|known| known.name != link.name) {
+            self.links.remove(&link.ifindex);
+            self.release(&known, link.ifindex, actions);
+            before = before.filter(|known| known.is_team);
         }
         let Some(class) = self.names.class(&link.name) else { return };
         // Messages of family AF_BRIDGE tell neither the kind nor always the MTU: what was known stays.
-        let was_team = before.is_some_and(|known| known.standing == Standing::Team);
-        let standing = if link.is_team || was_team { Standing::Team } else { Standing::Ours };
+        let is_team = link.is_team || before.is_some_and(|known| known.is_team);
         let row = row(class, link, before.map(|known| known.row));
-        let existing = before.is_some_and(|known| known.existing);
         let carrier_changes = link.carrier_changes.or(before.and_then(|known| known.source.carrier_changes));
         let source = Source { ifindex: link.ifindex, carrier_changes };
-        let known = Known { name: link.name, class, row, source, standing, existing };
+        let known = Known { name: link.name, class, row, source, is_team };
         self.links.insert(link.ifindex, known);
-        if standing != Standing::Ours {
+        if is_team {
             return;
         }
         // A carrier that went and came back between two messages leaves the row as it was, and is a change all the same.
@@ -329,7 +326,9 @@ impl PortSync {
                 self.links.remove(&holder);
                 actions.push(Action::Remove(key(&known)));
             }
-            Some(_) if same || port.published != Published::Yes => return,
+            Some(_) if same => return,
+            // A sub-interface is looked for at each of its messages, and not awaited in between.
+            Some(_) if port.published != Published::Yes && !link.name.is_sub_interface() => return,
             _ => {}
         }
         if port.published == Published::Yes {
@@ -340,6 +339,11 @@ impl PortSync {
     }
 
     fn disappeared(&mut self, ifindex: IfIndex, message: Option<&Link>, actions: &mut Vec<Action>) {
+        self.existing.remove(&ifindex);
+        if let Some(name) = self.old.remove(&ifindex) {
+            actions.push(Action::Old(name, false));
+            return;
+        }
         if let Some(known) = self.links.remove(&ifindex) {
             self.release(&known, ifindex, actions);
             return;
@@ -353,7 +357,7 @@ impl PortSync {
 
     /// The link no longer has its name. Whether APPL_DB has the row has to be asked again when another takes it.
     fn release(&mut self, known: &Known, ifindex: IfIndex, actions: &mut Vec<Action>) {
-        if known.standing != Standing::Ours {
+        if known.is_team {
             return;
         }
         if known.class != Class::Management {

@@ -131,13 +131,15 @@ fn old_interfaces_are_remembered_and_ignored_until_deleted() {
             "neither groups nor links that came later"
         );
     });
-    assert_eq!(retired, [Action::Forget(port.name)]);
+    assert_eq!(retired, [Action::Forget(port.name), Action::Old(port.name, true)]);
     assert_eq!(bench.appears(Link { oper_up: true, ..port }), []);
-    assert_eq!(bench.appears(link(3, "Ethernet100")), [], "a new name makes it no new link");
-    assert_eq!(bench.appears(link(3, "foo")), []);
+    let named = |from: &str, to: &str| [Action::Old(name(from), false), Action::Old(name(to), true)];
+    let renamed = bench.appears(link(3, "Ethernet100"));
+    assert_eq!(renamed, named("Ethernet0", "Ethernet100"), "a new name makes it no new link");
+    assert_eq!(bench.appears(link(3, "foo")), named("Ethernet100", "foo"));
     assert_eq!(bench.goes(Link { has_master: true, ..port }), []);
-    assert_eq!(bench.appears(port), [], "leaving a bridge is no end");
-    assert_eq!(bench.goes(port), []);
+    assert_eq!(bench.appears(port), named("foo", "Ethernet0"), "leaving a bridge is no end");
+    assert_eq!(bench.goes(port), [Action::Old(port.name, false)]);
     assert_eq!(bench.appears(port), [Action::Await(port.name)], "the index is free again");
 }
 
@@ -149,7 +151,57 @@ fn an_old_index_under_another_name_after_a_loss_is_a_new_link() {
     bench.0.record_existing();
     bench.collect(|machine, actions| drop(machine.retire_existing(actions)));
     assert_eq!(bench.resync(&[port], true), []);
-    assert_eq!(bench.resync(&[link(3, "Ethernet8")], true), [Action::Await(name("Ethernet8"))]);
+    let found = bench.resync(&[link(3, "Ethernet8")], true);
+    assert_eq!(found, [Action::Old(port.name, false), Action::Await(name("Ethernet8"))]);
+}
+
+#[test]
+fn a_link_that_is_renamed_before_a_cold_start_is_old_all_the_same() {
+    let (port, other) = (link(3, "Ethernet0"), link(4, "Ethernet4"));
+    let mut bench = Bench::new();
+    bench.resync(&[port, other], true);
+    bench.0.record_existing();
+    bench.appears(link(3, "Ethernet100"));
+    bench.appears(link(4, "foo"));
+    bench.appears(link(5, "Ethernet4"));
+    let retired = bench.collect(|machine, actions| {
+        assert_eq!(machine.retire_existing(actions), [(3, name("Ethernet100"))], "foo is no port now");
+    });
+    assert!(retired.contains(&Action::Old(name("foo"), true)), "{retired:?}");
+    assert_eq!(bench.appears(link(3, "Ethernet100")), []);
+    let back = bench.appears(link(4, "Ethernet8"));
+    assert_eq!(back, [Action::Old(name("foo"), false), Action::Old(name("Ethernet8"), true)]);
+    assert_eq!(bench.0.port_names().collect::<Vec<_>>(), [name("Ethernet4")], "the new link's name");
+}
+
+#[test]
+fn links_are_never_old_after_a_start_that_is_not_cold() {
+    let mut bench = Bench::new();
+    bench.resync(&[link(3, "Ethernet0")], true);
+    bench.0.record_existing();
+    bench.0.keep_existing();
+    assert!(bench.collect(|machine, actions| drop(machine.retire_existing(actions))).is_empty());
+}
+
+#[test]
+fn a_carrier_that_went_and_came_back_is_a_change() {
+    let port = link(3, "Ethernet0");
+    let mut bench = Bench::with(&[port]);
+    let again = Link { carrier_changes: port.carrier_changes.map(|count| count + 2), ..port };
+    assert_eq!(bench.appears(again), [write(&again)]);
+    assert_eq!(bench.appears(Link { carrier_changes: None, ..again }), [], "the kernel does not always say");
+    assert_eq!(bench.resync(&[Link { carrier_changes: Some(7), ..port }], true).len(), 1, "also while messages were lost");
+}
+
+#[test]
+fn a_sub_interface_is_looked_for_at_each_of_its_changes() {
+    let sub = link(3, "Ethernet0.10");
+    let mut bench = Bench::new();
+    assert_eq!(bench.appears(sub), [Action::Await(sub.name)]);
+    assert_eq!(bench.published(sub.name, false), []);
+    assert_eq!(bench.appears(sub), []);
+    assert_eq!(bench.appears(Link { oper_up: true, ..sub }), [Action::Await(sub.name)]);
+    assert_eq!(bench.goes(sub), [Action::Forget(sub.name), Action::Remove(key_of("Ethernet0.10"))]);
 }
 
 #[test]
@@ -298,7 +350,9 @@ fn every_standing_meets_every_event() {
             let (forget, remove, wait) =
                 (Action::Forget(port.name), Action::Remove(key_of("Ethernet0")), Action::Await(port.name));
             let want: Vec<Action> = match (before, what) {
-                (_, What::DelWithMaster) | (Old | Team, _) => vec![],
+                (_, What::DelWithMaster) => vec![],
+                (Old, What::Del | What::Gone) => vec![Action::Old(port.name, false)],
+                (Old | Team, _) => vec![],
                 (Nothing, What::New | What::NewWithMaster) => vec![wait],
                 (Nothing, What::Del) => vec![remove],
                 (Nothing, What::Gone | What::Back) => vec![],

@@ -1,7 +1,8 @@
-//! What kind of start this is, from what stands in the databases and in the kernel.
+//! What kind of start this is, from what stands in the databases.
 //!
 //! The rules are those of `SONiC`'s warm restart (`WarmStart::checkWarmStart` in sonic-swss-common), with the live restart
-//! added: the daemon alone was restarted on a running switch, where setting links down would cut traffic.
+//! added: `SONiC`'s scripts empty APPL_DB before a cold start, so that a `PortConfigDone` that stands there tells of a switch at
+//! work, where setting links down would cut traffic. Rows of ports tell nothing: others write them too.
 
 /// What the decision rests on.
 #[derive(Clone, Debug, Default)]
@@ -12,10 +13,8 @@ pub struct Facts {
     pub restore_count: Option<Vec<u8>>,
     /// CONFIG_DB `DEVICE_METADATA|localhost` has `switch_type` = `dpu`.
     pub dpu: bool,
-    /// APPL_DB has `PortInitDone`.
-    pub init_done: bool,
-    /// The kernel has a configured port from before our start.
-    pub kernel_has_ports: bool,
+    /// APPL_DB knows `PortConfigDone`: as a row, or among what no consumer has taken yet.
+    pub config_done: bool,
 }
 
 /// The kind of start.
@@ -27,8 +26,20 @@ pub enum Kind {
     Dpu,
     /// Announced by the warm restart flag: publish nothing, wait for every port.
     Warm,
-    /// The daemon alone was restarted: publish nothing, touch nothing.
+    /// The switch is at work: publish everything again, touch no link.
     Live,
+}
+
+impl Kind {
+    /// Whether ports and `PortConfigDone` are published.
+    pub fn publishes(self) -> bool {
+        self != Self::Warm
+    }
+
+    /// Whether the switch is at work already: then its rows come before anything is published.
+    pub fn is_at_work(self) -> bool {
+        matches!(self, Self::Warm | Self::Live)
+    }
 }
 
 /// What to do.
@@ -38,27 +49,25 @@ pub struct Decision {
     pub kind: Kind,
     /// What to write as `restore_count`.
     pub restore_count: u64,
-    /// Something an operator should hear about.
+    /// Why a start that the flag announced is not warm.
     pub warning: Option<&'static str>,
 }
 
 /// Decides.
 pub fn decide(facts: &Facts) -> Decision {
-    let cold = if facts.dpu { Kind::Dpu } else { Kind::Cold };
-    let decision = |kind, restore_count, warning| Decision { kind, restore_count, warning };
-    if facts.warm_flag {
-        return match facts.restore_count.as_deref().map(number) {
-            Some(Some(count)) => decision(Kind::Warm, count.saturating_add(1), None),
-            Some(None) => {
-                decision(cold, 0, Some("restore_count is no number, starting cold in spite of the warm restart flag"))
-            }
-            None => decision(cold, 0, Some("no restore_count, starting cold in spite of the warm restart flag")),
-        };
-    }
-    if facts.init_done && facts.kernel_has_ports {
-        return decision(Kind::Live, 0, None);
-    }
-    decision(cold, 0, None)
+    let (count, warning) = match facts.restore_count.as_deref().map(number) {
+        _ if !facts.warm_flag => (None, None),
+        Some(Some(count)) => (Some(count), None),
+        Some(None) => (None, Some("restore_count is no number, no warm start in spite of the flag")),
+        None => (None, Some("no restore_count, no warm start in spite of the flag")),
+    };
+    let kind = match count {
+        Some(_) => Kind::Warm,
+        None if facts.config_done => Kind::Live,
+        None if facts.dpu => Kind::Dpu,
+        None => Kind::Cold,
+    };
+    Decision { kind, restore_count: count.map_or(0, |count| count.saturating_add(1)), warning }
 }
 
 fn number(text: &[u8]) -> Option<u64> {
@@ -70,30 +79,28 @@ fn number(text: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// Flag, `restore_count`, DPU, `PortInitDone`, ports in the kernel: each combination, against the rules spelled out.
+    /// Flag, `restore_count`, DPU, `PortConfigDone`: each combination, against the rules spelled out.
     #[test]
     fn every_combination_of_facts() {
-        for bits in 0..16u8 {
+        for bits in 0..8u8 {
             for count in [None, Some("0"), Some("7"), Some("abc"), Some(""), Some("-1"), Some("4294967295")] {
                 let facts = Facts {
                     warm_flag: bits & 1 != 0,
                     restore_count: count.map(|text| text.as_bytes().to_vec()),
                     dpu: bits & 2 != 0,
-                    init_done: bits & 4 != 0,
-                    kernel_has_ports: bits & 8 != 0,
+                    config_done: bits & 4 != 0,
                 };
                 let cold = if facts.dpu { Kind::Dpu } else { Kind::Cold };
                 let want = match (facts.warm_flag, count) {
                     (true, Some("0")) => (Kind::Warm, 1),
                     (true, Some("7")) => (Kind::Warm, 8),
                     (true, Some("4294967295")) => (Kind::Warm, 4_294_967_296),
-                    (true, _) => (cold, 0),
-                    (false, _) if bits & 0b1100 == 0b1100 => (Kind::Live, 0),
-                    (false, _) => (cold, 0),
+                    _ if facts.config_done => (Kind::Live, 0),
+                    _ => (cold, 0),
                 };
                 let got = decide(&facts);
                 assert_eq!((got.kind, got.restore_count), want, "{facts:?}");
-                assert_eq!(got.warning.is_some(), facts.warm_flag && got.kind == cold, "{facts:?}");
+                assert_eq!(got.warning.is_some(), facts.warm_flag && got.kind != Kind::Warm, "{facts:?}");
             }
         }
     }

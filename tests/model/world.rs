@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use portsyncd::db::pending::{Found, Pending, Standing, Write};
+use portsyncd::db::pending::{Found, Pending, Write};
 use portsyncd::link::{Link, LinkEvent, LinkName};
 use portsyncd::sync::init::Init;
 use portsyncd::sync::port_sync::{Action, Names, PortSync, Row, RowKey, Table};
@@ -75,7 +75,7 @@ pub fn row_of(link: &Link) -> Row {
 pub fn leaves(write: Write) -> Option<Row> {
     match write {
         Write::Set(row) | Write::Replace(row) => Some(row),
-        Write::Remove | Write::Strip => None,
+        Write::Remove => None,
     }
 }
 
@@ -201,16 +201,10 @@ impl World {
 
     // The daemon's side, as its driver does it.
 
-    fn want(&mut self, key: RowKey, row: Row) {
-        if self.pending.set(key, row) == Standing::There {
-            self.init.row_written(key.name.as_bytes());
-        }
-    }
-
     fn settle(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Write(key, row, _) => self.want(key, row),
+                Action::Write(key, row, _) => drop(self.pending.set(key, row)),
                 Action::Remove(key) => self.pending.remove(key),
                 Action::Await(name) => {
                     self.pending.withdraw(key(name));
@@ -219,6 +213,7 @@ impl World {
                 Action::Forget(name) => {
                     self.awaited.remove(&name);
                 }
+                Action::Old(..) => {}
             }
         }
     }
@@ -268,7 +263,8 @@ impl World {
         for key in &reading.wanted {
             let found = match reading.rows.get(&key.name).and_then(|stored| stored.ours) {
                 Some(Ours::Row(row)) => Found::Row(row),
-                _ => Found::Other,
+                Some(Ours::Garbled) => Found::Other,
+                None => Found::Nothing,
             };
             self.pending.learn(*key, found, reading.number);
         }
@@ -277,13 +273,17 @@ impl World {
         }
         let desired: Vec<_> = self.machine.desired().collect();
         for (key, row, _) in desired {
-            self.want(key, row);
+            if !self.pending.ensure(key, row) && !self.pending.is_unwritten(key) {
+                self.init.row_written(key.name.as_bytes());
+            }
         }
         let held = self.machine.held_names();
         let unasked = reading.rows.iter().filter(|(_, stored)| stored.ours.is_some());
         for (name, _) in unasked.filter(|(name, _)| !reading.wanted.contains(&key(**name))) {
             if self.machine.names().is_port(name) && !name.is_sub_interface() && !held.contains(name) {
-                self.pending.strip(key(*name));
+                if !self.pending.is_unwritten(key(*name)) {
+                    self.pending.remove(key(*name));
+                }
             }
         }
         self.writing = true;
@@ -344,7 +344,7 @@ impl World {
                 _ => {}
             }
             for (key, _) in flight.batch {
-                self.pending.failed(key);
+                self.pending.lost(key);
             }
         }
         self.reading = None;

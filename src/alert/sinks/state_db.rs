@@ -88,7 +88,7 @@ impl StateDb {
     }
 
     async fn connect(&self) -> Result<Connection, DeliveryError> {
-        let connection = self.store.state().await?;
+        let connection = self.store.open(&self.store.topology.state).await?;
         let generation = self.book.generation();
         self.reconcile(&connection).await?;
         self.note_checked(generation);
