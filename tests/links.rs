@@ -6,7 +6,9 @@ mod common;
 use std::process::Command;
 
 use common::watcher::{Watcher, is_write};
+use common::wreck::all_links;
 use common::{Fields, Rig};
+use nix::sys::signal::Signal;
 use portsyncd::lab::netns::{self, Holder};
 use portsyncd::lab::redis_server::{APPL_DB, Options, STATE_DB};
 use portsyncd::link::LinkEvent;
@@ -106,13 +108,10 @@ fn a_row_of_appl_db_may_come_after_the_link_without_keyspace_notifications() {
 #[test]
 fn keyspace_notifications_are_listened_to_only_while_a_port_waits() {
     let rig = started(1);
-    let subscribed = || {
-        let channel = "__keyspace@0__:PORT_TABLE:Ethernet0";
-        let mut query = redis::cmd("PUBSUB");
-        let channels: Vec<String> = query.arg("CHANNELS").query(&mut rig.db(APPL_DB)).unwrap();
-        channels.iter().any(|found| found == channel)
-    };
-    assert!(!subscribed());
+    let patterns = || redis::cmd("PUBSUB").arg("NUMPAT").query::<usize>(&mut rig.db(APPL_DB)).unwrap();
+    // LOGGER, PORT and the alert rules of CONFIG_DB.
+    let subscribed = || patterns() == 4;
+    assert_eq!(patterns(), 3);
     rig.run(rig.links.add_veth("Ethernet0", "cable0"));
     rig.until("a subscription", subscribed);
     rig.put_appl_row("Ethernet0");
@@ -313,7 +312,7 @@ fn a_port_whose_appl_db_row_is_removed_waits_until_it_is_back() {
     // Two audits have begun since: the later one knows of the removal.
     let audits = |rig: &Rig| {
         let mut state = rig.db(STATE_DB);
-        let () = state.hset("PORT_TABLE|Ethernet96", "mtu", "1").unwrap();
+        let () = state.hset("PORT_TABLE|Ethernet96", "state", "ok").unwrap();
         rig.expect_no_row("Ethernet96");
     };
     audits(&rig);
@@ -392,4 +391,96 @@ fn what_the_kernel_has_said_is_read_before_the_runtime_hears_of_it() {
         while monitor.read(&mut note).unwrap().more {}
         assert!(names.contains(&"Ethernet0".to_owned()), "{names:?}");
     });
+}
+
+/// What is written of a port's row while something is done to a daemon that sees its links.
+fn writes_of(rig: &Rig, port: &str, act: impl FnOnce(&Rig)) -> Vec<String> {
+    let watcher = Watcher::start(&rig.server);
+    act(rig);
+    let written = || -> Vec<String> {
+        let row = format!("\"PORT_TABLE|{port}\"");
+        watcher.commands().into_iter().filter(|line| is_write(line) && line.contains(&row)).collect()
+    };
+    rig.until("a write", || !written().is_empty());
+    rig.expect_in_step(2);
+    written()
+}
+
+/// Others act on the write: a change that came back before it was sent is written all the same.
+#[test]
+fn a_change_that_comes_back_in_one_batch_is_written() {
+    let rig = Rig::at_work(2);
+    rig.up("Ethernet0");
+    rig.up("cable0");
+    rig.expect_row("Ethernet0", "up", "up", 1500);
+    for there_and_back in [["mtu 1400", "mtu 1500"], ["down", "up"]] {
+        let writes = writes_of(&rig, "Ethernet0", |rig| {
+            rig.signal(Signal::SIGSTOP);
+            for change in there_and_back {
+                ip(&format!("link set Ethernet0 {change}"));
+            }
+            rig.signal(Signal::SIGCONT);
+        });
+        assert!(writes.iter().all(|line| line.contains("\"HSET\"")), "{writes:#?}");
+    }
+}
+
+#[test]
+fn a_change_that_comes_back_while_redis_hangs_is_written() {
+    let rig = Rig::at_work(2);
+    rig.expect_in_step(2);
+    // One change is under way when the next ones come.
+    let writes = writes_of(&rig, "Ethernet0", |rig| {
+        rig.server.pause().unwrap();
+        for mtu in [1400, 1300, 1400, 1500] {
+            rig.run(rig.links.set_mtu("Ethernet0", mtu));
+        }
+        rig.expect_log("mtu=1500");
+        rig.server.resume().unwrap();
+    });
+    assert!((1..=2).contains(&writes.len()) && writes[writes.len() - 1].contains("\"1500\""), "{writes:#?}");
+}
+
+#[test]
+fn a_carrier_that_went_and_came_back_while_messages_were_lost_is_written() {
+    let mut rig = Rig::new(200);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "0s");
+    rig.set("PORTSYNCD_NETLINK__RECEIVE_BUFFER", "2048");
+    let rig = rig.set_to_work();
+    let last = rig.ports[199].clone();
+    rig.up(&last);
+    rig.expect_row(&last, "up", "up", 1500);
+    rig.expect_in_step(200);
+    let watcher = Watcher::start(&rig.server);
+    rig.signal(Signal::SIGSTOP);
+    all_links("mtu 1400");
+    all_links("mtu 1500");
+    let cable = last.replace("Ethernet", "cable");
+    rig.down(&cable);
+    rig.until("the carrier to go", || !rig.link(&last).running);
+    rig.up(&cable);
+    rig.until("the carrier to come back", || rig.link(&last).running);
+    rig.signal(Signal::SIGCONT);
+    rig.expect_log("the kernel had to drop link messages");
+    let row = format!("\"PORT_TABLE|{last}\"");
+    rig.until("a write", || watcher.commands().iter().any(|line| line.contains("\"HSET\"") && line.contains(&row)));
+    rig.expect_in_step(200);
+}
+
+#[test]
+fn a_sub_interface_without_a_row_in_appl_db_has_none_and_is_not_awaited() {
+    let rig = Rig::at_work(2);
+    let patterns = || redis::cmd("PUBSUB").arg("NUMPAT").query::<usize>(&mut rig.db(APPL_DB)).unwrap();
+    rig.until("nothing to be awaited", || patterns() == 3);
+    ip("link add link Ethernet0 name Ethernet0.10 type macvlan");
+    let () = rig.db(APPL_DB).hset("PORT_TABLE:Ethernet0.20", "mtu", "9100").unwrap();
+    ip("link add link Ethernet0 name Ethernet0.20 type macvlan");
+    rig.until("the row", || !rig.row("Ethernet0.20").is_empty());
+    assert!(rig.row("Ethernet0.10").is_empty());
+    assert_eq!(patterns(), 3, "nobody waits for a row");
+    let () = rig.db(APPL_DB).hset("PORT_TABLE:Ethernet0.10", "mtu", "9100").unwrap();
+    ip("link set Ethernet0.10 mtu 1400");
+    rig.until("the row by its next message", || rig.row("Ethernet0.10").get("mtu").is_some_and(|mtu| mtu == "1400"));
+    ip("link del Ethernet0.10");
+    rig.until("the end of its row", || rig.row("Ethernet0.10").is_empty());
 }

@@ -85,7 +85,7 @@ fn every_kind_of_difference_is_told() {
     let () = state.del("PORT_TABLE|Ethernet4").unwrap();
     let () = state.del("PORT_TABLE|Ethernet8").unwrap();
     let () = state.set("PORT_TABLE|Ethernet8", "text").unwrap();
-    let () = state.hset("PORT_TABLE|Ethernet99", "admin_status", "up").unwrap();
+    let () = state.hset("PORT_TABLE|Ethernet99", "state", "ok").unwrap();
     let () = state.hset("PORT_TABLE|Ethernet98", "host_tx_ready", "true").unwrap();
     let () = rig.db(0).del("PORT_TABLE:PortConfigDone").unwrap();
     let output = once(&rig, &[]);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::Rig;
 use common::watcher::Watcher;
 use common::wreck::{all_links, at_work_without_audit, redis, toggle};
-use portsyncd::lab::redis_server::CONFIG_DB;
+use portsyncd::lab::redis_server::{APPL_DB, CONFIG_DB};
 use portsyncd::lab::wait;
 use redis::Commands;
 
@@ -226,4 +226,53 @@ fn a_forgotten_script_is_loaded_again() {
     rig.run_orchagent();
     rig.add_ports();
     rig.expect_init_done();
+}
+
+/// Loses `keys` of APPL_DB while a stranger writes into a row; everything has to be published again.
+fn lost(keys: &[&str]) {
+    let mut rig = Rig::new(3);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "100ms");
+    let rig = rig.set_to_work();
+    rig.expect_in_step(3);
+    rig.until("orchagent to take the marks", || rig.exists(APPL_DB, "PORT_TABLE:PortInitDone"));
+    let mut pipeline = redis::pipe();
+    pipeline.atomic();
+    for key in keys {
+        pipeline.del(format!("PORT_TABLE:{key}"));
+    }
+    pipeline.hset("PORT_TABLE:Ethernet0", "oper_status", "up");
+    let () = pipeline.query(&mut rig.db(APPL_DB)).unwrap();
+    rig.until("everything again", || {
+        rig.orchagent().count("PortConfigDone") == 2 && rig.orchagent().count("PortInitDone") == 2
+    });
+    rig.expect_in_step(3);
+    let seen = rig.orchagent().seen();
+    assert!(rig.ports.iter().all(|port| seen.iter().filter(|entry| entry.key == *port).count() == 2), "{seen:?}");
+    assert_eq!(rig.hash(APPL_DB, "PORT_TABLE:PortConfigDone")["count"], "3");
+}
+
+#[test]
+fn an_emptied_appl_db_is_filled_anew_though_a_stranger_wrote_to_it() {
+    lost(&["Ethernet0", "Ethernet4", "Ethernet8", "PortConfigDone", "PortInitDone"]);
+}
+
+#[test]
+fn the_mark_of_published_ports_is_never_lost_alone() {
+    lost(&["PortConfigDone"]);
+}
+
+#[test]
+fn an_appl_db_that_is_emptied_between_the_marks_is_filled_anew() {
+    let mut rig = Rig::new(2);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "100ms");
+    rig.start();
+    rig.run_orchagent();
+    rig.expect_config_done();
+    rig.run(rig.links.add_veth("Ethernet0", "cable0"));
+    rig.expect_row("Ethernet0", "down", "down", 1500);
+    let () = redis::cmd("FLUSHDB").query(&mut rig.db(APPL_DB)).unwrap();
+    rig.until("PortConfigDone again", || rig.orchagent().count("PortConfigDone") == 2);
+    rig.run(rig.links.add_veth("Ethernet4", "cable4"));
+    rig.expect_init_done();
+    rig.expect_in_step(2);
 }

@@ -258,7 +258,7 @@ impl Drop for Listener {
 }
 
 #[test]
-fn a_live_restart_touches_no_link_and_publishes_nothing() {
+fn a_live_restart_touches_no_link_and_publishes_everything_again() {
     let mut rig = Rig::at_work(3);
     rig.run(rig.links.set_admin_many(&rig.ports, true));
     // The kernel tells of carriers when it likes.
@@ -266,6 +266,7 @@ fn a_live_restart_touches_no_link_and_publishes_nothing() {
         rig.run(rig.links.list()).iter().filter(|link| link.kind.as_deref() == Some("veth")).all(|link| link.running)
     });
     rig.expect_in_step(3);
+    let mut starts = 1;
     for end in [Signal::SIGTERM, Signal::SIGKILL] {
         rig.signal(end);
         rig.exit_status();
@@ -283,22 +284,201 @@ fn a_live_restart_touches_no_link_and_publishes_nothing() {
         rig.start();
         rig.expect_in_step(3);
         rig.expect_log("start kind=Live");
+        starts += 1;
+        rig.until("PortInitDone again", || rig.orchagent().count("PortInitDone") == starts);
         // Later than anything the start could have done to links.
         rig.run(rig.links.set_mtu("Ethernet0", if end == Signal::SIGTERM { 1200 } else { 1100 }));
         rig.expect_in_step(3);
         let lines = watcher.all(&rig.server, "the end");
-        assert_eq!(count(&lines, &["EVALSHA", "\"G\""]), 0, "{lines:#?}");
+        let config_done = position(&lines, &["EVALSHA", "\"PortConfigDone\"", "\"count\" \"3\""]);
+        let init_done = position(&lines, &["EVALSHA", "\"PortInitDone\"", "\"lanes\" \"0\""]);
+        assert!(config_done < init_done);
+        for port in &rig.ports {
+            let name = format!("\"{port}\"");
+            assert!(position(&lines, &["EVALSHA", &name]) < config_done, "{lines:#?}");
+            let rows = if port == "Ethernet0" { 2 } else { 1 };
+            let row = format!("PORT_TABLE|{port}\"");
+            assert_eq!(count(&lines, &["\"HSET\"", &row]), rows, "{port}: once at the start: {lines:#?}");
+        }
         let told = || std::fs::read_to_string(rig.dir().join("links")).unwrap();
         rig.until("ip to tell of the change", || told().contains(": Ethernet0@"));
         drop(ip);
         let told = told();
         assert!(told.lines().all(|line| line.contains(",UP")), "{told}");
-        let rows = lines.iter().filter(|line| is_write(line)).count();
-        assert_eq!(rows, 2, "only what differed is written: {lines:#?}");
         assert!(rig.ports.iter().all(|port| rig.link(port).admin_up));
     }
-    assert_eq!(rig.orchagent().count("PortInitDone"), 1);
-    assert_eq!(rig.orchagent().count("PortConfigDone"), 1);
+    assert_eq!(rig.orchagent().count("PortConfigDone"), starts);
+}
+
+#[test]
+fn a_crash_before_init_done_is_followed_by_a_live_start() {
+    for consumed in [true, false] {
+        let mut rig = Rig::new(3);
+        rig.start();
+        rig.expect_config_done();
+        if consumed {
+            rig.run_orchagent();
+            rig.until("orchagent to take it", || rig.exists(APPL_DB, "PORT_TABLE:PortConfigDone"));
+        } else {
+            rig.put_appl_row("Ethernet0");
+        }
+        for port in ["Ethernet0", "Ethernet4"] {
+            rig.run(rig.links.add_ifb(port));
+            rig.up(port);
+        }
+        rig.expect_row("Ethernet0", "up", "up", 1500);
+        rig.crash();
+        rig.start();
+        rig.expect_log("start kind=Live");
+        rig.run(rig.links.set_mtu("Ethernet0", 1400));
+        rig.expect_row("Ethernet0", "up", "up", 1400);
+        assert!(rig.link("Ethernet0").admin_up && rig.link("Ethernet4").admin_up, "consumed {consumed}");
+        assert!(rig.mark("PortInitDone").is_empty(), "Ethernet8 is missing");
+        rig.run(rig.links.add_ifb("Ethernet8"));
+        if !consumed {
+            rig.run_orchagent();
+        }
+        rig.expect_init_done();
+        rig.expect_in_step(3);
+    }
+}
+
+#[test]
+fn without_ports_in_config_db_nothing_is_published_over_full_tables() {
+    for warm in [false, true] {
+        let mut rig = Rig::at_work(3);
+        rig.run(rig.links.set_admin_many(&rig.ports, true));
+        rig.expect_in_step(3);
+        rig.crash();
+        if warm {
+            set_warm(&rig, "swss");
+        }
+        let mut config = rig.db(CONFIG_DB);
+        for port in &rig.ports {
+            let () = config.del(format!("PORT|{port}")).unwrap();
+        }
+        let watcher = Watcher::start(&rig.server);
+        rig.start();
+        rig.expect_log("APPL_DB has ports and CONFIG_DB has none");
+        rig.run(rig.links.set_mtu("Ethernet0", 1400));
+        rig.expect_in_step(3);
+        let mut readiness = String::new();
+        rig.until("readyz to say it", || {
+            readiness = common::http::get(rig.http(), "/readyz").map(|answer| answer.body).unwrap_or_default();
+            readiness.contains("CONFIG_DB has none")
+        });
+        let lines = watcher.all(&rig.server, "empty");
+        assert_eq!(count(&lines, &["EVALSHA", "\"G\""]), 0, "{lines:#?}");
+        rig.seed(3);
+        rig.until("PortInitDone again", || rig.orchagent().count("PortInitDone") == 2);
+        assert_eq!(rig.orchagent().count("PortConfigDone"), if warm { 1 } else { 2 });
+        rig.expect_in_step(3);
+        assert!(rig.ports.iter().all(|port| rig.link(port).admin_up));
+    }
+}
+
+#[test]
+fn a_cold_start_without_ports_in_config_db_is_decided_once_there_are_some() {
+    let mut rig = Rig::new(0);
+    rig.put_appl_row("Ethernet0");
+    rig.run(rig.links.add_veth("Ethernet0", "cable0"));
+    rig.up("Ethernet0");
+    rig.start();
+    rig.expect_log("APPL_DB has ports and CONFIG_DB has none");
+    assert!(rig.link("Ethernet0").admin_up);
+    let () = rig.db(CONFIG_DB).hset("DEVICE_METADATA|localhost", "switch_type", "dpu").unwrap();
+    rig.seed(1);
+    assert_eq!(rig.expect_config_done(), "1");
+    rig.expect_log("start kind=Dpu");
+    rig.expect_init_done();
+    assert!(rig.link("Ethernet0").admin_up, "a DPU keeps its links");
+}
+
+#[test]
+fn the_count_follows_config_db() {
+    let mut rig = Rig::at_work(3);
+    let count = |rig: &Rig| rig.hash(APPL_DB, "PORT_TABLE:PortConfigDone")["count"].clone();
+    assert_eq!(count(&rig), "3");
+    let watcher = Watcher::start(&rig.server);
+    let mut config = rig.db(CONFIG_DB);
+    // A breakout: one port goes, two come.
+    let () = config.del("PORT|Ethernet0").unwrap();
+    for port in ["Ethernet1", "Ethernet2"] {
+        let () = config.hset(format!("PORT|{port}"), "lanes", "1").unwrap();
+    }
+    rig.until("the new count", || count(&rig) == "4");
+    // No port, and no change of the number.
+    let () = config.set("PORT|Ethernet3", "text").unwrap();
+    let () = config.hset("PORT|Ethernet1", "mtu", "9100").unwrap();
+    let () = config.hset("PORT|Ethernet5", "lanes", "1").unwrap();
+    rig.until("the next count", || count(&rig) == "5");
+    let lines = watcher.all(&rig.server, "the end");
+    let published = lines.iter().filter(|line| line.contains("EVALSHA") && line.contains("\"G\""));
+    let others: Vec<_> = published.filter(|line| !line.contains("PortConfigDone")).collect();
+    assert!(others.is_empty(), "rows of ports are portmgrd's: {others:#?}");
+    for port in ["Ethernet0", "Ethernet1", "Ethernet2", "Ethernet4", "Ethernet5", "Ethernet8"] {
+        let () = config.del(format!("PORT|{port}")).unwrap();
+    }
+    let () = config.hset("PORT|Ethernet12", "lanes", "1").unwrap();
+    rig.until("one port", || count(&rig) == "1");
+    let () = config.del("PORT|Ethernet12").unwrap();
+    // Nothing is said of a CONFIG_DB without ports, as while it is loaded.
+    rig.crash();
+    rig.start();
+    rig.expect_log("APPL_DB has ports and CONFIG_DB has none");
+    assert_eq!(count(&rig), "1");
+}
+
+#[test]
+fn the_count_follows_config_db_by_the_audit_where_nothing_is_told_and_after_a_warm_start() {
+    let mut rig = Rig::at_work(3);
+    rig.crash();
+    set_warm(&rig, "system");
+    let () = redis::cmd("CONFIG").arg("SET").arg("notify-keyspace-events").arg("").query(&mut rig.db(0)).unwrap();
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "100ms");
+    rig.start();
+    rig.until("PortInitDone again", || rig.orchagent().count("PortInitDone") == 2);
+    let () = rig.db(CONFIG_DB).hset("PORT|Ethernet12", "lanes", "1").unwrap();
+    rig.until("the new count", || rig.hash(APPL_DB, "PORT_TABLE:PortConfigDone")["count"] == "4");
+    let () = rig.db(APPL_DB).hset("PORT_TABLE:PortConfigDone", "count", "7").unwrap();
+    rig.until("the right count", || rig.hash(APPL_DB, "PORT_TABLE:PortConfigDone")["count"] == "4");
+}
+
+#[test]
+fn init_done_waits_until_config_done_is_taken_or_a_second_has_passed() {
+    let mut rig = Rig::at_work(3);
+    let popped = rig.orchagent().seen().len();
+    rig.stop_orchagent();
+    rig.crash();
+    let watcher = Watcher::start(&rig.server);
+    rig.start();
+    // Nobody takes anything.
+    rig.until("PortInitDone", || rig.exists(APPL_DB, "_PORT_TABLE:PortInitDone"));
+    let lines = watcher.all(&rig.server, "the end");
+    let looks = count(&lines, &["SISMEMBER", "PortConfigDone"]);
+    assert!(looks > 3, "looked whether it was taken: {looks}");
+    rig.crash();
+    // One key at a time, in random order: the first mark is taken long before the second is there.
+    rig.run_slow_orchagent();
+    rig.start();
+    rig.until("PortInitDone", || rig.orchagent().count("PortInitDone") > 0);
+    let seen = rig.orchagent().seen();
+    let at = |key: &str| seen.iter().position(|entry| entry.key == key).unwrap();
+    assert!(popped > 0 && at("PortConfigDone") < at("PortInitDone"), "{seen:?}");
+}
+
+#[test]
+fn the_field_of_logger_that_is_missing_is_filled_in() {
+    for (there, value, missing, default) in
+        [("LOGLEVEL", "DEBUG", "LOGOUTPUT", "SYSLOG"), ("LOGOUTPUT", "STDERR", "LOGLEVEL", "NOTICE")]
+    {
+        let mut rig = Rig::new(1);
+        let () = rig.db(CONFIG_DB).hset("LOGGER|portsyncd", there, value).unwrap();
+        rig.start();
+        rig.expect_config_done();
+        let logger = rig.hash(CONFIG_DB, "LOGGER|portsyncd");
+        assert_eq!((logger[there].as_str(), logger[missing].as_str()), (value, default));
+    }
 }
 
 #[test]
@@ -405,6 +585,6 @@ fn a_live_restart_finds_what_came_and_went_meanwhile() {
     rig.start();
     rig.expect_in_step(2);
     rig.expect_row("Ethernet4", "up", "up", 1500);
-    assert_eq!(rig.row("Ethernet8").len(), 1, "others' fields stay");
+    assert!(rig.row("Ethernet8").is_empty(), "the row of a port that is gone, whoever wrote to it");
     assert!(rig.link("Ethernet4").admin_up);
 }

@@ -190,7 +190,11 @@ fn a_carrier_that_went_and_came_back_is_a_change() {
     let again = Link { carrier_changes: port.carrier_changes.map(|count| count + 2), ..port };
     assert_eq!(bench.appears(again), [write(&again)]);
     assert_eq!(bench.appears(Link { carrier_changes: None, ..again }), [], "the kernel does not always say");
-    assert_eq!(bench.resync(&[Link { carrier_changes: Some(7), ..port }], true).len(), 1, "also while messages were lost");
+    assert_eq!(
+        bench.resync(&[Link { carrier_changes: Some(7), ..port }], true).len(),
+        1,
+        "also while messages were lost"
+    );
 }
 
 #[test]

@@ -253,6 +253,15 @@ impl Rig {
         self.orchagent = Some(Orchagent::start(self.server.connection_info(APPL_DB).unwrap()));
     }
 
+    /// An orchagent that pops one key at a time.
+    pub fn run_slow_orchagent(&mut self) {
+        self.orchagent = Some(Orchagent::start_with(self.server.connection_info(APPL_DB).unwrap(), 1));
+    }
+
+    pub fn stop_orchagent(&mut self) {
+        self.orchagent = None;
+    }
+
     pub fn orchagent(&self) -> &Orchagent {
         self.orchagent.as_ref().unwrap()
     }

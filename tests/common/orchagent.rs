@@ -17,6 +17,11 @@ pub struct Orchagent {
 
 impl Orchagent {
     pub fn start(appl_db: ConnectionInfo) -> Self {
+        Self::start_with(appl_db, BATCH)
+    }
+
+    /// Pops at most so many keys at once.
+    pub fn start_with(appl_db: ConnectionInfo, batch: usize) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (end, all) = (Arc::clone(&ended), Arc::clone(&seen));
@@ -30,7 +35,7 @@ impl Orchagent {
                 };
                 let timed = connection.set_read_timeout(Some(limit));
                 while timed.is_ok() && !end.load(Ordering::Relaxed) {
-                    let Ok(popped) = pop_now(&mut connection, ":", BATCH) else {
+                    let Ok(popped) = pop_now(&mut connection, ":", batch) else {
                         break;
                     };
                     all.lock().unwrap_or_else(PoisonError::into_inner).extend(popped);
