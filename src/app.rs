@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
@@ -27,6 +28,11 @@ const NICE: i32 = 10;
 /// How long the end of what runs beside the core may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// The signals that the daemon listens to.
+pub fn signals() -> SigSet {
+    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
+}
+
 /// Runs the daemon until it is told to end. The answer is whether everything was written.
 pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
     // One provider of cryptography is compiled in; a second call would find it there.
@@ -43,6 +49,8 @@ pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
         let _within = runtime.enter();
         Signals::new().context("cannot listen to signals")?
     };
+    // Before there is another thread, which would inherit what is held.
+    self::signals().thread_unblock().context("cannot listen to signals")?;
     let beside = Beside::start(config.clone(), store, reader, told).context("cannot start a thread")?;
     // Nobody listens any longer only if the thread could not go on, which it has said.
     let found = tell.clone();

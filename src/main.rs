@@ -93,6 +93,9 @@ impl From<Level> for LogLevel {
 }
 
 fn main() -> ExitCode {
+    // A signal that comes while the daemon starts waits until it is listened to; by default it would end the process.
+    let signals = app::signals();
+    let held = signals.thread_block();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -101,6 +104,9 @@ fn main() -> ExitCode {
             return if error.use_stderr() { command::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
+    if !matches!(arguments.command, None | Some(Command::Run)) && held.is_ok() {
+        let _ = signals.thread_unblock();
+    }
     match run(arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => command::FAILURE.into(),

@@ -3,7 +3,11 @@
 //! Nothing is sent where no supervisor asked for it. The watchdog is fed by the core loop itself, on a timer of its own: a
 //! loop that hangs stops feeding it, and an idle switch does not.
 
-use std::io::Write;
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +21,8 @@ const HEARTBEAT: &[u8] = b"<!--XSUPERVISOR:BEGIN-->heartbeat<!--XSUPERVISOR:END-
 #[derive(Debug)]
 pub struct Supervisor {
     ready: bool,
+    /// There was no room yet for [`NotifyState::Ready`].
+    unsaid: bool,
     line: Arc<StatusLine>,
 }
 
@@ -67,14 +73,14 @@ impl Parts {
 impl Supervisor {
     /// Shows this status.
     pub fn new(line: Arc<StatusLine>) -> Self {
-        Self { ready: false, line }
+        Self { ready: false, unsaid: false, line }
     }
 
     /// The daemon is in service. Said once.
     pub fn ready(&mut self) {
         if !self.ready {
             self.ready = true;
-            notify(&[NotifyState::Ready]);
+            self.unsaid = !notify(&[NotifyState::Ready]);
         }
     }
 
@@ -115,7 +121,10 @@ impl Supervisor {
     }
 
     /// The core loop lives.
-    pub fn watchdog(&self) {
+    pub fn watchdog(&mut self) {
+        if self.unsaid {
+            self.unsaid = !notify(&[NotifyState::Ready]);
+        }
         notify(&[NotifyState::Watchdog]);
     }
 }
@@ -132,8 +141,51 @@ pub fn heartbeat() {
     let _ = out.write_all(HEARTBEAT).and_then(|()| out.flush());
 }
 
-fn notify(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        debug!(error = %error, "cannot notify the supervisor");
+/// Says it if the supervisor has room for it: one that does not read holds nothing up. False if it has no room.
+fn notify(state: &[NotifyState<'_>]) -> bool {
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return true };
+    let message: String = state.iter().map(|state| format!("{state}\n")).collect();
+    match send(&socket, message.as_bytes()) {
+        Ok(()) => true,
+        Err(error) => {
+            debug!(error = %error, "cannot notify the supervisor");
+            error.kind() != io::ErrorKind::WouldBlock
+        }
+    }
+}
+
+/// Sends a datagram without waiting. A path that begins with `@` is a name in the abstract namespace.
+fn send(path: &OsStr, message: &[u8]) -> io::Result<()> {
+    let address = match path.as_bytes().split_first() {
+        Some((b'@', name)) => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(path)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to_addr(message, &address).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_supervisor_that_does_not_read_holds_nothing_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let supervisor = UnixDatagram::bind(&path).unwrap();
+        let mut sent = 0;
+        let refusal = loop {
+            match send(path.as_os_str(), b"WATCHDOG=1\n") {
+                Ok(()) => sent += 1,
+                Err(error) => break error,
+            }
+            assert!(sent < 100_000, "it has no end");
+        };
+        assert_eq!(refusal.kind(), io::ErrorKind::WouldBlock);
+        let mut message = [0; 64];
+        let length = supervisor.recv(&mut message).unwrap();
+        assert_eq!(&message[..length], b"WATCHDOG=1\n");
+        send(path.as_os_str(), b"READY=1\n").unwrap();
     }
 }
