@@ -68,7 +68,7 @@ struct Test {
     /// Files of rules, from this file's folder, or `defaults`.
     rules: Vec<String>,
     /// How often is looked, and how far the values of series are apart.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::config::duration")]
     interval: Duration,
     #[serde(default)]
     series: Vec<Series>,
@@ -100,16 +100,16 @@ fn one() -> u32 {
 struct Silenced {
     rule: String,
     port: Option<String>,
-    #[serde(default, with = "humantime_serde")]
+    #[serde(default, with = "crate::config::duration")]
     from: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::config::duration")]
     until: Duration,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Expectation {
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::config::duration")]
     at: Duration,
     rule: String,
     port: Option<String>,

@@ -25,7 +25,7 @@ pub struct Options {
     #[arg(long)]
     once: bool,
     /// How long a difference may stand before it is told: whoever writes Redis needs some time
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = portsyncd::config::duration::parse)]
     settle: Duration,
     /// A line of JSON whenever something changes
     #[arg(long)]

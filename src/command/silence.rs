@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use portsyncd::alert::{Silence, SilenceRequest};
+use portsyncd::config::duration;
 
 use super::table::Table;
 use super::text::{Paint, ago, exact, plain, span};
@@ -27,7 +28,7 @@ pub struct Wanted {
     #[arg(long = "for", value_name = "DURATION", value_parser = some_time)]
     lasts: Duration,
     /// In how long it begins, for a maintenance window [default: now]
-    #[arg(long, value_name = "DURATION", value_parser = time)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     starts: Option<Duration>,
     /// Why, for whoever wonders
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
@@ -36,12 +37,8 @@ pub struct Wanted {
     author: Option<String>,
 }
 
-fn time(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; a duration like 30m, 2h or \"1h 30m\""))
-}
-
 fn some_time(text: &str) -> Result<Duration, String> {
-    let time = time(text)?;
+    let time = duration::parse(text)?;
     if time.is_zero() { Err("it would be over at once; a duration like 30m or 2h".to_owned()) } else { Ok(time) }
 }
 

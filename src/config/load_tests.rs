@@ -45,6 +45,26 @@ fn lists_and_times_come_from_the_environment_too() {
 }
 
 #[test]
+fn every_time_has_a_bound() {
+    let whole: toml::Table = toml::from_str(&Config::default().shown()).unwrap();
+    let is_time = |value: &toml::Value| value.as_str().is_some_and(|text| humantime::parse_duration(text).is_ok());
+    let mut times = 0;
+    for (section, keys) in whole.iter().filter_map(|(section, value)| Some((section, value.as_table()?))) {
+        for (key, _) in keys.iter().filter(|(_, value)| is_time(value)) {
+            for time in ["366days", "10000000000000000000s"] {
+                let error = load_in(Some(&format!("[{section}]\n{key} = \"{time}\"")), &[]).unwrap_err();
+                assert!(
+                    error.contains(&format!("{section}.{key}")) && error.contains("at most \"365days\""),
+                    "{error}"
+                );
+            }
+            times += 1;
+        }
+    }
+    assert!(times >= 9, "{times} times in {whole}");
+}
+
+#[test]
 fn every_message_names_where_which_key_and_what_would_be_right() {
     for (file, environment, parts) in [
         ("[redis]\nurll = \"x\"", [("", "")], ["portsyncd.toml", "urll", "one of `database_config`"]),

@@ -3,6 +3,7 @@
 //! Each key and its default stands once, here; docs/configuration.md lists them, and a test compares the two. Unknown keys
 //! are refused. What is wrong is told with where it came from, the key, the value, and what would be right.
 
+pub mod duration;
 mod load;
 mod sinks;
 mod written;
@@ -65,10 +66,10 @@ pub struct RedisConfig {
     /// A file with the password; its last newline does not count.
     pub password_file: PathBuf,
     /// How long connecting to a server may take.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub connect_timeout: Duration,
     /// How long a server may take to answer before its connection is given up.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub response_timeout: Duration,
 }
 
@@ -79,7 +80,7 @@ pub struct NetlinkConfig {
     /// Size of the socket's receive buffer in bytes.
     pub receive_buffer: usize,
     /// How often kernel and STATE_DB are compared; `0s` turns it off.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub audit_interval: Duration,
 }
 
@@ -159,7 +160,7 @@ pub struct LogConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<LogLevel>,
     /// How often supervisord's heartbeat is written to standard output; `0s` turns it off.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub heartbeat: Duration,
 }
 
@@ -168,7 +169,7 @@ pub struct LogConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct ShutdownConfig {
     /// How long the daemon may go on writing what is pending once it was told to end.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub grace: Duration,
 }
 
@@ -211,7 +212,7 @@ pub struct StateConfig {
     /// Folder of the state file; empty turns it off.
     pub dir: PathBuf,
     /// How long after a change it is written at the latest.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub save_interval: Duration,
 }
 
@@ -220,13 +221,13 @@ pub struct StateConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct HealthConfig {
     /// How long a start may take to `PortInitDone` before it counts as timed out.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub initial_sync_timeout: Duration,
     /// How long a loss of messages or a drift that was found counts.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub window: Duration,
     /// What 99 of 100 rows should not exceed, from message to acknowledgement.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub latency_p99: Duration,
 }
 

@@ -19,7 +19,7 @@ use crate::alert::{Action, Severity};
 #[serde(default, deny_unknown_fields)]
 pub struct AlertsConfig {
     /// How often the rules are evaluated.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     pub evaluation_interval: Duration,
     /// Patterns of the files with rules.
     pub rules: Vec<String>,

@@ -36,16 +36,16 @@ pub(super) struct Written {
     kind: Option<Type>,
     rules: Vec<String>,
     min_severity: Severity,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     timeout: Duration,
     queue: usize,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     group_interval: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     retry_for: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     backoff: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "super::duration")]
     max_backoff: Duration,
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
@@ -53,7 +53,7 @@ pub(super) struct Written {
     url_file: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     urls: Option<Vec<String>>,
-    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::duration", skip_serializing_if = "Option::is_none")]
     resend_interval: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret_file: Option<PathBuf>,
