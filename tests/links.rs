@@ -10,7 +10,8 @@ use common::{Fields, Rig};
 use portsyncd::lab::netns::{self, Holder};
 use portsyncd::lab::redis_server::{APPL_DB, Options, STATE_DB};
 use portsyncd::link::LinkEvent;
-use portsyncd::link::monitor::Monitor;
+use portsyncd::link::dump::dump;
+use portsyncd::link::monitor::{Batch, Monitor};
 use redis::Commands;
 
 /// A daemon in service, no links yet.
@@ -391,5 +392,71 @@ fn what_the_kernel_has_said_is_read_before_the_runtime_hears_of_it() {
         };
         while monitor.read(&mut note).unwrap().more {}
         assert!(names.contains(&"Ethernet0".to_owned()), "{names:?}");
+    });
+}
+
+/// Gives a link as many names as fit into one attribute, 496 of the greatest length: a message about it has 66 kB. `ip`
+/// can send seven at once.
+fn name_often(link: &str) {
+    let names: Vec<String> = (0..496).map(|at| format!("{:x<127}", format!("{link}-{at}-"))).collect();
+    for some in names.chunks(7) {
+        ip(&format!("link property add dev {link} altname {}", some.join(" altname ")));
+    }
+}
+
+/// Reads what the kernel has said by now: the names of the links that changed, and what the batches brought together.
+fn heard(monitor: &mut Monitor) -> (Vec<String>, Batch) {
+    let (mut names, mut all) = (Vec::new(), Batch::default());
+    loop {
+        let batch = monitor
+            .read(|event| match event {
+                LinkEvent::New(link) | LinkEvent::Del(link) => names.push(link.name.to_string()),
+            })
+            .unwrap();
+        all.truncated += batch.truncated;
+        all.malformed += batch.malformed;
+        all.lost |= batch.lost;
+        if !batch.more {
+            return (names, all);
+        }
+    }
+}
+
+#[test]
+fn a_message_larger_than_the_buffer_is_a_loss_and_the_next_one_is_read() {
+    netns::enter_private().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        ip("link add Ethernet0 type veth peer name cable0");
+        ip("link add Ethernet4 type veth peer name cable4");
+        name_often("Ethernet0");
+        let mut monitor = Monitor::open(1 << 20).unwrap();
+        ip("link set Ethernet0 mtu 1400");
+        ip("link set Ethernet4 mtu 1400");
+        let (names, batch) = heard(&mut monitor);
+        assert!(batch.lost && batch.truncated > 0 && batch.malformed == 0, "{batch:?} {names:?}");
+        assert!(names.contains(&"Ethernet4".to_owned()) && !names.contains(&"Ethernet0".to_owned()), "{names:?}");
+        ip("link set Ethernet0 mtu 1300");
+        ip("link set Ethernet4 mtu 1300");
+        let (names, batch) = heard(&mut monitor);
+        assert!(!batch.lost && batch.truncated == 0, "{batch:?}");
+        assert!(["Ethernet0", "Ethernet4"].iter().all(|name| names.contains(&(*name).to_owned())), "{names:?}");
+    });
+}
+
+#[test]
+fn a_list_of_links_has_those_whose_message_is_larger_than_the_buffer() {
+    netns::enter_private().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        ip("link add Ethernet0 type veth peer name cable0");
+        ip("link add Ethernet4 type veth peer name cable4");
+        name_often("Ethernet0");
+        let dump = dump().await.unwrap();
+        let names: Vec<String> = dump.links.iter().map(|link| link.name.to_string()).collect();
+        assert!(dump.complete && dump.retries == 0, "{} {names:?}", dump.retries);
+        for name in ["lo", "Ethernet0", "cable0", "Ethernet4", "cable4"] {
+            assert_eq!(names.iter().filter(|found| *found == name).count(), 1, "{name} in {names:?}");
+        }
     });
 }
