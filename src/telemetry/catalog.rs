@@ -206,7 +206,7 @@ computed! {
         name: "port_flaps_total",
         kind: Kind::Counter,
         labels: &["port"],
-        help: "Changes of the port's operational state, up or down, each counted once as orchagent's flap_count does; of the first telemetry.per_port_limit ports",
+        help: "Changes of the port's operational state, up or down, each counted once as orchagent's flap_count does, also those whose messages were lost or that came while the daemon was away; of the first telemetry.per_port_limit ports",
         survives: true,
     };
     /// Ports beyond the limit.

@@ -30,7 +30,7 @@ impl Observer {
 
     /// The row (admin, oper, mtu) that the port deserves, the link that says it, and whether Redis holds it.
     pub fn wanted(&mut self, name: LinkName, row: (bool, bool, u32), source: Source, there: bool) {
-        self.tell(name, |cell| cell.wanted(row, source.ifindex, there));
+        self.tell(name, |cell| cell.wanted(row, source, there));
     }
 
     /// Redis holds the row that the port deserves.
@@ -115,6 +115,33 @@ mod tests {
     }
 
     #[test]
+    fn flaps_are_the_kernels_and_history_is_what_was_seen() {
+        let telemetry = Arc::new(Telemetry::default());
+        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let mut row = |up, ifindex, changes| {
+            let source = Source { ifindex, carrier_changes: Some(changes) };
+            observer.wanted(name("Ethernet0"), (true, up, 9100), source, true);
+        };
+        let seen = || {
+            let cell = telemetry.ports.cell(name("Ethernet0"));
+            (cell.flaps(), cell.history().len())
+        };
+        row(true, 7, 11);
+        assert_eq!(seen(), (0, 0));
+        row(true, 7, 21);
+        assert_eq!(seen(), (10, 0));
+        telemetry.ports.take_changed(&telemetry.ports.cells());
+        row(true, 7, 23);
+        assert_eq!(telemetry.ports.take_changed(&telemetry.ports.cells()).len(), 1, "they are news by themselves");
+        row(false, 7, 24);
+        assert_eq!(seen(), (13, 1));
+        observer.removed(name("Ethernet0"));
+        let source = Source { ifindex: 9, carrier_changes: Some(2) };
+        observer.wanted(name("Ethernet0"), (true, true, 9100), source, true);
+        assert_eq!(seen(), (13, 1));
+    }
+
+    #[test]
     fn history_keeps_the_last_few_and_goes_on_after_a_restart() {
         let telemetry = Arc::new(Telemetry::default());
         let mut observer = Observer::new(Arc::clone(&telemetry));
@@ -124,7 +151,7 @@ mod tests {
         let cell = telemetry.ports.cell(name("Ethernet0"));
         assert_eq!((cell.flaps(), cell.history().len()), (19, 8));
         let next = Telemetry::default();
-        next.ports.restore(name("Ethernet0"), cell.flaps(), &cell.history());
+        next.ports.restore(name("Ethernet0"), cell.flaps(), &cell.history(), None);
         let cell = next.ports.cell(name("Ethernet0"));
         assert_eq!((cell.flaps(), cell.history().len(), cell.standing()), (19, 8, None));
     }

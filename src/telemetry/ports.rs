@@ -4,14 +4,16 @@
 //! a cell older than the next; the row itself (admin, oper, mtu) is one word.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 
 use super::api::{Change, Port, Standing};
-use crate::link::{IfIndex, LinkName};
+use super::flaps::{Carrier, Flaps};
+use crate::link::LinkName;
+use crate::sync::port_sync::Source;
 
 /// Changes of the operational state that are kept for each port.
 pub const HISTORY: usize = 8;
@@ -29,8 +31,7 @@ const MTU_SHIFT: u32 = 32;
 pub struct Cell {
     name: LinkName,
     state: AtomicU64,
-    ifindex: AtomicU32,
-    flaps: AtomicU64,
+    flaps: Flaps,
     /// When the row last changed, in milliseconds of Unix time.
     changed: AtomicU64,
     /// When the last few changes of the operational state were, and (lowest bit) whether it came up.
@@ -45,8 +46,7 @@ impl Cell {
         Self {
             name,
             state: AtomicU64::new(0),
-            ifindex: AtomicU32::new(0),
-            flaps: AtomicU64::new(0),
+            flaps: Flaps::default(),
             changed: AtomicU64::new(0),
             history: Default::default(),
             history_end: AtomicUsize::new(0),
@@ -59,7 +59,7 @@ impl Cell {
     }
 
     /// The row that the port deserves, and whether Redis holds it already. True if that is news. Only the core calls this.
-    pub(super) fn wanted(&self, (admin_up, oper_up, mtu): (bool, bool, u32), ifindex: IfIndex, there: bool) -> bool {
+    pub(super) fn wanted(&self, (admin_up, oper_up, mtu): (bool, bool, u32), source: Source, there: bool) -> bool {
         let before = self.flags();
         let flag = |set, flag| if set { flag } else { 0 };
         let after = PRESENT
@@ -69,8 +69,8 @@ impl Cell {
             | (before & AWAITED)
             | (u64::from(mtu) << MTU_SHIFT);
         let row = !(IN_STEP | AWAITED | WAITING);
-        if before & PRESENT != 0 && (before ^ after) & OPER_UP != 0 {
-            self.flaps.fetch_add(1, Ordering::Relaxed);
+        let changed = before & PRESENT != 0 && (before ^ after) & OPER_UP != 0;
+        if changed {
             let end = self.history_end.load(Ordering::Relaxed);
             self.history[end % HISTORY].store(now_ms() << 1 | u64::from(oper_up), Ordering::Relaxed);
             self.history_end.store(end + 1, Ordering::Release);
@@ -78,9 +78,9 @@ impl Cell {
         if (before ^ after) & row != 0 {
             self.changed.store(now_ms(), Ordering::Relaxed);
         }
-        let same_link = self.ifindex.swap(ifindex, Ordering::Relaxed) == ifindex;
+        let counted = self.flaps.count(source, changed);
         self.state.store(after, Ordering::Release);
-        before != after || !same_link
+        before != after || counted
     }
 
     /// Sets and clears flags. True if that is news. Only the core calls this.
@@ -99,6 +99,7 @@ impl Cell {
     /// The port's row has to go.
     pub(super) fn removed(&self) -> bool {
         self.changed.store(now_ms(), Ordering::Relaxed);
+        self.flaps.gone();
         self.flag(0, PRESENT | IN_STEP | WAITING | ADMIN_UP | OPER_UP)
     }
 
@@ -122,9 +123,14 @@ impl Cell {
         &self.name
     }
 
-    /// Changes of the operational state.
+    /// Changes of the operational state, those included that nobody saw.
     pub fn flaps(&self) -> u64 {
-        self.flaps.load(Ordering::Relaxed)
+        self.flaps.total()
+    }
+
+    /// The port's link and the kernel's count of its carrier changes, for a later run to go on from.
+    pub fn carrier(&self) -> Option<Carrier> {
+        self.flaps.carrier()
     }
 
     /// Whether somebody wants the link up, and whether it is.
@@ -173,7 +179,7 @@ impl Cell {
             admin: up_down(ADMIN_UP),
             oper: up_down(OPER_UP),
             mtu: known.then_some(flags >> MTU_SHIFT),
-            ifindex: known.then(|| self.ifindex.load(Ordering::Relaxed)),
+            ifindex: known.then(|| self.flaps.ifindex()),
             flaps: self.flaps(),
             last_change: seconds(self.changed_ms()),
             state: standing,
@@ -240,10 +246,11 @@ impl Ports {
         Arc::clone(&sorted)
     }
 
-    /// Takes over what was known of a port before a restart.
-    pub fn restore(&self, name: LinkName, flaps: u64, history: &[(u64, bool)]) {
+    /// Takes over what was known of a port before a restart. With a link of that time, what this did since is added, if the
+    /// port still has it.
+    pub fn restore(&self, name: LinkName, flaps: u64, history: &[(u64, bool)], carrier: Option<Carrier>) {
         let cell = self.cell(name);
-        cell.flaps.fetch_add(flaps, Ordering::Relaxed);
+        cell.flaps.restore(flaps, carrier);
         // Changes that came since the start are newer: they stay, and these go before them.
         let newer = cell.history();
         let all: Vec<_> = history.iter().copied().chain(newer).collect();
