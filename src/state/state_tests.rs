@@ -115,12 +115,14 @@ fn flaps_while_the_daemon_was_away_are_added_whichever_comes_first() {
 
 #[test]
 fn files_of_earlier_versions_are_read() {
-    let text = json!({"saved": 1.0, "ports": {"Ethernet0": {"flaps": 3, "history": [[17, true]]}}});
+    let port = json!({"flaps": 3, "history": [[17, true]]});
+    let text = json!({"saved": 1.0, "ports": {"Ethernet0": port, "Ethernet0.10": port}});
     let state = State::from_json(text.to_string().as_bytes()).unwrap();
     let telemetry = Arc::<Telemetry>::default();
     state.restore(&telemetry);
     carrier(&telemetry, b"Ethernet0", 7, 9);
     assert_eq!(telemetry.ports.cell(link(b"Ethernet0")).flaps(), 3);
+    assert_eq!(telemetry.ports.count(), 1, "sub-interfaces are no ports");
 }
 
 #[test]
@@ -197,7 +199,7 @@ proptest! {
     #[test]
     fn ports_of_any_name_come_back(
         ports in proptest::collection::btree_map(
-            proptest::collection::vec(any::<u8>(), 1..=15),
+            proptest::collection::vec(any::<u8>().prop_filter("no sub-interface", |byte| *byte != b'.'), 1..=15),
             (1u64..1 << 50, proptest::collection::vec((0u64..1 << 50, any::<bool>()), 0..=HISTORY)),
             0..20,
         ),

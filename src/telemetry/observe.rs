@@ -1,4 +1,6 @@
 //! The core's side: what it tells of ports, without allocating for one that it knows.
+//!
+//! Sub-interfaces (names with a `.`) are no ports, whoever speaks of them: nothing is told of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -59,6 +61,9 @@ impl Observer {
     }
 
     fn tell(&mut self, name: LinkName, change: impl FnOnce(&Cell) -> bool) {
+        if name.is_sub_interface() {
+            return;
+        }
         let cell = self.cells.entry(name).or_insert_with(|| self.telemetry.ports.cell(name));
         if change(cell) {
             self.telemetry.ports.touch(cell);
@@ -154,6 +159,20 @@ mod tests {
         next.ports.restore(name("Ethernet0"), cell.flaps(), &cell.history(), None);
         let cell = next.ports.cell(name("Ethernet0"));
         assert_eq!((cell.flaps(), cell.history().len(), cell.standing()), (19, 8, None));
+    }
+
+    #[test]
+    fn sub_interfaces_are_no_ports() {
+        let telemetry = Arc::new(Telemetry::default());
+        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let sub = name("Ethernet0.10");
+        observer.awaited([b"Ethernet0.10".as_slice()].into_iter());
+        observer.waiting(sub);
+        observer.wanted(sub, (true, true, 9100), 7.into(), true);
+        observer.settled(sub);
+        observer.removed(sub);
+        telemetry.ports.restore(sub, 3, &[], None);
+        assert_eq!(telemetry.ports.count(), 0);
     }
 
     #[test]

@@ -248,7 +248,11 @@ impl Ports {
 
     /// Takes over what was known of a port before a restart. With a link of that time, what this did since is added, if the
     /// port still has it.
+    /// Files of earlier versions may have sub-interfaces, which are no ports.
     pub fn restore(&self, name: LinkName, flaps: u64, history: &[(u64, bool)], carrier: Option<Carrier>) {
+        if name.is_sub_interface() {
+            return;
+        }
         let cell = self.cell(name);
         cell.flaps.restore(flaps, carrier);
         // Changes that came since the start are newer: they stay, and these go before them.

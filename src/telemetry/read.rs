@@ -17,6 +17,7 @@ use super::way::giving_way;
 use crate::config::HealthConfig;
 use crate::health::Component;
 use crate::health::score::{self, Facts};
+use crate::link::LinkName;
 use crate::sync::start::Kind;
 
 /// A row that is out of step for longer is late.
@@ -245,9 +246,27 @@ impl Reader {
         }
     }
 
-    /// Every value of every metric but the process's own, in the catalogue's order.
-    #[expect(clippy::cast_precision_loss, reason = "numbers of ports and flaps")]
+    /// Every value that is exposed, but the process's own: of single ports those of the first `telemetry.per_port_limit`.
     pub fn values(&self, each: &mut dyn FnMut(&Metric, Value)) {
+        self.values_of_all(each);
+        let cells = self.telemetry.ports.cells();
+        let listed = cells.iter().filter(|cell| cell.standing().is_some()).take(self.per_port_limit);
+        values_of_ports(listed, &mut |computed, port, number| {
+            let metric = computed.metric();
+            let labels = metric.labels.iter().map(|label| (*label, port.to_string())).collect();
+            each(&metric, Value { labels, reading: Reading::Number(number) });
+        });
+    }
+
+    /// Every value of the metrics of single ports, of all ports.
+    pub fn values_of_ports(&self, each: &mut dyn FnMut(&Computed, &LinkName, f64)) {
+        let cells = self.telemetry.ports.cells();
+        values_of_ports(cells.iter().filter(|cell| cell.standing().is_some()), each);
+    }
+
+    /// Every value of every other metric but the process's own.
+    #[expect(clippy::cast_precision_loss, reason = "numbers of ports and flaps")]
+    pub fn values_of_all(&self, each: &mut dyn FnMut(&Metric, Value)) {
         let telemetry = &self.telemetry;
         telemetry.metrics.each(&mut |metric, family| {
             family.read(&mut |labels, reading| {
@@ -269,15 +288,8 @@ impl Reader {
             gauge(&catalog::PORTS, &[state], ports as f64);
         }
         gauge(&catalog::PORTS_OUT_OF_STEP, &[], counts.out_of_step as f64);
-        let there: Vec<&Arc<Cell>> = cells.iter().filter(|cell| cell.standing().is_some()).collect();
-        let (listed, unlisted) = there.split_at(there.len().min(self.per_port_limit));
-        for cell in giving_way(listed.iter()) {
-            let name = cell.name().to_string();
-            let (wanted, up) = cell.up_down();
-            gauge(&catalog::PORT_OPER_UP, &[&name], f64::from(u8::from(up)));
-            gauge(&catalog::PORT_DOWN, &[&name], f64::from(u8::from(wanted && !up)));
-            gauge(&catalog::PORT_FLAPS, &[&name], cell.flaps() as f64);
-        }
+        let unlisted: Vec<&Arc<Cell>> =
+            cells.iter().filter(|cell| cell.standing().is_some()).skip(self.per_port_limit).collect();
         gauge(&catalog::PORTS_UNLISTED, &[], unlisted.len() as f64);
         gauge(&catalog::PORT_FLAPS_UNLISTED, &[], unlisted.iter().map(|cell| cell.flaps()).sum::<u64>() as f64);
         let start = telemetry.starts.current();
@@ -400,6 +412,20 @@ fn count(value: f64) -> usize {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The values of the metrics of single ports.
+#[expect(clippy::cast_precision_loss, reason = "numbers of flaps")]
+fn values_of_ports<'a>(
+    cells: impl Iterator<Item = &'a Arc<Cell>>,
+    each: &mut dyn FnMut(&Computed, &LinkName, f64),
+) {
+    for cell in giving_way(cells) {
+        let (wanted, up) = cell.up_down();
+        each(&catalog::PORT_OPER_UP, cell.name(), f64::from(u8::from(up)));
+        each(&catalog::PORT_DOWN, cell.name(), f64::from(u8::from(wanted && !up)));
+        each(&catalog::PORT_FLAPS, cell.name(), cell.flaps() as f64);
+    }
 }
 
 /// Ports that changed, apart by whether they are still there.
