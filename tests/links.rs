@@ -460,3 +460,23 @@ fn a_list_of_links_has_those_whose_message_is_larger_than_the_buffer() {
         }
     });
 }
+
+#[test]
+fn a_link_with_hundreds_of_names_has_a_row_like_any_other() {
+    let mut rig = Rig::at_work(2);
+    rig.expect_init_done();
+    name_often("Ethernet0");
+    rig.run(rig.links.set_mtu("Ethernet0", 1400));
+    rig.expect_row("Ethernet0", "down", "down", 1400);
+    assert_eq!(rig.term(), Some(0));
+    rig.run(rig.links.set_mtu("Ethernet0", 1300));
+    rig.run(rig.links.set_mtu("Ethernet4", 1300));
+    rig.start();
+    rig.expect_row("Ethernet4", "down", "down", 1300);
+    rig.expect_row("Ethernet0", "down", "down", 1300);
+    rig.expect_metric("portsyncd_dumps_total{outcome=\"complete\"}", |dumps| dumps > 0.5);
+    rig.expect_metric("portsyncd_dumps_total{outcome=\"interrupted\"}", |dumps| dumps < 0.5);
+    rig.run(rig.links.set_mtu("Ethernet0", 1200));
+    rig.expect_row("Ethernet0", "down", "down", 1200);
+    rig.expect_in_step(2);
+}

@@ -52,12 +52,10 @@ fn flaps_while_the_daemon_is_away_are_counted_by_the_next_start() {
     flap(&rig, 1);
     rig.expect_metric(FLAPS, |flaps| flaps == 2.0);
     assert_eq!(rig.term(), Some(0));
-    let away = |rig: &Rig, up: bool| {
-        if up { rig.up("Ethernet0") } else { rig.down("Ethernet0") }
-        rig.until("the carrier to follow", || rig.link("Ethernet0").running == up);
-    };
     for up in [true, false, true] {
-        away(&rig, up);
+        let change = if up { Rig::up } else { Rig::down };
+        change(&rig, "Ethernet0");
+        rig.until("the carrier to follow", || rig.link("Ethernet0").running == up);
     }
     rig.start();
     rig.expect_row("Ethernet0", "up", "up", 1500);

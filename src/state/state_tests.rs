@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::*;
 use crate::link::LinkName;
-use crate::telemetry::observe::Observer;
 use crate::sync::port_sync::Source;
+use crate::telemetry::observe::Observer;
 use crate::telemetry::ports::HISTORY;
 
 fn link(name: &[u8]) -> LinkName {
@@ -103,7 +103,8 @@ fn flaps_while_the_daemon_was_away_are_added_whichever_comes_first() {
         if links_first {
             state.restore(&after);
         }
-        ["Ethernet0", "Ethernet4", "Ethernet8", "Ethernet12"].map(|name| after.ports.cell(link(name.as_bytes())).flaps())
+        ["Ethernet0", "Ethernet4", "Ethernet8", "Ethernet12"]
+            .map(|name| after.ports.cell(link(name.as_bytes())).flaps())
     };
     for links_first in [false, true] {
         let same = "the same link, another, one that was made anew, one that flapped for the first time";

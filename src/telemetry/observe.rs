@@ -2,7 +2,7 @@
 //!
 //! Sub-interfaces (names with a `.`) are no ports, whoever speaks of them: nothing is told of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -60,6 +60,25 @@ impl Observer {
         }
     }
 
+    /// CONFIG_DB has these ports, and no others.
+    pub fn configured<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) {
+        let names: HashSet<LinkName> = names.filter_map(LinkName::new).collect();
+        for cell in self.cells.values() {
+            cell.configured(names.contains(cell.name()));
+        }
+        for name in names {
+            self.tell(name, |cell| {
+                cell.configured(true);
+                false
+            });
+        }
+    }
+
+    /// Whether a link from before a cold start holds the port's name: it is ignored until it goes.
+    pub fn ignored(&mut self, name: LinkName, ignored: bool) {
+        self.tell(name, |cell| cell.ignored(ignored));
+    }
+
     fn tell(&mut self, name: LinkName, change: impl FnOnce(&Cell) -> bool) {
         if name.is_sub_interface() {
             return;
@@ -100,6 +119,46 @@ mod tests {
         assert!(port.in_step && port.flaps == 0 && port.last_change.is_some());
         observer.removed(name("Ethernet0"));
         assert_eq!(standing(), None);
+    }
+
+    #[test]
+    fn a_port_whose_link_is_ignored_until_it_goes() {
+        let telemetry = Arc::new(Telemetry::default());
+        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let port = name("Ethernet0");
+        let cell = telemetry.ports.cell(port);
+        observer.ignored(port, true);
+        assert_eq!((cell.standing(), cell.unserved()), (Some(Standing::Ignored), None), "it is not configured");
+        observer.configured([b"Ethernet0".as_slice(), b"Ethernet4"].into_iter());
+        observer.awaited([b"Ethernet0".as_slice(), b"Ethernet4"].into_iter());
+        assert_eq!((cell.standing(), cell.unserved()), (Some(Standing::Ignored), Some(Standing::Ignored)));
+        let other = telemetry.ports.cell(name("Ethernet4"));
+        assert_eq!((other.standing(), other.unserved()), (Some(Standing::Awaited), None), "it has no link");
+        observer.ignored(port, false);
+        assert_eq!((cell.standing(), cell.unserved()), (Some(Standing::Awaited), None));
+        observer.waiting(port);
+        assert_eq!(cell.unserved(), Some(Standing::Waiting));
+        observer.wanted(port, (true, true, 9100), 7.into(), false);
+        assert_eq!((cell.standing(), cell.unserved()), (Some(Standing::Pending), None));
+        observer.settled(port);
+        observer.removed(port);
+        assert_eq!(cell.standing(), None);
+        observer.waiting(port);
+        assert_eq!(cell.unserved(), Some(Standing::Waiting), "it is configured as before");
+        observer.configured([b"Ethernet4".as_slice(), b"Ethernet4.10", b"no name of a link"].into_iter());
+        assert_eq!(cell.unserved(), None);
+        assert_eq!(telemetry.ports.count(), 2);
+    }
+
+    #[test]
+    fn what_is_configured_is_no_news() {
+        let telemetry = Arc::new(Telemetry::default());
+        let mut observer = Observer::new(Arc::clone(&telemetry));
+        observer.configured([b"Ethernet0".as_slice()].into_iter());
+        assert!(telemetry.ports.take_changed(&telemetry.ports.cells()).is_empty());
+        observer.ignored(name("Ethernet0"), true);
+        observer.ignored(name("Ethernet0"), true);
+        assert_eq!(telemetry.ports.take_changed(&telemetry.ports.cells()).len(), 1);
     }
 
     #[test]

@@ -24,6 +24,10 @@ const OPER_UP: u64 = 1 << 2;
 const IN_STEP: u64 = 1 << 3;
 const WAITING: u64 = 1 << 4;
 const AWAITED: u64 = 1 << 5;
+/// The port stands in CONFIG_DB.
+const CONFIGURED: u64 = 1 << 6;
+/// A link from before a cold start holds the name.
+const IGNORED: u64 = 1 << 7;
 const MTU_SHIFT: u32 = 32;
 
 /// One port.
@@ -66,9 +70,9 @@ impl Cell {
             | flag(admin_up, ADMIN_UP)
             | flag(oper_up, OPER_UP)
             | flag(there, IN_STEP)
-            | (before & AWAITED)
+            | (before & (AWAITED | CONFIGURED | IGNORED))
             | (u64::from(mtu) << MTU_SHIFT);
-        let row = !(IN_STEP | AWAITED | WAITING);
+        let row = !(IN_STEP | AWAITED | WAITING | CONFIGURED | IGNORED);
         let changed = before & PRESENT != 0 && (before ^ after) & OPER_UP != 0;
         if changed {
             let end = self.history_end.load(Ordering::Relaxed);
@@ -113,6 +117,27 @@ impl Cell {
         if awaited { self.flag(AWAITED, 0) } else { self.flag(0, AWAITED) }
     }
 
+    /// CONFIG_DB has the port. No news by itself: nobody is shown it.
+    pub(super) fn configured(&self, configured: bool) {
+        if configured {
+            self.flag(CONFIGURED, 0)
+        } else {
+            self.flag(0, CONFIGURED)
+        };
+    }
+
+    /// A link from before a cold start holds the port's name, and is ignored.
+    pub(super) fn ignored(&self, ignored: bool) -> bool {
+        if ignored { self.flag(IGNORED, 0) } else { self.flag(0, IGNORED) }
+    }
+
+    /// Why a configured port that has a link has no row: it waits for `APPL_DB`, or its link is ignored. `None` for all others.
+    pub fn unserved(&self) -> Option<Standing> {
+        let standing = self.standing()?;
+        let unserved = matches!(standing, Standing::Waiting | Standing::Ignored) && self.flags() & CONFIGURED != 0;
+        unserved.then_some(standing)
+    }
+
     /// Whether the start still waits for this port's row.
     pub fn is_awaited(&self) -> bool {
         self.flags() & AWAITED != 0
@@ -139,13 +164,15 @@ impl Cell {
         (flags & ADMIN_UP != 0, flags & OPER_UP != 0)
     }
 
-    /// How the port stands; `None` for one that is neither there nor awaited.
+    /// How the port stands; `None` for one that has no link and is not awaited.
     pub fn standing(&self) -> Option<Standing> {
         let flags = self.flags();
         if flags & PRESENT != 0 {
             Some(if flags & IN_STEP != 0 { Standing::InStep } else { Standing::Pending })
         } else if flags & WAITING != 0 {
             Some(Standing::Waiting)
+        } else if flags & IGNORED != 0 {
+            Some(Standing::Ignored)
         } else if flags & AWAITED != 0 {
             Some(Standing::Awaited)
         } else {
@@ -167,7 +194,7 @@ impl Cell {
             .collect()
     }
 
-    /// The port for people and programs; `None` for one that is neither there nor awaited.
+    /// The port for people and programs; `None` for one that has no link and is not awaited.
     pub fn port(&self) -> Option<Port> {
         let standing = self.standing()?;
         let flags = self.flags();
