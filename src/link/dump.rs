@@ -53,7 +53,7 @@ pub async fn dump() -> Result<Dump, SocketError> {
             return Ok(result);
         }
         result.retries += 1;
-        debug!(retry = result.retries, "links changed during the dump, asking again");
+        debug!(retry = result.retries, "the dump is not complete, asking again");
         sleep(pause).await;
         pause *= 2;
     }
