@@ -12,7 +12,8 @@ use nix::sys::signal::Signal;
 use portsyncd::lab::netns::{self, Holder};
 use portsyncd::lab::redis_server::{APPL_DB, Options, STATE_DB};
 use portsyncd::link::LinkEvent;
-use portsyncd::link::monitor::Monitor;
+use portsyncd::link::dump::dump;
+use portsyncd::link::monitor::{Batch, Monitor};
 use redis::Commands;
 
 /// A daemon in service, no links yet.
@@ -425,6 +426,33 @@ fn a_change_that_comes_back_in_one_batch_is_written() {
     }
 }
 
+/// Gives a link as many names as fit into one attribute, 496 of the greatest length: a message about it has 66 kB. `ip`
+/// can send seven at once.
+fn name_often(link: &str) {
+    let names: Vec<String> = (0..496).map(|at| format!("{:x<127}", format!("{link}-{at}-"))).collect();
+    for some in names.chunks(7) {
+        ip(&format!("link property add dev {link} altname {}", some.join(" altname ")));
+    }
+}
+
+/// Reads what the kernel has said by now: the names of the links that changed, and what the batches brought together.
+fn heard(monitor: &mut Monitor) -> (Vec<String>, Batch) {
+    let (mut names, mut all) = (Vec::new(), Batch::default());
+    loop {
+        let batch = monitor
+            .read(|event| match event {
+                LinkEvent::New(link) | LinkEvent::Del(link) => names.push(link.name.to_string()),
+            })
+            .unwrap();
+        all.truncated += batch.truncated;
+        all.malformed += batch.malformed;
+        all.lost |= batch.lost;
+        if !batch.more {
+            return (names, all);
+        }
+    }
+}
+
 #[test]
 fn a_change_that_comes_back_while_redis_hangs_is_written() {
     let rig = Rig::at_work(2);
@@ -483,4 +511,62 @@ fn a_sub_interface_without_a_row_in_appl_db_has_none_and_is_not_awaited() {
     rig.until("the row by its next message", || rig.row("Ethernet0.10").get("mtu").is_some_and(|mtu| mtu == "1400"));
     ip("link del Ethernet0.10");
     rig.until("the end of its row", || rig.row("Ethernet0.10").is_empty());
+}
+
+#[test]
+fn a_message_larger_than_the_buffer_is_a_loss_and_the_next_one_is_read() {
+    netns::enter_private().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        ip("link add Ethernet0 type veth peer name cable0");
+        ip("link add Ethernet4 type veth peer name cable4");
+        name_often("Ethernet0");
+        let mut monitor = Monitor::open(1 << 20).unwrap();
+        ip("link set Ethernet0 mtu 1400");
+        ip("link set Ethernet4 mtu 1400");
+        let (names, batch) = heard(&mut monitor);
+        assert!(batch.lost && batch.truncated > 0 && batch.malformed == 0, "{batch:?} {names:?}");
+        assert!(names.contains(&"Ethernet4".to_owned()) && !names.contains(&"Ethernet0".to_owned()), "{names:?}");
+        ip("link set Ethernet0 mtu 1300");
+        ip("link set Ethernet4 mtu 1300");
+        let (names, batch) = heard(&mut monitor);
+        assert!(!batch.lost && batch.truncated == 0, "{batch:?}");
+        assert!(["Ethernet0", "Ethernet4"].iter().all(|name| names.contains(&(*name).to_owned())), "{names:?}");
+    });
+}
+
+#[test]
+fn a_list_of_links_has_those_whose_message_is_larger_than_the_buffer() {
+    netns::enter_private().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        ip("link add Ethernet0 type veth peer name cable0");
+        ip("link add Ethernet4 type veth peer name cable4");
+        name_often("Ethernet0");
+        let dump = dump().await.unwrap();
+        let names: Vec<String> = dump.links.iter().map(|link| link.name.to_string()).collect();
+        assert!(dump.complete && dump.retries == 0, "{} {names:?}", dump.retries);
+        for name in ["lo", "Ethernet0", "cable0", "Ethernet4", "cable4"] {
+            assert_eq!(names.iter().filter(|found| *found == name).count(), 1, "{name} in {names:?}");
+        }
+    });
+}
+
+#[test]
+fn a_link_with_hundreds_of_names_has_a_row_like_any_other() {
+    let mut rig = Rig::at_work(2);
+    rig.expect_init_done();
+    name_often("Ethernet0");
+    rig.run(rig.links.set_mtu("Ethernet0", 1400));
+    rig.expect_row("Ethernet0", "down", "down", 1400);
+    assert_eq!(rig.term(), Some(0));
+    rig.run(rig.links.set_mtu("Ethernet0", 1300));
+    rig.run(rig.links.set_mtu("Ethernet4", 1300));
+    rig.start();
+    rig.expect_row("Ethernet4", "down", "down", 1300);
+    rig.expect_row("Ethernet0", "down", "down", 1300);
+    rig.expect_metric("portsyncd_dumps_total{outcome=\"complete\"}", |dumps| dumps > 0.5);
+    rig.expect_metric("portsyncd_dumps_total{outcome=\"interrupted\"}", |dumps| dumps < 0.5);
+    rig.run(rig.links.set_mtu("Ethernet0", 1200));
+    rig.expect_row("Ethernet0", "down", "down", 1200);
 }

@@ -47,6 +47,26 @@ fn flaps_starts_and_counters_go_on_after_a_restart() {
 }
 
 #[test]
+fn flaps_while_the_daemon_is_away_are_counted_by_the_next_start() {
+    let mut rig = at_work_with_state();
+    flap(&rig, 1);
+    rig.expect_metric(FLAPS, |flaps| flaps == 2.0);
+    assert_eq!(rig.term(), Some(0));
+    for up in [true, false, true] {
+        let change = if up { Rig::up } else { Rig::down };
+        change(&rig, "Ethernet0");
+        rig.until("the carrier to follow", || rig.link("Ethernet0").running == up);
+    }
+    rig.start();
+    rig.expect_row("Ethernet0", "up", "up", 1500);
+    rig.expect_metric(FLAPS, |flaps| flaps == 5.0);
+    let ports: PortList = rig.api("/api/v1/ports");
+    assert_eq!(ports.ports[0].history.len(), 2, "when they were is not known: {ports:?}");
+    rig.down("Ethernet0");
+    rig.expect_metric(FLAPS, |flaps| flaps == 6.0);
+}
+
+#[test]
 fn a_crash_loses_no_more_than_the_last_interval() {
     let mut rig = at_work_with_state();
     flap(&rig, 2);

@@ -164,11 +164,13 @@ impl Evaluator {
         let began = Instant::now();
         // The values are read without holding the engine: some of them are about it.
         let mut snapshot = lock(&self.engine).snapshot();
-        reader.values(&mut |metric, value| {
+        reader.values_of_all(&mut |metric, value| {
             if snapshot.wants(metric.name) {
                 snapshot.take(metric, &value);
             }
         });
+        // Of every port: that /metrics may list some of them only is no reason to look at those alone.
+        reader.values_of_ports(&mut |computed, port, number| snapshot.put_port(computed.name, *port, number));
         let now = self.now();
         let outcome = lock(&self.engine).evaluate(snapshot, now);
         let took = began.elapsed();
@@ -392,3 +394,7 @@ fn fallback(config: &AlertsConfig) -> Rules {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[path = "evaluator_tests.rs"]
+mod tests;

@@ -59,7 +59,7 @@ impl Snapshot {
         self.inputs.by_name.contains_key(metric)
     }
 
-    /// Takes a value as [`Reader::values`](crate::telemetry::read::Reader::values) gives it.
+    /// Takes a value as [`Reader`](crate::telemetry::read::Reader) gives it.
     pub fn take(&mut self, metric: &Metric, value: &Value) {
         self.put(metric.name, &value.labels, &value.reading);
     }

@@ -64,6 +64,7 @@ fn standing(standing: Standing) -> &'static str {
         Standing::InStep => "yes",
         Standing::Pending => "being written",
         Standing::Waiting => "waiting for APPL_DB",
+        Standing::Ignored => "ignored: its link is from before the cold start",
         Standing::Awaited => "awaited, no link",
     }
 }
@@ -101,7 +102,8 @@ pub(super) mod tests {
             state: Standing::Awaited,
             ..port("Ethernet8", 0)
         };
-        let text = table(&[first, second, third], 10_000.0, Paint { on: false });
+        let fourth = Port { state: Standing::Ignored, ..Port { name: "Ethernet12".to_owned(), ..third.clone() } };
+        let text = table(&[first, second, third, fourth], 10_000.0, Paint { on: false });
         assert_eq!(
             text,
             "\
@@ -109,6 +111,7 @@ port         admin  oper   mtu  ifindex  flaps  last change  in step
 Ethernet0    up     up    9100        7  1,234  3m 12s ago   yes
 Ethernet124  up     down  9100     1038      0  3m 12s ago   being written
 Ethernet8    -      -        -        -      0  -            awaited, no link
+Ethernet12   -      -        -        -      0  -            ignored: its link is from before the cold start
 "
         );
     }

@@ -140,6 +140,7 @@ impl Page {
             marked(ports.down, "down", Paint::bad),
             format!("{} admin down", count(ports.admin_down as u64)),
             odd(ports.waiting, "waiting for APPL_DB"),
+            odd(ports.ignored, "ignored (their links are from before the cold start)"),
             odd(ports.awaited, "awaited"),
             odd(ports.out_of_step, "out of step"),
         ];

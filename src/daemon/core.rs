@@ -120,7 +120,7 @@ impl Core {
         self.machine.resync(&dump.links, dump.complete, &mut self.actions);
         self.settle();
         if !dump.complete {
-            info!(retries = dump.retries, "links changed during every dump, asking again later");
+            info!(retries = dump.retries, "every list of links lacked some, asking again later");
             self.list_links_in(Duration::from_secs(1), Cause::InterruptedDump);
         }
     }
@@ -264,7 +264,7 @@ impl Core {
                     self.awaited_rows.add(name);
                 }
                 Action::Forget(name) => self.awaited_rows.forget(&name),
-                Action::Old(..) => {}
+                Action::Old(name, old) => self.observer.ignored(name, old),
             }
         }
         self.actions = actions;

@@ -335,6 +335,7 @@ impl Daemon {
             return Rc::default();
         }
         self.configured = ports.into();
+        self.core.observer.configured(self.configured.iter().map(|port| port.name.as_slice()));
         Rc::clone(&self.configured)
     }
 

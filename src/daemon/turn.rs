@@ -178,8 +178,8 @@ impl Daemon {
         metrics.netlink_refused.add(Refusal::Malformed, batch.malformed.into());
         self.burst = self.burst.saturating_add(batch.events);
         if batch.lost {
-            warn!("the kernel had to drop link messages, asking it for all links");
-            if batch.malformed == 0 {
+            if batch.malformed == 0 && batch.truncated == 0 {
+                warn!("the kernel had to drop link messages, asking it for all links");
                 metrics.netlink_overruns.count(());
                 self.telemetry.mark(&self.telemetry.moments.overrun);
             }

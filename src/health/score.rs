@@ -15,6 +15,8 @@ pub struct Facts {
     pub ports: PortCounts,
     /// Ports whose row has been out of step for more than a second.
     pub late: usize,
+    /// Configured ports that have a link and no row, if there are any, and the first of them in words.
+    pub unserved: Option<(usize, String)>,
     /// Latency over the last minute or so.
     pub recent: Option<Latency>,
 }
@@ -51,9 +53,14 @@ fn rows(telemetry: &Telemetry, facts: &Facts) -> Part {
     if let Some(reason) = telemetry.latches.reason(Component::Rows) {
         return part("rows", 20, 0.0, || reason);
     }
-    let share = 1.0 - ratio(facts.late, facts.ports.total);
+    let late = (facts.late > 0)
+        .then(|| format!("{} of {} ports are out of step for more than a second", facts.late, facts.ports.total));
+    let unserved = facts.unserved.as_ref();
+    let share = 1.0 - ratio(facts.late + unserved.map_or(0, |(count, _)| *count), facts.ports.total);
+    // However many other ports there are, one that nobody serves shows in the score.
+    let share = if unserved.is_some() { share.min(0.9) } else { share };
     part("rows", 20, share, || {
-        format!("{} of {} ports are out of step for more than a second", facts.late, facts.ports.total)
+        late.into_iter().chain(unserved.map(|(_, why)| why.clone())).collect::<Vec<_>>().join("; ")
     })
 }
 
@@ -167,6 +174,25 @@ mod tests {
             assert!((points(&health, name) - wanted).abs() < 1e-9, "{name}: {health:?}");
         }
         assert_eq!(health.score, 48);
+    }
+
+    #[test]
+    fn one_port_that_is_not_served_costs_points_among_any_number() {
+        let (telemetry, mut facts, config) = well();
+        facts.unserved = Some((1, "1 configured port is not in step: Ethernet0 (ignored)".to_owned()));
+        for (total, wanted) in [(1, 0.0), (4, 15.0), (10_000, 18.0)] {
+            facts.ports.total = total;
+            let health = score(&telemetry, &facts, &config);
+            assert!((points(&health, "rows") - wanted).abs() < 1e-9, "{health:?}");
+            assert!(health.score < 100);
+        }
+        facts.late = 1;
+        let health = score(&telemetry, &facts, &config);
+        let reason = health.parts[1].reason.as_deref().unwrap();
+        assert!(
+            reason.starts_with("1 of 10000 ports")
+                && reason.ends_with("; 1 configured port is not in step: Ethernet0 (ignored)")
+        );
     }
 
     #[test]

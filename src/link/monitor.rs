@@ -13,7 +13,7 @@ use super::socket::{Places, Received, Socket, SocketError};
 const LINK_GROUP: u32 = 1;
 /// Datagrams read by one system call.
 const PLACES: usize = 16;
-/// A message of the group is 1 to 2 KiB long. One that is longer than this costs a dump.
+/// A message of the group is 1 to 2 KiB long. One that is longer than this costs a dump, and the places grow.
 const PLACE: usize = 16 * 1024;
 /// Reads before the loop looks at its other work again.
 const READS: usize = 16;
@@ -27,6 +27,9 @@ pub struct Batch {
     pub foreign: u32,
     /// Messages that were not understood; they count as lost.
     pub malformed: u32,
+    /// Messages that were larger than their place; they are lost. The places have grown for the next one, unless it is
+    /// larger than a place may be.
+    pub truncated: u32,
     /// Messages were lost: only a dump tells what is true now.
     pub lost: bool,
     /// There may be more to read at once.
@@ -63,6 +66,7 @@ impl Monitor {
     pub fn read(&mut self, mut each: impl FnMut(LinkEvent)) -> Result<Batch, SocketError> {
         let mut batch = Batch { more: true, ..Batch::default() };
         for _ in 0..READS {
+            let mut needed = 0;
             batch.more = self.socket.receive(&mut self.places, |received| match received {
                 Received::Datagram(datagram) => {
                     for message in Messages::new(datagram) {
@@ -84,8 +88,15 @@ impl Monitor {
                     warn!(port, "netlink message refused, it does not come from the kernel");
                     batch.foreign += 1;
                 }
+                Received::Truncated(length) => {
+                    warn!(bytes = length, "link message is larger than the buffer, asking the kernel for all links");
+                    batch.truncated += 1;
+                    batch.lost = true;
+                    needed = needed.max(length);
+                }
                 Received::Lost => batch.lost = true,
             })?;
+            self.places.grow(needed);
             if !batch.more {
                 break;
             }

@@ -35,8 +35,8 @@ const IFF_RUNNING: u32 = 0x40;
 pub enum Message {
     /// A link is there, or is gone.
     Link(LinkEvent),
-    /// The end of a dump.
-    Done,
+    /// The end of a dump: 0, or the negative errno for which the kernel gave it up.
+    Done(i32),
     /// The kernel's answer to a request: 0, or a negative errno.
     Error(i32),
     /// Of no interest here.
@@ -116,7 +116,8 @@ fn parse(message: &[u8]) -> Result<Message, ParseError> {
     match u16_at(message, 4).unwrap_or_default() {
         RTM_NEWLINK => Ok(Message::Link(LinkEvent::New(link(body)?))),
         RTM_DELLINK => Ok(Message::Link(LinkEvent::Del(link(body)?))),
-        NLMSG_DONE => Ok(Message::Done),
+        // Kernels that have nothing to say may leave the body out.
+        NLMSG_DONE => Ok(Message::Done(u32_at(body, 0).unwrap_or_default().cast_signed())),
         NLMSG_ERROR => {
             let errno = u32_at(body, 0).ok_or(ParseError::Short { have: body.len(), need: 4 })?;
             Ok(Message::Error(errno.cast_signed()))
@@ -278,14 +279,16 @@ mod tests {
         let datagram = [
             message(NLMSG_ERROR, 0, &(-16i32).to_ne_bytes()),
             message(77, 0, &[]),
-            message(NLMSG_DONE, NLM_F_DUMP_INTR, &[0; 4]),
+            message(NLMSG_DONE, 0, &(-12i32).to_ne_bytes()),
+            message(NLMSG_DONE, NLM_F_DUMP_INTR, &[]),
         ]
         .concat();
         let mut messages = Messages::new(&datagram);
         assert_eq!(messages.next(), Some(Ok(Message::Error(-16))));
         assert_eq!(messages.next(), Some(Ok(Message::Other)));
+        assert_eq!(messages.next(), Some(Ok(Message::Done(-12))));
         assert!(!messages.interrupted());
-        assert_eq!(messages.next(), Some(Ok(Message::Done)));
+        assert_eq!(messages.next(), Some(Ok(Message::Done(0))));
         assert!(messages.interrupted());
         assert_eq!(messages.next(), None);
     }

@@ -40,7 +40,9 @@ pub(super) enum Received<'a> {
     Datagram(&'a [u8]),
     /// A datagram from a port that is not the kernel's; thrown away.
     Foreign(u32),
-    /// The kernel had to drop messages (`ENOBUFS`), or one did not fit into its place.
+    /// A datagram of the kernel that did not fit into its place: how many bytes it has. What it said is gone.
+    Truncated(usize),
+    /// The kernel had to drop messages (`ENOBUFS`).
     Lost,
 }
 
@@ -56,6 +58,7 @@ pub(super) struct Places {
 /// One datagram as `recvmmsg` describes it.
 #[derive(Clone, Copy, Debug)]
 struct Filled {
+    /// Its length as it was sent, also of one that was cut.
     length: usize,
     cut: bool,
     sender: u32,
@@ -64,6 +67,8 @@ struct Filled {
 impl Places {
     /// Places of one read, at the most.
     const MOST: usize = 16;
+    /// A place does not become larger than this, and all of them together do not by growing.
+    const LARGEST: usize = 1024 * 1024;
 
     /// Room for `count` datagrams (16 at the most) of up to `size` bytes.
     pub(super) fn new(count: usize, size: usize) -> Self {
@@ -74,6 +79,17 @@ impl Places {
             headers: MultiHeaders::preallocate(count, None),
             filled: [Filled { length: 0, cut: false, sender: 0 }; Self::MOST],
         }
+    }
+
+    /// Makes each place large enough for a datagram of `needed` bytes, or as large as a place may be. What was read is
+    /// gone. The room as a whole keeps its bound: larger places are fewer. False if they are as large already.
+    pub(super) fn grow(&mut self, needed: usize) -> bool {
+        let size = needed.min(Self::LARGEST).next_power_of_two();
+        if size <= self.size {
+            return false;
+        }
+        *self = Self::new(self.count().min(Self::LARGEST / size), size);
+        true
     }
 
     /// How many datagrams fit into one read.
@@ -87,8 +103,9 @@ impl Places {
         let mut parts = self.bytes.chunks_exact_mut(self.size);
         let mut slices: [[IoSliceMut<'_>; 1]; Self::MOST] =
             std::array::from_fn(|_| [IoSliceMut::new(parts.next().unwrap_or_default())]);
-        let received =
-            recvmmsg(fd.as_raw_fd(), &mut self.headers, slices[..count].iter_mut(), MsgFlags::empty(), None)?;
+        // With this flag the length of a datagram that does not fit is what it would have needed.
+        let flags = MsgFlags::MSG_TRUNC;
+        let received = recvmmsg(fd.as_raw_fd(), &mut self.headers, slices[..count].iter_mut(), flags, None)?;
         let mut filled = 0;
         for (place, message) in self.filled.iter_mut().zip(received) {
             *place = Filled {
@@ -104,7 +121,7 @@ impl Places {
     fn received(&self, place: usize) -> Received<'_> {
         let Filled { length, cut, sender } = self.filled[place];
         match sender {
-            0 if cut => Received::Lost,
+            0 if cut => Received::Truncated(length),
             0 => Received::Datagram(&self.bytes[place * self.size..][..length]),
             other => Received::Foreign(other),
         }
@@ -188,5 +205,26 @@ impl Socket {
                 _ => Err(SocketError::Read(error)),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_grow_to_what_is_needed_and_become_fewer() {
+        let mut places = Places::new(16, 16 * 1024);
+        let sizes = |places: &Places| (places.count(), places.size);
+        assert!(!places.grow(0) && !places.grow(16 * 1024));
+        assert_eq!(sizes(&places), (16, 16 * 1024));
+        assert!(places.grow(66_000));
+        assert_eq!(sizes(&places), (8, 128 * 1024));
+        assert!(places.grow(1024 * 1024 + 1));
+        assert_eq!(sizes(&places), (1, 1024 * 1024), "as large as a place may be");
+        assert!(!places.grow(4 * 1024 * 1024));
+        let mut one = Places::new(1, 64 * 1024);
+        assert!(one.grow(66_000));
+        assert_eq!(sizes(&one), (1, 128 * 1024));
     }
 }

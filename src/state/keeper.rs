@@ -199,8 +199,9 @@ fn fingerprint(state: &State) -> u64 {
     for (key, count) in &state.counters {
         (key, count).hash(&mut hasher);
     }
+    state.boot_id.hash(&mut hasher);
     for (name, port) in &state.ports {
-        (name, port.flaps, &port.history).hash(&mut hasher);
+        (name, port.flaps, &port.history, port.ifindex, port.carrier_changes).hash(&mut hasher);
     }
     for seconds in &state.starts {
         seconds.to_bits().hash(&mut hasher);

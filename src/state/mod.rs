@@ -14,6 +14,7 @@ mod name;
 mod test_mounts;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,6 +22,8 @@ use tracing::debug;
 
 use crate::alert::Saved;
 use crate::telemetry::Telemetry;
+use crate::telemetry::flaps::Carrier;
+use crate::telemetry::ports::Cell;
 use crate::telemetry::value::{Family, Reading};
 
 pub use keeper::Keeper;
@@ -31,9 +34,12 @@ pub use keeper::Keeper;
 pub struct State {
     /// When, as Unix time.
     pub saved: f64,
+    /// The kernel's id of this boot: numbers of links, and its counts, hold while it stays the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
     /// The counters that survive, by name and labels as in `x_total{a="b"}`; those at 0 are left out.
     pub counters: BTreeMap<String, u64>,
-    /// The ports that flapped, by name. Bytes of a name that are no printable ASCII, and `%`, are written `%XX`.
+    /// The ports that flapped or have a link, by name. Bytes of a name that are no printable ASCII, and `%`, are written `%XX`.
     pub ports: BTreeMap<String, PortState>,
     /// How long the last starts took in seconds, oldest first.
     pub starts: Vec<f64>,
@@ -53,6 +59,32 @@ pub struct PortState {
     pub flaps: u64,
     /// The last of them, oldest first: Unix time in milliseconds, and whether the port came up.
     pub history: Vec<(u64, bool)>,
+    /// The kernel's number of its link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ifindex: Option<u32>,
+    /// How often that link's carrier had changed by the kernel's count; what it does from here on until the next start is
+    /// added then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carrier_changes: Option<u32>,
+}
+
+impl PortState {
+    fn of(cell: &Cell) -> Option<Self> {
+        // Before the total, which otherwise could lack what this says is counted already.
+        let carrier = cell.carrier();
+        let port = Self {
+            flaps: cell.flaps(),
+            history: cell.history(),
+            ifindex: carrier.map(|carrier| carrier.ifindex),
+            carrier_changes: carrier.map(|carrier| carrier.changes),
+        };
+        (port.flaps > 0 || carrier.is_some()).then_some(port)
+    }
+
+    fn carrier(&self) -> Option<Carrier> {
+        let ifindex = self.ifindex.filter(|ifindex| *ifindex > 0)?;
+        Some(Carrier { ifindex, changes: self.carrier_changes? })
+    }
 }
 
 impl State {
@@ -65,13 +97,11 @@ impl State {
             }
         });
         let cells = telemetry.ports.cells();
-        let ports = cells
-            .iter()
-            .filter(|cell| cell.flaps() > 0)
-            .map(|cell| (name::encode(cell.name()), PortState { flaps: cell.flaps(), history: cell.history() }));
+        let ports = cells.iter().filter_map(|cell| Some((name::encode(cell.name()), PortState::of(cell)?)));
         // Whole microseconds come back from their decimal form as they were, so that nothing seems changed.
         let starts = telemetry.starts.kept().into_iter().map(|seconds| (seconds * 1e6).round() / 1e6);
-        Self { ports: ports.collect(), starts: starts.collect(), counters, ..Self::default() }
+        let boot_id = boot_id().map(str::to_owned);
+        Self { boot_id, ports: ports.collect(), starts: starts.collect(), counters, ..Self::default() }
     }
 
     /// Gives back what was saved. What was counted since the start of the daemon began at 0, so that this adds to it.
@@ -88,9 +118,13 @@ impl State {
         if !unknown.is_empty() {
             debug!(counters = ?unknown, "the state file has counters that this version does not have, leaving them out");
         }
+        let same_boot = self.boot_id.is_some() && self.boot_id.as_deref() == boot_id();
         for (key, port) in &self.ports {
             match name::decode(key) {
-                Some(name) => telemetry.ports.restore(name, port.flaps, &port.history),
+                Some(name) => {
+                    let carrier = port.carrier().filter(|_| same_boot);
+                    telemetry.ports.restore(name, port.flaps, &port.history, carrier);
+                }
                 None => debug!(port = ?key, "the state file has a port with an impossible name, leaving it out"),
             }
         }
@@ -104,6 +138,15 @@ impl State {
     fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         json::text(self)
     }
+}
+
+/// The kernel's id of this boot, where it has one.
+fn boot_id() -> Option<&'static str> {
+    static ID: LazyLock<Option<String>> = LazyLock::new(|| {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+    });
+    ID.as_deref()
 }
 
 /// Whether there is nothing to go on from, whenever that was.

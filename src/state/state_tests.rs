@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::link::LinkName;
+use crate::sync::port_sync::Source;
 use crate::telemetry::observe::Observer;
 use crate::telemetry::ports::HISTORY;
 
@@ -73,16 +74,73 @@ fn what_was_counted_meanwhile_is_added_to() {
     assert_eq!(cell.history()[HISTORY - 2..], newer, "the last changes are those of this run");
 }
 
+/// A port's link as the kernel tells of it, up.
+fn carrier(telemetry: &Arc<Telemetry>, name: &[u8], ifindex: u32, changes: u32) {
+    let source = Source { ifindex, carrier_changes: Some(changes) };
+    Observer::new(Arc::clone(telemetry)).wanted(link(name), (true, true, 9100), source, true);
+}
+
+#[test]
+fn flaps_while_the_daemon_was_away_are_added_whichever_comes_first() {
+    let before = Arc::<Telemetry>::default();
+    for port in [b"Ethernet0", b"Ethernet4", b"Ethernet8"] {
+        carrier(&before, port, 7, 2);
+        carrier(&before, port, 7, 5);
+    }
+    carrier(&before, b"Ethernet12", 9, 1);
+    let state = reread(&State::of(&before));
+    assert_eq!(state.ports["Ethernet12"].carrier_changes, Some(1), "also of a port that never flapped");
+    let flaps = |boot_id: Option<&str>, links_first: bool| {
+        let state = State { boot_id: boot_id.map(str::to_owned), ..state.clone() };
+        let after = Arc::<Telemetry>::default();
+        if !links_first {
+            state.restore(&after);
+        }
+        carrier(&after, b"Ethernet0", 7, 9);
+        carrier(&after, b"Ethernet4", 17, 9);
+        carrier(&after, b"Ethernet8", 7, 4);
+        carrier(&after, b"Ethernet12", 9, 4);
+        if links_first {
+            state.restore(&after);
+        }
+        ["Ethernet0", "Ethernet4", "Ethernet8", "Ethernet12"]
+            .map(|name| after.ports.cell(link(name.as_bytes())).flaps())
+    };
+    for links_first in [false, true] {
+        let same = "the same link, another, one that was made anew, one that flapped for the first time";
+        assert_eq!(flaps(boot_id(), links_first), [7, 3, 3, 3], "{same}");
+        assert_eq!(flaps(Some("another boot"), links_first), [3, 3, 3, 0]);
+        assert_eq!(flaps(None, links_first), [3, 3, 3, 0]);
+    }
+}
+
+#[test]
+fn files_of_earlier_versions_are_read() {
+    let port = json!({"flaps": 3, "history": [[17, true]]});
+    let text = json!({"saved": 1.0, "ports": {"Ethernet0": port, "Ethernet0.10": port}});
+    let state = State::from_json(text.to_string().as_bytes()).unwrap();
+    let telemetry = Arc::<Telemetry>::default();
+    state.restore(&telemetry);
+    carrier(&telemetry, b"Ethernet0", 7, 9);
+    assert_eq!(telemetry.ports.cell(link(b"Ethernet0")).flaps(), 3);
+    assert_eq!(telemetry.ports.count(), 1, "sub-interfaces are no ports");
+}
+
 #[test]
 fn the_file_is_for_people() {
     let telemetry = Arc::<Telemetry>::default();
     telemetry.metrics.warm_starts.add((), 2);
-    let mut state = State { saved: 1_764_000_000.5, ..State::of(&telemetry) };
-    state.ports.insert("Ethernet0".to_owned(), PortState { flaps: 2, history: vec![(17, true), (18, false)] });
+    let boot_id = Some("b6cbe9ee".to_owned());
+    let mut state = State { saved: 1_764_000_000.5, boot_id, ..State::of(&telemetry) };
+    let port = PortState { flaps: 2, history: vec![(17, true), (18, false)], ..PortState::default() };
+    state.ports.insert("Ethernet0".to_owned(), port);
+    let port = PortState { ifindex: Some(7), carrier_changes: Some(3), ..PortState::default() };
+    state.ports.insert("Ethernet4".to_owned(), port);
     state.starts = vec![0.071];
     let text = String::from_utf8(state.to_json().unwrap()).unwrap();
-    let wanted = "{\n \"saved\": 1764000000.5,\n \"counters\": {\n  \"warm_starts_total\": 2\n },\n \"ports\": {\n  \
-                  \"Ethernet0\": {\"flaps\":2,\"history\":[[17,true],[18,false]]}\n },\n \"starts\": [0.071]\n}\n";
+    let wanted = "{\n \"saved\": 1764000000.5,\n \"boot_id\": \"b6cbe9ee\",\n \"counters\": {\n  \"warm_starts_total\": 2\n },\n \"ports\": {\n  \
+                  \"Ethernet0\": {\"flaps\":2,\"history\":[[17,true],[18,false]]},\n  \
+                  \"Ethernet4\": {\"flaps\":0,\"history\":[],\"ifindex\":7,\"carrier_changes\":3}\n },\n \"starts\": [0.071]\n}\n";
     assert_eq!(text, wanted);
 }
 
@@ -142,7 +200,7 @@ proptest! {
     #[test]
     fn ports_of_any_name_come_back(
         ports in proptest::collection::btree_map(
-            proptest::collection::vec(any::<u8>(), 1..=15),
+            proptest::collection::vec(any::<u8>().prop_filter("no sub-interface", |byte| *byte != b'.'), 1..=15),
             (1u64..1 << 50, proptest::collection::vec((0u64..1 << 50, any::<bool>()), 0..=HISTORY)),
             0..20,
         ),
@@ -150,7 +208,7 @@ proptest! {
     ) {
         let before = Telemetry::default();
         for (name, (flaps, history)) in &ports {
-            before.ports.restore(link(name), *flaps, history);
+            before.ports.restore(link(name), *flaps, history, None);
         }
         before.starts.restore(&starts);
         let state = reread(&State::of(&before));

@@ -105,6 +105,8 @@ pub struct PortCounts {
     pub admin_down: usize,
     /// The link is there, its row in `APPL_DB` is not.
     pub waiting: usize,
+    /// The link is from before a cold start, and ignored until it goes.
+    pub ignored: usize,
     /// Configured, and not there yet.
     pub awaited: usize,
     /// Rows that do not say yet what the kernel says.
@@ -251,7 +253,7 @@ pub struct StateFile {
     pub backups: u64,
 }
 
-/// `/api/v1/ports`: every port that is there or awaited.
+/// `/api/v1/ports`: every port that has a link or is awaited.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PortList {
     /// In the order of their names, numbers as numbers.
@@ -299,6 +301,8 @@ pub enum Standing {
     Pending,
     /// The link is there, its row in `APPL_DB` is not.
     Waiting,
+    /// The link is from before a cold start, and ignored until it goes.
+    Ignored,
     /// Configured, and not there yet.
     Awaited,
 }

@@ -188,13 +188,13 @@ macro_rules! computed {
 }
 
 /// The states of [`PORTS`].
-pub const PORT_STATES: [&str; 5] = ["up", "down", "admin_down", "waiting", "awaited"];
+pub const PORT_STATES: [&str; 6] = ["up", "down", "admin_down", "waiting", "ignored", "awaited"];
 /// The statistics of [`INITIAL_SYNC_HISTORY`].
 pub const START_STATS: [&str; 6] = ["min", "avg", "max", "p50", "p90", "p99"];
 
 computed! {
     /// Ports by state.
-    PORTS = gauge("ports", &["state"], "Ports by state: up; down (wanted up, no carrier); admin_down; waiting (the link is there, its row in APPL_DB is not); awaited (configured, no link yet)");
+    PORTS = gauge("ports", &["state"], "Ports by state: up; down (wanted up, no carrier); admin_down; waiting (the link is there, its row in APPL_DB is not); ignored (the link is from before a cold start); awaited (configured, no link yet)");
     /// Rows out of step.
     PORTS_OUT_OF_STEP = gauge("ports_out_of_step", &[], "Ports whose row in STATE_DB does not say yet what the kernel says");
     /// Operational state of a port.
@@ -206,7 +206,7 @@ computed! {
         name: "port_flaps_total",
         kind: Kind::Counter,
         labels: &["port"],
-        help: "Changes of the port's operational state, up or down, each counted once as orchagent's flap_count does; of the first telemetry.per_port_limit ports",
+        help: "Changes of the port's operational state, up or down, each counted once as orchagent's flap_count does, also those whose messages were lost or that came while the daemon was away; of the first telemetry.per_port_limit ports",
         survives: true,
     };
     /// Ports beyond the limit.

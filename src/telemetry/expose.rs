@@ -157,6 +157,21 @@ mod tests {
     }
 
     #[test]
+    fn sub_interfaces_take_no_place_of_the_limit() {
+        let telemetry = Arc::new(Telemetry::default());
+        let mut observer = Observer::new(Arc::clone(&telemetry));
+        for (ifindex, name) in (1u32..).zip(["Ethernet0.10", "Ethernet0.20", "Ethernet0", "Ethernet4"]) {
+            observer.wanted(LinkName::new(name.as_bytes()).unwrap(), (true, true, 9100), ifindex.into(), true);
+        }
+        let text = expose(&reader(&telemetry, 2));
+        for port in ["Ethernet0", "Ethernet4"] {
+            assert!(text.contains(&format!("portsyncd_port_oper_up{{port=\"{port}\"}} 1\n")), "{text}");
+        }
+        assert!(!text.contains("Ethernet0.") && text.contains("portsyncd_ports_unlisted 0\n"), "{text}");
+        assert!(text.contains("portsyncd_ports{state=\"up\"} 2\n"), "{text}");
+    }
+
+    #[test]
     fn a_port_that_went_has_no_series() {
         let telemetry = Arc::new(Telemetry::default());
         let mut observer = Observer::new(Arc::clone(&telemetry));

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod catalog;
 pub mod expose;
+pub mod flaps;
 pub mod labels;
 pub mod observe;
 pub mod ports;

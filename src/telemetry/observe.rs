@@ -1,6 +1,8 @@
 //! The core's side: what it tells of ports, without allocating for one that it knows.
+//!
+//! Sub-interfaces (names with a `.`) are no ports, whoever speaks of them: nothing is told of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -30,7 +32,7 @@ impl Observer {
 
     /// The row (admin, oper, mtu) that the port deserves, the link that says it, and whether Redis holds it.
     pub fn wanted(&mut self, name: LinkName, row: (bool, bool, u32), source: Source, there: bool) {
-        self.tell(name, |cell| cell.wanted(row, source.ifindex, there));
+        self.tell(name, |cell| cell.wanted(row, source, there));
     }
 
     /// Redis holds the row that the port deserves.
@@ -58,7 +60,29 @@ impl Observer {
         }
     }
 
+    /// CONFIG_DB has these ports, and no others.
+    pub fn configured<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) {
+        let names: HashSet<LinkName> = names.filter_map(LinkName::new).collect();
+        for cell in self.cells.values() {
+            cell.configured(names.contains(cell.name()));
+        }
+        for name in names {
+            self.tell(name, |cell| {
+                cell.configured(true);
+                false
+            });
+        }
+    }
+
+    /// Whether a link from before a cold start holds the port's name: it is ignored until it goes.
+    pub fn ignored(&mut self, name: LinkName, ignored: bool) {
+        self.tell(name, |cell| cell.ignored(ignored));
+    }
+
     fn tell(&mut self, name: LinkName, change: impl FnOnce(&Cell) -> bool) {
+        if name.is_sub_interface() {
+            return;
+        }
         let cell = self.cells.entry(name).or_insert_with(|| self.telemetry.ports.cell(name));
         if change(cell) {
             self.telemetry.ports.touch(cell);
@@ -98,6 +122,46 @@ mod tests {
     }
 
     #[test]
+    fn a_port_whose_link_is_ignored_until_it_goes() {
+        let telemetry = Arc::new(Telemetry::default());
+        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let port = name("Ethernet0");
+        let cell = telemetry.ports.cell(port);
+        observer.ignored(port, true);
+        assert_eq!((cell.standing(), cell.unserved()), (Some(Standing::Ignored), None), "it is not configured");
+        observer.configured([b"Ethernet0".as_slice(), b"Ethernet4"].into_iter());
+        observer.awaited([b"Ethernet0".as_slice(), b"Ethernet4"].into_iter());
+        assert_eq!((cell.standing(), cell.unserved()), (Some(Standing::Ignored), Some(Standing::Ignored)));
+        let other = telemetry.ports.cell(name("Ethernet4"));
+        assert_eq!((other.standing(), other.unserved()), (Some(Standing::Awaited), None), "it has no link");
+        observer.ignored(port, false);
+        assert_eq!((cell.standing(), cell.unserved()), (Some(Standing::Awaited), None));
+        observer.waiting(port);
+        assert_eq!(cell.unserved(), Some(Standing::Waiting));
+        observer.wanted(port, (true, true, 9100), 7.into(), false);
+        assert_eq!((cell.standing(), cell.unserved()), (Some(Standing::Pending), None));
+        observer.settled(port);
+        observer.removed(port);
+        assert_eq!(cell.standing(), None);
+        observer.waiting(port);
+        assert_eq!(cell.unserved(), Some(Standing::Waiting), "it is configured as before");
+        observer.configured([b"Ethernet4".as_slice(), b"Ethernet4.10", b"no name of a link"].into_iter());
+        assert_eq!(cell.unserved(), None);
+        assert_eq!(telemetry.ports.count(), 2);
+    }
+
+    #[test]
+    fn what_is_configured_is_no_news() {
+        let telemetry = Arc::new(Telemetry::default());
+        let mut observer = Observer::new(Arc::clone(&telemetry));
+        observer.configured([b"Ethernet0".as_slice()].into_iter());
+        assert!(telemetry.ports.take_changed(&telemetry.ports.cells()).is_empty());
+        observer.ignored(name("Ethernet0"), true);
+        observer.ignored(name("Ethernet0"), true);
+        assert_eq!(telemetry.ports.take_changed(&telemetry.ports.cells()).len(), 1);
+    }
+
+    #[test]
     fn each_change_of_the_operational_state_is_a_flap_and_no_other_is() {
         let telemetry = Arc::new(Telemetry::default());
         let mut observer = Observer::new(Arc::clone(&telemetry));
@@ -115,6 +179,33 @@ mod tests {
     }
 
     #[test]
+    fn flaps_are_the_kernels_and_history_is_what_was_seen() {
+        let telemetry = Arc::new(Telemetry::default());
+        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let mut row = |up, ifindex, changes| {
+            let source = Source { ifindex, carrier_changes: Some(changes) };
+            observer.wanted(name("Ethernet0"), (true, up, 9100), source, true);
+        };
+        let seen = || {
+            let cell = telemetry.ports.cell(name("Ethernet0"));
+            (cell.flaps(), cell.history().len())
+        };
+        row(true, 7, 11);
+        assert_eq!(seen(), (0, 0));
+        row(true, 7, 21);
+        assert_eq!(seen(), (10, 0));
+        telemetry.ports.take_changed(&telemetry.ports.cells());
+        row(true, 7, 23);
+        assert_eq!(telemetry.ports.take_changed(&telemetry.ports.cells()).len(), 1, "they are news by themselves");
+        row(false, 7, 24);
+        assert_eq!(seen(), (13, 1));
+        observer.removed(name("Ethernet0"));
+        let source = Source { ifindex: 9, carrier_changes: Some(2) };
+        observer.wanted(name("Ethernet0"), (true, true, 9100), source, true);
+        assert_eq!(seen(), (13, 1));
+    }
+
+    #[test]
     fn history_keeps_the_last_few_and_goes_on_after_a_restart() {
         let telemetry = Arc::new(Telemetry::default());
         let mut observer = Observer::new(Arc::clone(&telemetry));
@@ -124,9 +215,23 @@ mod tests {
         let cell = telemetry.ports.cell(name("Ethernet0"));
         assert_eq!((cell.flaps(), cell.history().len()), (19, 8));
         let next = Telemetry::default();
-        next.ports.restore(name("Ethernet0"), cell.flaps(), &cell.history());
+        next.ports.restore(name("Ethernet0"), cell.flaps(), &cell.history(), None);
         let cell = next.ports.cell(name("Ethernet0"));
         assert_eq!((cell.flaps(), cell.history().len(), cell.standing()), (19, 8, None));
+    }
+
+    #[test]
+    fn sub_interfaces_are_no_ports() {
+        let telemetry = Arc::new(Telemetry::default());
+        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let sub = name("Ethernet0.10");
+        observer.awaited([b"Ethernet0.10".as_slice()].into_iter());
+        observer.waiting(sub);
+        observer.wanted(sub, (true, true, 9100), 7.into(), true);
+        observer.settled(sub);
+        observer.removed(sub);
+        telemetry.ports.restore(sub, 3, &[], None);
+        assert_eq!(telemetry.ports.count(), 0);
     }
 
     #[test]

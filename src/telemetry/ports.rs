@@ -4,14 +4,16 @@
 //! a cell older than the next; the row itself (admin, oper, mtu) is one word.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 
 use super::api::{Change, Port, Standing};
-use crate::link::{IfIndex, LinkName};
+use super::flaps::{Carrier, Flaps};
+use crate::link::LinkName;
+use crate::sync::port_sync::Source;
 
 /// Changes of the operational state that are kept for each port.
 pub const HISTORY: usize = 8;
@@ -22,6 +24,10 @@ const OPER_UP: u64 = 1 << 2;
 const IN_STEP: u64 = 1 << 3;
 const WAITING: u64 = 1 << 4;
 const AWAITED: u64 = 1 << 5;
+/// The port stands in CONFIG_DB.
+const CONFIGURED: u64 = 1 << 6;
+/// A link from before a cold start holds the name.
+const IGNORED: u64 = 1 << 7;
 const MTU_SHIFT: u32 = 32;
 
 /// One port.
@@ -29,8 +35,7 @@ const MTU_SHIFT: u32 = 32;
 pub struct Cell {
     name: LinkName,
     state: AtomicU64,
-    ifindex: AtomicU32,
-    flaps: AtomicU64,
+    flaps: Flaps,
     /// When the row last changed, in milliseconds of Unix time.
     changed: AtomicU64,
     /// When the last few changes of the operational state were, and (lowest bit) whether it came up.
@@ -45,8 +50,7 @@ impl Cell {
         Self {
             name,
             state: AtomicU64::new(0),
-            ifindex: AtomicU32::new(0),
-            flaps: AtomicU64::new(0),
+            flaps: Flaps::default(),
             changed: AtomicU64::new(0),
             history: Default::default(),
             history_end: AtomicUsize::new(0),
@@ -59,18 +63,18 @@ impl Cell {
     }
 
     /// The row that the port deserves, and whether Redis holds it already. True if that is news. Only the core calls this.
-    pub(super) fn wanted(&self, (admin_up, oper_up, mtu): (bool, bool, u32), ifindex: IfIndex, there: bool) -> bool {
+    pub(super) fn wanted(&self, (admin_up, oper_up, mtu): (bool, bool, u32), source: Source, there: bool) -> bool {
         let before = self.flags();
         let flag = |set, flag| if set { flag } else { 0 };
         let after = PRESENT
             | flag(admin_up, ADMIN_UP)
             | flag(oper_up, OPER_UP)
             | flag(there, IN_STEP)
-            | (before & AWAITED)
+            | (before & (AWAITED | CONFIGURED | IGNORED))
             | (u64::from(mtu) << MTU_SHIFT);
-        let row = !(IN_STEP | AWAITED | WAITING);
-        if before & PRESENT != 0 && (before ^ after) & OPER_UP != 0 {
-            self.flaps.fetch_add(1, Ordering::Relaxed);
+        let row = !(IN_STEP | AWAITED | WAITING | CONFIGURED | IGNORED);
+        let changed = before & PRESENT != 0 && (before ^ after) & OPER_UP != 0;
+        if changed {
             let end = self.history_end.load(Ordering::Relaxed);
             self.history[end % HISTORY].store(now_ms() << 1 | u64::from(oper_up), Ordering::Relaxed);
             self.history_end.store(end + 1, Ordering::Release);
@@ -78,9 +82,9 @@ impl Cell {
         if (before ^ after) & row != 0 {
             self.changed.store(now_ms(), Ordering::Relaxed);
         }
-        let same_link = self.ifindex.swap(ifindex, Ordering::Relaxed) == ifindex;
+        let counted = self.flaps.count(source, changed);
         self.state.store(after, Ordering::Release);
-        before != after || !same_link
+        before != after || counted
     }
 
     /// Sets and clears flags. True if that is news. Only the core calls this.
@@ -99,6 +103,7 @@ impl Cell {
     /// The port's row has to go.
     pub(super) fn removed(&self) -> bool {
         self.changed.store(now_ms(), Ordering::Relaxed);
+        self.flaps.gone();
         self.flag(0, PRESENT | IN_STEP | WAITING | ADMIN_UP | OPER_UP)
     }
 
@@ -112,6 +117,27 @@ impl Cell {
         if awaited { self.flag(AWAITED, 0) } else { self.flag(0, AWAITED) }
     }
 
+    /// CONFIG_DB has the port. No news by itself: nobody is shown it.
+    pub(super) fn configured(&self, configured: bool) {
+        if configured {
+            self.flag(CONFIGURED, 0)
+        } else {
+            self.flag(0, CONFIGURED)
+        };
+    }
+
+    /// A link from before a cold start holds the port's name, and is ignored.
+    pub(super) fn ignored(&self, ignored: bool) -> bool {
+        if ignored { self.flag(IGNORED, 0) } else { self.flag(0, IGNORED) }
+    }
+
+    /// Why a configured port that has a link has no row: it waits for `APPL_DB`, or its link is ignored. `None` for all others.
+    pub fn unserved(&self) -> Option<Standing> {
+        let standing = self.standing()?;
+        let unserved = matches!(standing, Standing::Waiting | Standing::Ignored) && self.flags() & CONFIGURED != 0;
+        unserved.then_some(standing)
+    }
+
     /// Whether the start still waits for this port's row.
     pub fn is_awaited(&self) -> bool {
         self.flags() & AWAITED != 0
@@ -122,9 +148,14 @@ impl Cell {
         &self.name
     }
 
-    /// Changes of the operational state.
+    /// Changes of the operational state, those included that nobody saw.
     pub fn flaps(&self) -> u64 {
-        self.flaps.load(Ordering::Relaxed)
+        self.flaps.total()
+    }
+
+    /// The port's link and the kernel's count of its carrier changes, for a later run to go on from.
+    pub fn carrier(&self) -> Option<Carrier> {
+        self.flaps.carrier()
     }
 
     /// Whether somebody wants the link up, and whether it is.
@@ -133,13 +164,15 @@ impl Cell {
         (flags & ADMIN_UP != 0, flags & OPER_UP != 0)
     }
 
-    /// How the port stands; `None` for one that is neither there nor awaited.
+    /// How the port stands; `None` for one that has no link and is not awaited.
     pub fn standing(&self) -> Option<Standing> {
         let flags = self.flags();
         if flags & PRESENT != 0 {
             Some(if flags & IN_STEP != 0 { Standing::InStep } else { Standing::Pending })
         } else if flags & WAITING != 0 {
             Some(Standing::Waiting)
+        } else if flags & IGNORED != 0 {
+            Some(Standing::Ignored)
         } else if flags & AWAITED != 0 {
             Some(Standing::Awaited)
         } else {
@@ -161,7 +194,7 @@ impl Cell {
             .collect()
     }
 
-    /// The port for people and programs; `None` for one that is neither there nor awaited.
+    /// The port for people and programs; `None` for one that has no link and is not awaited.
     pub fn port(&self) -> Option<Port> {
         let standing = self.standing()?;
         let flags = self.flags();
@@ -173,7 +206,7 @@ impl Cell {
             admin: up_down(ADMIN_UP),
             oper: up_down(OPER_UP),
             mtu: known.then_some(flags >> MTU_SHIFT),
-            ifindex: known.then(|| self.ifindex.load(Ordering::Relaxed)),
+            ifindex: known.then(|| self.flaps.ifindex()),
             flaps: self.flaps(),
             last_change: seconds(self.changed_ms()),
             state: standing,
@@ -240,10 +273,15 @@ impl Ports {
         Arc::clone(&sorted)
     }
 
-    /// Takes over what was known of a port before a restart.
-    pub fn restore(&self, name: LinkName, flaps: u64, history: &[(u64, bool)]) {
+    /// Takes over what was known of a port before a restart. With a link of that time, what this did since is added, if the
+    /// port still has it.
+    /// Files of earlier versions may have sub-interfaces, which are no ports.
+    pub fn restore(&self, name: LinkName, flaps: u64, history: &[(u64, bool)], carrier: Option<Carrier>) {
+        if name.is_sub_interface() {
+            return;
+        }
         let cell = self.cell(name);
-        cell.flaps.fetch_add(flaps, Ordering::Relaxed);
+        cell.flaps.restore(flaps, carrier);
         // Changes that came since the start are newer: they stay, and these go before them.
         let newer = cell.history();
         let all: Vec<_> = history.iter().copied().chain(newer).collect();

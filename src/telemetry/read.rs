@@ -17,11 +17,12 @@ use super::way::giving_way;
 use crate::config::HealthConfig;
 use crate::health::Component;
 use crate::health::score::{self, Facts};
+use crate::link::LinkName;
 use crate::sync::start::Kind;
 
 /// A row that is out of step for longer is late.
 const LATE_MS: u64 = 1000;
-/// Awaited ports that are named.
+/// Awaited ports that are named, and ports that are not in step.
 const NAMED: usize = 20;
 /// What "recent" looks back to, at least.
 const RECENT: Duration = Duration::from_secs(60);
@@ -35,6 +36,8 @@ pub struct Reader {
     health: Mutex<HealthConfig>,
     recent: Mutex<Recent>,
     state_file: Mutex<StateFile>,
+    /// Whether configured ports were not in step at the last look, and since when (Unix time); 0 before that changed.
+    unserved: Mutex<(bool, f64)>,
     host: String,
     others: OnceLock<Others>,
 }
@@ -86,6 +89,7 @@ impl Reader {
             health: Mutex::new(health),
             recent: Mutex::new(Recent { older: now.clone(), newer: now }),
             state_file: Mutex::default(),
+            unserved: Mutex::default(),
             host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             others: OnceLock::new(),
         }
@@ -129,14 +133,28 @@ impl Reader {
         self.readiness_of(&self.telemetry.ports.cells())
     }
 
-    /// The core says that ports are awaited; which they are is seen here.
+    /// The core says that ports are awaited; which they are is seen here, and whether others are not in step.
     fn readiness_of(&self, cells: &[Arc<Cell>]) -> Readiness {
         let mut readiness = self.telemetry.latches.readiness();
         let count = cells.iter().filter(|cell| cell.is_awaited()).count();
         let ports = readiness.components.iter_mut().find(|component| component.name == Component::Ports.name());
-        if let Some(reason) = ports.and_then(|ports| ports.reason.as_mut()).filter(|_| count > 0) {
+        let Some(ports) = ports else { return readiness };
+        if let Some(reason) = ports.reason.as_mut().filter(|_| count > 0) {
             let more = if count > NAMED { ", …" } else { "" };
             reason.push_str(&format!(": {count} awaited, {}{more}", awaited(cells).join(", ")));
+        }
+        let unserved = unserved(cells, NAMED);
+        let mut before = lock(&self.unserved);
+        if before.0 != unserved.is_some() {
+            *before = (unserved.is_some(), seconds(now_ms()));
+        }
+        if ports.ready {
+            ports.since = if unserved.is_some() { before.1 } else { ports.since.max(before.1) };
+        }
+        if let Some((_, why)) = unserved {
+            ports.ready = false;
+            readiness.ready = false;
+            ports.reason = Some(ports.reason.take().map_or(why.clone(), |reason| format!("{reason}; {why}")));
         }
         readiness
     }
@@ -245,9 +263,27 @@ impl Reader {
         }
     }
 
-    /// Every value of every metric but the process's own, in the catalogue's order.
-    #[expect(clippy::cast_precision_loss, reason = "numbers of ports and flaps")]
+    /// Every value that is exposed, but the process's own: of single ports those of the first `telemetry.per_port_limit`.
     pub fn values(&self, each: &mut dyn FnMut(&Metric, Value)) {
+        self.values_of_all(each);
+        let cells = self.telemetry.ports.cells();
+        let listed = cells.iter().filter(|cell| cell.standing().is_some()).take(self.per_port_limit);
+        values_of_ports(listed, &mut |computed, port, number| {
+            let metric = computed.metric();
+            let labels = metric.labels.iter().map(|label| (*label, port.to_string())).collect();
+            each(&metric, Value { labels, reading: Reading::Number(number) });
+        });
+    }
+
+    /// Every value of the metrics of single ports, of all ports.
+    pub fn values_of_ports(&self, each: &mut dyn FnMut(&Computed, &LinkName, f64)) {
+        let cells = self.telemetry.ports.cells();
+        values_of_ports(cells.iter().filter(|cell| cell.standing().is_some()), each);
+    }
+
+    /// Every value of every other metric but the process's own.
+    #[expect(clippy::cast_precision_loss, reason = "numbers of ports and flaps")]
+    pub fn values_of_all(&self, each: &mut dyn FnMut(&Metric, Value)) {
         let telemetry = &self.telemetry;
         telemetry.metrics.each(&mut |metric, family| {
             family.read(&mut |labels, reading| {
@@ -264,20 +300,13 @@ impl Reader {
         let cells = telemetry.ports.cells();
         let facts = self.facts(&cells);
         let counts = facts.ports;
-        let by_state = [counts.up, counts.down, counts.admin_down, counts.waiting, counts.awaited];
+        let by_state = [counts.up, counts.down, counts.admin_down, counts.waiting, counts.ignored, counts.awaited];
         for (state, ports) in catalog::PORT_STATES.into_iter().zip(by_state) {
             gauge(&catalog::PORTS, &[state], ports as f64);
         }
         gauge(&catalog::PORTS_OUT_OF_STEP, &[], counts.out_of_step as f64);
-        let there: Vec<&Arc<Cell>> = cells.iter().filter(|cell| cell.standing().is_some()).collect();
-        let (listed, unlisted) = there.split_at(there.len().min(self.per_port_limit));
-        for cell in giving_way(listed.iter()) {
-            let name = cell.name().to_string();
-            let (wanted, up) = cell.up_down();
-            gauge(&catalog::PORT_OPER_UP, &[&name], f64::from(u8::from(up)));
-            gauge(&catalog::PORT_DOWN, &[&name], f64::from(u8::from(wanted && !up)));
-            gauge(&catalog::PORT_FLAPS, &[&name], cell.flaps() as f64);
-        }
+        let unlisted: Vec<&Arc<Cell>> =
+            cells.iter().filter(|cell| cell.standing().is_some()).skip(self.per_port_limit).collect();
         gauge(&catalog::PORTS_UNLISTED, &[], unlisted.len() as f64);
         gauge(&catalog::PORT_FLAPS_UNLISTED, &[], unlisted.iter().map(|cell| cell.flaps()).sum::<u64>() as f64);
         let start = telemetry.starts.current();
@@ -300,7 +329,7 @@ impl Reader {
             &[],
             seconds(telemetry.moments.resync_ms.load(std::sync::atomic::Ordering::Relaxed)),
         );
-        for component in telemetry.latches.readiness().components {
+        for component in self.readiness_of(&cells).components {
             gauge(&catalog::COMPONENT_READY, &[&component.name], f64::from(u8::from(component.ready)));
         }
         let health = score::score(telemetry, &facts, &lock(&self.health));
@@ -320,6 +349,7 @@ impl Reader {
             match standing {
                 Standing::Awaited => ports.awaited += 1,
                 Standing::Waiting => ports.waiting += 1,
+                Standing::Ignored => ports.ignored += 1,
                 Standing::InStep | Standing::Pending => match port.up_down() {
                     (_, true) => ports.up += 1,
                     (true, false) => ports.down += 1,
@@ -331,7 +361,7 @@ impl Reader {
                 late += usize::from(now.saturating_sub(port.changed_ms()) > LATE_MS);
             }
         }
-        Facts { ports, late, recent: self.recent() }
+        Facts { ports, late, unserved: unserved(cells, 1), recent: self.recent() }
     }
 
     fn recent(&self) -> Option<Latency> {
@@ -373,7 +403,7 @@ fn summary(readiness: &Readiness, ports: &PortCounts) -> String {
         }
         None => format!(
             "in service, {} ports are in step, {} of them up",
-            ports.total - ports.waiting - ports.awaited,
+            ports.total - ports.waiting - ports.ignored - ports.awaited,
             ports.up
         ),
     }
@@ -382,6 +412,24 @@ fn summary(readiness: &Readiness, ports: &PortCounts) -> String {
 /// The first ports that the start waits for.
 fn awaited(cells: &[Arc<Cell>]) -> Vec<String> {
     cells.iter().filter(|cell| cell.is_awaited()).take(NAMED).map(|cell| cell.name().to_string()).collect()
+}
+
+/// How many configured ports have a link and no row, and the first of them in words.
+fn unserved(cells: &[Arc<Cell>], named: usize) -> Option<(usize, String)> {
+    let mut all = cells.iter().filter_map(|cell| Some((cell.name(), cell.unserved()?)));
+    let first: Vec<String> = all
+        .by_ref()
+        .take(named)
+        .map(|(name, standing)| match standing {
+            Standing::Ignored => format!("{name} (ignored: its link is from before the cold start)"),
+            _ => format!("{name} (waiting: APPL_DB has no row for it)"),
+        })
+        .collect();
+    let more = all.count();
+    let (count, names) = (first.len() + more, first.join(", "));
+    let ports = if count == 1 { "port is" } else { "ports are" };
+    let etc = if more > 0 { ", …" } else { "" };
+    (count > 0).then(|| (count, format!("{count} configured {ports} not in step: {names}{etc}")))
 }
 
 fn latency(distribution: &Distribution) -> Latency {
@@ -402,6 +450,17 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The values of the metrics of single ports.
+#[expect(clippy::cast_precision_loss, reason = "numbers of flaps")]
+fn values_of_ports<'a>(cells: impl Iterator<Item = &'a Arc<Cell>>, each: &mut dyn FnMut(&Computed, &LinkName, f64)) {
+    for cell in giving_way(cells) {
+        let (wanted, up) = cell.up_down();
+        each(&catalog::PORT_OPER_UP, cell.name(), f64::from(u8::from(up)));
+        each(&catalog::PORT_DOWN, cell.name(), f64::from(u8::from(wanted && !up)));
+        each(&catalog::PORT_FLAPS, cell.name(), cell.flaps() as f64);
+    }
+}
+
 /// Ports that changed, apart by whether they are still there.
 pub fn split(cells: &[Arc<Cell>]) -> (Vec<Port>, Vec<String>) {
     let mut removed = Vec::new();
@@ -416,3 +475,7 @@ pub fn split(cells: &[Arc<Cell>]) -> (Vec<Port>, Vec<String>) {
         .collect();
     (ports, removed)
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

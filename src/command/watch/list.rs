@@ -47,18 +47,21 @@ pub enum Look {
     AdminDown,
     /// The link is there, its row in `APPL_DB` is not.
     Waiting,
+    /// The link is from before a cold start, and ignored until it goes.
+    Ignored,
     /// Configured, and not there yet.
     Awaited,
 }
 
 impl Look {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Up, Self::Down, Self::AdminDown, Self::Waiting, Self::Awaited];
+    pub const ALL: [Self; 6] = [Self::Up, Self::Down, Self::AdminDown, Self::Waiting, Self::Ignored, Self::Awaited];
 
     /// That of this port.
     pub fn of(port: &Port) -> Self {
         match port.state {
             Standing::Waiting => Self::Waiting,
+            Standing::Ignored => Self::Ignored,
             Standing::Awaited => Self::Awaited,
             Standing::InStep | Standing::Pending => match (port.admin.as_deref(), port.oper.as_deref()) {
                 (_, Some("up")) => Self::Up,
@@ -75,6 +78,7 @@ impl Look {
             Self::Down => "down",
             Self::AdminDown => "admin down",
             Self::Waiting => "waiting",
+            Self::Ignored => "ignored",
             Self::Awaited => "awaited",
         }
     }

@@ -134,6 +134,7 @@ fn details(buffer: &mut Buffer, area: Rect, view: &View) {
         Standing::InStep => "in step",
         Standing::Pending => "being written",
         Standing::Waiting => "waits for its row in APPL_DB",
+        Standing::Ignored => "ignored: its link is from before the cold start",
         Standing::Awaited => "configured, no link yet",
     };
     Line::from(vec![Span::styled(plain(&port.name), STRONG), Span::raw(format!(" {admin}{oper}{standing}"))])

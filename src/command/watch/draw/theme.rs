@@ -14,6 +14,7 @@ pub fn sign(look: Look) -> &'static str {
         Look::Down => "×",
         Look::AdminDown => "-",
         Look::Waiting => "?",
+        Look::Ignored => "!",
         Look::Awaited => "·",
     }
 }
@@ -78,6 +79,7 @@ impl Theme {
             Look::Down => self.bad(),
             Look::AdminDown => QUIET,
             Look::Waiting => self.ink(Color::Cyan),
+            Look::Ignored => self.ink(Color::Magenta),
             Look::Awaited => self.ink(Color::Blue),
         }
     }
@@ -93,6 +95,7 @@ impl Theme {
             (Look::Down, _) => (Color::White, Color::Red),
             (Look::AdminDown, _) => (Color::Gray, Color::DarkGray),
             (Look::Waiting, _) => (Color::Black, Color::Cyan),
+            (Look::Ignored, _) => (Color::White, Color::Magenta),
             (Look::Awaited, _) => (Color::White, Color::Blue),
         };
         Style::new().fg(ink).bg(ground)
