@@ -228,9 +228,9 @@ fn a_port_that_cannot_be_published_stops_no_other() {
     rig.start();
     rig.expect_config_done();
     assert!(!rig.mark("Ethernet8").is_empty());
-    let log = rig.log();
-    let errors = log.lines().filter(|line| line.contains("ERROR") && line.contains("Ethernet4"));
-    assert_eq!(errors.count(), 1, "{log}");
+    let errors = || rig.log().lines().filter(|line| line.contains("ERROR") && line.contains("Ethernet4")).count();
+    rig.until("the error", || errors() > 0);
+    assert_eq!(errors(), 1, "{}", rig.log());
 }
 
 #[test]
