@@ -136,9 +136,8 @@ fn a_port_is_broken_out_at_run_time() {
     let mut config = rig.server.client(CONFIG_DB).unwrap();
     let lanes: String = config.hget("PORT|Ethernet6", "lanes").unwrap();
     assert_eq!(lanes, "7");
-    rig.expect_told(
-        &json!({ "ports": [&["Ethernet0"], &added[..]].concat(), "count": 2, "order": ["PortConfigDone"] }),
-    );
+    let all = [&["Ethernet0"], &added[..]].concat();
+    rig.expect_told(&json!({ "ports": all, "count": 2, "order": ["PortConfigDone"] }));
     let error = rig.tell("breakout Ethernet0 3");
     assert!(error["error"].as_str().unwrap().contains("cannot break Ethernet0 out into 3"), "{error}");
     let there: bool = config.exists("PORT|Ethernet0").unwrap();
