@@ -42,28 +42,20 @@ impl Rig {
         let answers = BufReader::new(child.stdout.take().unwrap());
         let rig = Self { child, answers, server, links, runtime };
         rig.publish(&ports::rows(ports));
-        rig.until("the ports", || rig.names().len() == ports);
+        until("the ports", || rig.names().len() == ports);
         rig
     }
 
     fn publish(&self, rows: &[ports::Row]) {
         let mut db = self.server.client(APPL_DB).unwrap();
         for row in rows {
-            self.producer().set(&mut db, &row.name, &row.fields).unwrap();
+            producer().set(&mut db, &row.name, &row.fields).unwrap();
         }
-        self.producer().set(&mut db, "PortConfigDone", &[("count", rows.len().to_string())]).unwrap();
-    }
-
-    fn producer(&self) -> Producer {
-        Producer::new(APPL_DB, ":")
+        producer().set(&mut db, "PortConfigDone", &[("count", rows.len().to_string())]).unwrap();
     }
 
     fn init_done(&self) {
-        self.producer().set(&mut self.server.client(APPL_DB).unwrap(), "PortInitDone", &[("lanes", "0")]).unwrap();
-    }
-
-    fn until(&self, what: &str, condition: impl FnMut() -> bool) {
-        wait::until(what, LIMIT, condition).unwrap();
+        producer().set(&mut self.server.client(APPL_DB).unwrap(), "PortInitDone", &[("lanes", "0")]).unwrap();
     }
 
     fn link(&self, name: &str) -> Option<LinkState> {
@@ -100,6 +92,14 @@ impl Rig {
     }
 }
 
+fn producer() -> Producer {
+    Producer::new(APPL_DB, ":")
+}
+
+fn until(what: &str, condition: impl FnMut() -> bool) {
+    wait::until(what, LIMIT, condition).unwrap();
+}
+
 impl Drop for Rig {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -131,7 +131,7 @@ fn a_port_is_broken_out_at_run_time() {
     let index = rig.link("Ethernet4").unwrap().ifindex;
     let added = ["Ethernet4", "Ethernet5", "Ethernet6", "Ethernet7"];
     assert_eq!(rig.tell("breakout Ethernet4 4"), json!({ "removed": "Ethernet4", "added": added }));
-    rig.until("the new links", || rig.names() == [&["Ethernet0"], &added[..]].concat());
+    until("the new links", || rig.names() == [&["Ethernet0"], &added[..]].concat());
     assert_ne!(rig.link("Ethernet4").unwrap().ifindex, index, "it is another one");
     let mut config = rig.server.client(CONFIG_DB).unwrap();
     let lanes: String = config.hget("PORT|Ethernet6", "lanes").unwrap();
@@ -148,18 +148,18 @@ fn a_port_is_broken_out_at_run_time() {
 fn intfmgrd_follows_rows_if_it_is_wanted() {
     let rig = Rig::new(1, &["--intfmgrd"]);
     let addressed = || with_link_local().unwrap().contains("Ethernet0");
-    rig.until("the port to be up", || rig.link("Ethernet0").is_some_and(|link| link.running && link.mtu == 9100));
+    until("the port to be up", || rig.link("Ethernet0").is_some_and(|link| link.running && link.mtu == 9100));
     assert!(!addressed(), "the kernel gives it none");
     let () = rig.server.client(CONFIG_DB).unwrap().hset("VLAN_SUB_INTERFACE|Ethernet0.10", "mtu", "4000").unwrap();
     rig.state("Ethernet0", "up", 9100);
-    rig.until("the address", addressed);
-    rig.until("the sub-interface", || rig.link("Ethernet0.10").is_some_and(|link| link.mtu == 4000));
+    until("the address", addressed);
+    until("the sub-interface", || rig.link("Ethernet0.10").is_some_and(|link| link.mtu == 4000));
     rig.state("Ethernet0", "up", 2000);
-    rig.until("its MTU", || rig.link("Ethernet0.10").is_some_and(|link| link.mtu == 2000));
+    until("its MTU", || rig.link("Ethernet0.10").is_some_and(|link| link.mtu == 2000));
 }
 
 #[test]
 fn without_it_the_kernel_gives_the_address() {
     let rig = Rig::new(1, &[]);
-    rig.until("the address", || with_link_local().unwrap().contains("Ethernet0"));
+    until("the address", || with_link_local().unwrap().contains("Ethernet0"));
 }

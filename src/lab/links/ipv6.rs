@@ -63,8 +63,11 @@ impl Links {
 
 /// `fe80::/64` with the interface identifier of RFC 4291: the MAC with `fffe` in its middle and the universal bit turned.
 fn link_local(mac: [u8; 6]) -> Ipv6Addr {
-    let [a, b, c, d, e, f] = mac;
-    Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+    let mut address = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, 0];
+    address[8..11].copy_from_slice(&mac[..3]);
+    address[13..].copy_from_slice(&mac[3..]);
+    address[8] ^= 2;
+    Ipv6Addr::from(address)
 }
 
 /// Names of the links of the calling thread's namespace that have a link-local address.

@@ -61,7 +61,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Play intfmgrd too: each write of a port's row in STATE_DB gives the port its link-local address if it is up, and its MTU
-    /// to its sub-interfaces (CONFIG_DB's VLAN_SUB_INTERFACE)
+    /// to its sub-interfaces (CONFIG_DB's `VLAN_SUB_INTERFACE`)
     #[arg(long, conflicts_with = "seed_only")]
     intfmgrd: bool,
     /// Take commands from standard input, a line each, and answer by lines of JSON: orchagent (what it was handed),
