@@ -160,6 +160,6 @@ fn intfmgrd_follows_rows_if_it_is_wanted() {
 
 #[test]
 fn without_it_the_kernel_gives_the_address() {
-    let rig = Rig::new(1, &[]);
+    let _rig = Rig::new(1, &[]);
     until("the address", || with_link_local().unwrap().contains("Ethernet0"));
 }
