@@ -33,6 +33,8 @@ fn with_rules(ports: usize, text: &str) -> Rig {
     rig.set("PORTSYNCD_ALERTS__EVALUATION_INTERVAL", "100ms");
     rig.set("PORTSYNCD_ALERTS__DEFAULT_RULES", "false");
     let rig = rig.set_to_work();
+    // It comes beside the core, and may be later.
+    rig.until("the control socket", || rig.control_socket().exists());
     for port in &rig.ports {
         rig.up(port);
     }
@@ -75,12 +77,11 @@ fn a_port_that_goes_down_fires_and_resolves_when_it_is_back() {
     expect_state(&rig, "Down", Some("Ethernet4"), None);
     rig.up("Ethernet0");
     expect_state(&rig, "Down", Some("Ethernet0"), None);
-    let history: History = rig.api("/api/v1/alerts/history");
-    let of_port = |port: &str| {
-        let all = history.transitions.iter().filter(|one| one.port.is_some_and(|name| name.to_string() == port));
-        all.map(|one| one.to).collect::<Vec<_>>()
-    };
-    assert!(of_port("Ethernet0").ends_with(&[State::Firing, State::Resolved]), "{history:?}");
+    rig.until("both in the history", || {
+        let history: History = rig.api("/api/v1/alerts/history");
+        let all = history.transitions.iter().filter(|one| one.port.is_some_and(|name| name.to_string() == "Ethernet0"));
+        all.map(|one| one.to).collect::<Vec<_>>().ends_with(&[State::Firing, State::Resolved])
+    });
 }
 
 #[test]
@@ -122,8 +123,8 @@ fn alerts_and_silences_survive_a_restart() {
     expect_state(&rig, "Down", Some("Ethernet0"), Some(State::Firing));
     assert_eq!(silence(&rig, &format!("{{\"rule\":\"Down\",\"port\":\"Ethernet4\",\"until\":{}}}", tomorrow())).0, 201);
     expect_state(&rig, "Down", Some("Ethernet4"), Some(State::Suppressed));
+    rig.until("it to be told", || alert(&rig, "Down", Some("Ethernet0")).is_some_and(|view| view.alert.notified));
     let before = alert(&rig, "Down", Some("Ethernet0")).unwrap();
-    assert!(before.alert.notified);
     assert_eq!(rig.term(), Some(0));
     rig.start();
     expect_state(&rig, "Down", Some("Ethernet0"), Some(State::Firing));

@@ -105,8 +105,9 @@ fn a_port_whose_row_is_not_in_appl_db_waits_and_one_without_a_link_is_awaited() 
     rig.until("the ports to be awaited", || state(&rig, &ports[1]) == Some(Standing::Awaited));
     rig.run(rig.links.add_veths(&ports[..1]));
     rig.until("the port to wait", || state(&rig, &ports[0]) == Some(Standing::Waiting));
-    let reason = reason(&rig, "ports").unwrap();
-    assert!(reason.contains("2 awaited") && reason.contains(&ports[0]), "{reason}");
+    rig.until("the reason", || {
+        reason(&rig, "ports").is_some_and(|reason| reason.contains("2 awaited") && reason.contains(&ports[0]))
+    });
     assert_eq!(readiness(&rig).0, 503);
 }
 
@@ -117,10 +118,13 @@ fn readiness_names_the_component_and_the_reason() {
     rig.server.kill();
     rig.until("unreadiness", || readiness(&rig).0 == 503);
     rig.until("the reason", || reason(&rig, "redis").is_some_and(|reason| reason.contains("cannot connect to Redis")));
-    assert!(reason(&rig, "rows").is_some() && reason(&rig, "kernel").is_none());
+    rig.until("the rows' reason", || reason(&rig, "rows").is_some());
+    assert!(reason(&rig, "kernel").is_none());
     assert_eq!(get(rig.http(), "/livez").unwrap().code, 200, "the core lives without Redis");
-    let status: Status = rig.api("/api/v1/status");
-    assert!(status.health.score <= 60 && status.summary.contains("redis"), "{status:?}");
+    rig.until("the score", || {
+        let status: Status = rig.api("/api/v1/status");
+        status.health.score <= 60 && status.summary.contains("redis")
+    });
     rig.server.restart().unwrap();
     rig.expect_metric("portsyncd_redis_reconnects_total", |value| value == 1.0);
 }
@@ -134,9 +138,11 @@ fn drift_is_found_and_repaired() {
     let () = redis::Commands::hset(&mut rig.db(6), "PORT_TABLE|Ethernet0", "mtu", "1").unwrap();
     rig.expect_metric("portsyncd_drift_repairs_total", |value| value >= 1.0);
     rig.expect_metric("portsyncd_drift_rows_total", |value| value >= 1.0);
-    let status: Status = rig.api("/api/v1/status");
-    let drift = status.health.parts.iter().find(|part| part.name == "drift").unwrap();
-    assert!(drift.reason.is_some() && status.health.score < 100, "{status:?}");
+    rig.until("the score", || {
+        let status: Status = rig.api("/api/v1/status");
+        let drift = status.health.parts.iter().find(|part| part.name == "drift").unwrap();
+        drift.reason.is_some() && status.health.score < 100
+    });
 }
 
 #[test]
@@ -244,7 +250,7 @@ fn a_taken_port_is_said_and_tried_again() {
     rig.expect_init_done();
     drop(taken);
     rig.until("the server", || get(rig.http(), "/readyz").is_ok_and(|answer| answer.code == 200));
-    assert!(reason(&rig, "http").is_none());
+    rig.until("no reason", || reason(&rig, "http").is_none());
 }
 
 #[test]

@@ -58,10 +58,13 @@ fn a_cold_start_publishes_ports_then_config_done_then_rows_then_init_done_once()
     assert_eq!(count(&lines, &["EVALSHA", "\"PortInitDone\""]), 1);
     assert!(config_done < init_done);
 
-    let logger = rig.hash(CONFIG_DB, "LOGGER|portsyncd");
-    assert_eq!((logger["LOGLEVEL"].as_str(), logger["LOGOUTPUT"].as_str()), ("NOTICE", "SYSLOG"));
-    let warm = rig.hash(STATE_DB, "WARM_RESTART_TABLE|portsyncd");
-    assert_eq!(warm, common::Fields::from([("restore_count".to_owned(), "0".to_owned())]));
+    let fields = |all: &[(&str, &str)]| -> common::Fields {
+        all.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned())).collect()
+    };
+    let logger = fields(&[("LOGLEVEL", "NOTICE"), ("LOGOUTPUT", "SYSLOG")]);
+    rig.until("the defaults of LOGGER", || rig.hash(CONFIG_DB, "LOGGER|portsyncd") == logger);
+    let warm = fields(&[("restore_count", "0")]);
+    rig.until("restore_count and no more", || rig.hash(STATE_DB, "WARM_RESTART_TABLE|portsyncd") == warm);
     assert_eq!(rig.term(), Some(0));
 }
 
@@ -112,6 +115,7 @@ fn keys_that_are_no_ports_are_left_out_of_publishing_and_count() {
     let mut waiting: Vec<String> = rig.db(APPL_DB).smembers("PORT_TABLE_KEY_SET").unwrap();
     waiting.sort();
     assert_eq!(waiting, ["Ethernet0", "Ethernet4", "PortConfigDone"]);
+    rig.expect_log("that are no ports");
     assert_eq!(rig.log_count("that are no ports"), 1);
 }
 
@@ -458,6 +462,9 @@ fn init_done_waits_until_config_done_is_taken_or_a_second_has_passed() {
     let looks = count(&lines, &["SISMEMBER", "PortConfigDone"]);
     assert!(looks > 3, "looked whether it was taken: {looks}");
     rig.crash();
+    rig.run_orchagent();
+    rig.until("orchagent to take what is left", || rig.orchagent().count("PortInitDone") > 0);
+    rig.stop_orchagent();
     // One key at a time, in random order: the first mark is taken long before the second is there.
     rig.run_slow_orchagent();
     rig.start();

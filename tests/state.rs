@@ -36,8 +36,10 @@ fn flaps_starts_and_counters_go_on_after_a_restart() {
     rig.expect_metric("portsyncd_live_restarts_total", |count| count == 1.0);
     rig.expect_metric("portsyncd_cold_starts_total", |count| count == 1.0);
     rig.expect_metric(FLAPS, |flaps| flaps == 6.0);
-    let ports: PortList = rig.api("/api/v1/ports");
-    assert_eq!(ports.ports[0].history.len(), 6, "{ports:?}");
+    rig.until("the history", || {
+        let ports: PortList = rig.api("/api/v1/ports");
+        ports.ports.first().is_some_and(|port| port.history.len() == 6)
+    });
     rig.until("both starts", || {
         let status: Status = rig.api("/api/v1/status");
         status.starts.durations.is_some_and(|durations| durations.count == 2) && status.starts.completed == 2
@@ -96,8 +98,10 @@ fn a_damaged_file_falls_back_to_an_older_one_and_is_reported() {
     rig.expect_metric("portsyncd_state_file_recoveries_total", |count| count == 1.0);
     rig.expect_metric(FLAPS, |flaps| flaps >= 2.0);
     rig.expect_log("state file is damaged");
-    let kept = std::fs::read_dir(rig.state_dir()).unwrap().filter_map(Result::ok);
-    assert!(kept.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().contains("damaged")));
+    rig.until("the damaged file to be kept", || {
+        let mut kept = std::fs::read_dir(rig.state_dir()).unwrap().filter_map(Result::ok);
+        kept.any(|entry| entry.file_name().to_string_lossy().contains("damaged"))
+    });
 }
 
 /// A folder below a file can neither be made nor written, whoever runs this.
@@ -111,9 +115,11 @@ fn a_folder_that_cannot_be_written_stops_nothing() {
     rig.up("Ethernet0");
     rig.expect_row("Ethernet0", "up", "up", 1500);
     rig.expect_metric("portsyncd_component_ready{component=\"state\"}", |ready| ready == 0.0);
-    assert_eq!(get(rig.http(), "/readyz").unwrap().code, 200);
-    let status: Status = rig.api("/api/v1/status");
-    assert!(status.health.score < 100 && status.health.score >= 95, "{status:?}");
+    rig.until("readiness", || get(rig.http(), "/readyz").is_ok_and(|answer| answer.code == 200));
+    rig.until("a score that tells of it", || {
+        let status: Status = rig.api("/api/v1/status");
+        (95..100).contains(&status.health.score)
+    });
     assert_eq!(rig.term(), Some(0));
 }
 

@@ -128,7 +128,7 @@ fn slips_in_a_test_are_told() {
         (format!("{TEST}{}", expect("1m", "Flaps", "firing", "")), "port is missing"),
         (format!("{TEST}{}", expect("1m", "Slow", "firing", "port = \"Ethernet0\"")), "leave port out"),
         (format!("{TEST}{}", expect("1m", "Slow", "resolved", "")), "unknown variant `resolved`"),
-        (format!("{TEST}{}", expect("1year", "Slow", "firing", "")), "more than 1000000 times"),
+        (format!("{TEST}{}", expect("364days", "Slow", "firing", "")), "more than 1000000 times"),
         (format!("{TEST}[[silence]]\nrule = \"X\"\nuntil = \"1m\""), "rule = \"X\""),
     ] {
         let report = report_of(&test);

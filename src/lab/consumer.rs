@@ -5,9 +5,11 @@
 //! hash, all in one script; only then do other daemons see the row. Keys that are popped while nobody listened are found at
 //! once: [`Consumer::next`] looks before it waits.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{Client, ConnectionLike, Script};
+use redis::{AsyncConnectionConfig, Client, ConnectionLike, Script};
 
 use super::Error;
 
@@ -103,7 +105,7 @@ impl Consumer {
         let mut wakes = client.get_async_pubsub().await?;
         wakes.subscribe(format!("PORT_TABLE_CHANNEL@{db}")).await?;
         Ok(Self {
-            connection: client.get_multiplexed_async_connection().await?,
+            connection: client.get_multiplexed_async_connection_with_config(&patient()).await?,
             wakes,
             script: Script::new(POPS),
             separator: separator.to_owned(),
@@ -138,14 +140,19 @@ impl Consumer {
     }
 }
 
-fn closed() -> redis::RedisError {
+/// A busy machine may take seconds for an answer, and keys of a pop whose answer is given up are lost.
+pub fn patient() -> AsyncConnectionConfig {
+    let limit = Some(Duration::from_secs(30));
+    AsyncConnectionConfig::new().set_connection_timeout(limit).set_response_timeout(limit)
+}
+
+pub(super) fn closed() -> redis::RedisError {
     std::io::Error::new(std::io::ErrorKind::BrokenPipe, "the server closed the subscription").into()
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::time::Duration;
 
     use redis::Commands;
 

@@ -3,6 +3,10 @@
 //! Ports are veth pairs: the near end is the port, the far end its cable. A port has carrier while both ends are up, so
 //! plugging the cable is setting the far end up. What comes for many links at once is asked for concurrently.
 
+mod ipv6;
+
+pub use ipv6::with_link_local;
+
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode};
 use rtnetlink::{Handle, LinkBridge, LinkIfb, LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVeth};

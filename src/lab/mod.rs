@@ -1,8 +1,8 @@
 //! What the laboratory and the tests share: a throwaway Redis, private network namespaces, fake ports on veth pairs.
 //!
 //! Nothing here is a mock: [`redis_server`] runs the real redis-server, [`netns`] and [`links`] use the real kernel,
-//! [`consumer`] and [`producer`] speak the protocol of `SONiC`'s `ConsumerStateTable` and `ProducerStateTable`. The daemon
-//! uses none of it.
+//! [`consumer`] and [`producer`] speak the protocol of `SONiC`'s `ConsumerStateTable` and `ProducerStateTable`. [`orchagent`] and
+//! [`intfmgrd`] say and do what those two make of the daemon's rows. The daemon uses none of it.
 
 use std::io;
 use std::time::Duration;
@@ -10,9 +10,11 @@ use std::time::Duration;
 pub mod batch;
 pub mod certificates;
 pub mod consumer;
+pub mod intfmgrd;
 pub mod links;
 pub mod messages;
 pub mod netns;
+pub mod orchagent;
 pub mod pipeline;
 pub mod ports;
 pub mod producer;
@@ -63,6 +65,16 @@ pub enum Error {
         operation: String,
         /// The kernel's answer.
         source: rtnetlink::Error,
+    },
+    /// A port cannot be broken out.
+    #[error("cannot break {port} out into {into}: {why}")]
+    Breakout {
+        /// The port.
+        port: String,
+        /// How many were wanted.
+        into: usize,
+        /// What is in the way.
+        why: String,
     },
     /// A Redis command failed.
     #[error(transparent)]

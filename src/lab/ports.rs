@@ -59,6 +59,35 @@ fn row(n: usize, width: usize, speed: u32) -> Row {
     }
 }
 
+/// The rows of a port that is broken out into so many: the lanes are shared out, and so is the speed. The first has the name of
+/// the port itself, the others are numbered by their first lane, as `SONiC` does it.
+pub fn breakout(port: &Row, into: usize) -> Result<Vec<Row>, Error> {
+    let impossible = |why: &str| Err(Error::Breakout { port: port.name.clone(), into, why: why.to_owned() });
+    let lanes: Vec<&str> = port.get("lanes").unwrap_or_default().split(',').filter(|lane| !lane.is_empty()).collect();
+    if into == 0 || lanes.is_empty() || !lanes.len().is_multiple_of(into) {
+        return impossible(&format!("its {} lanes cannot be shared out", lanes.len()));
+    }
+    let digits = port.name.find(|letter: char| letter.is_ascii_digit()).unwrap_or(port.name.len());
+    let (prefix, number) = port.name.split_at(digits);
+    let Ok(number) = number.parse::<usize>() else { return impossible("its name has no number") };
+    let width = lanes.len() / into;
+    let share = |(at, own): (usize, &[&str])| {
+        let fields = port.fields.iter().map(|(field, value)| {
+            let value = match (field.as_str(), value.parse::<usize>()) {
+                ("lanes", _) => own.join(","),
+                ("speed", Ok(speed)) => (speed / into).to_string(),
+                ("alias", _) if into > 1 => {
+                    format!("{value}{}", char::from(b'a' + u8::try_from(at).unwrap_or(25).min(25)))
+                }
+                _ => value.clone(),
+            };
+            (field.clone(), value)
+        });
+        Row { name: format!("{prefix}{}", number + at * width), fields: fields.collect() }
+    };
+    Ok(lanes.chunks(width).enumerate().map(share).collect())
+}
+
 /// Name of the far end of a port's veth pair, at most 15 bytes: `cable4` for `Ethernet4`.
 pub fn cable(port: &str) -> String {
     let rest = port.strip_prefix("Ethernet").unwrap_or(port);
@@ -123,6 +152,22 @@ mod tests {
             assert!(all.iter().all(|row| row.name.len() <= 15 && cable(&row.name).len() <= 15));
         }
         assert_eq!(cable("PortChannel0001").len(), 15);
+    }
+
+    #[test]
+    fn a_breakout_shares_out_lanes_and_speed() {
+        let port = &rows(2)[1];
+        let halves = breakout(port, 2).unwrap();
+        let seen: Vec<_> = halves.iter().map(|row| (row.name.as_str(), row.get("lanes"), row.get("speed"))).collect();
+        let half = Some("50000");
+        assert_eq!(seen, [("Ethernet4", Some("5,6"), half), ("Ethernet6", Some("7,8"), half)]);
+        assert_eq!(halves[1].get("alias"), Some("etp2b"));
+        assert_eq!(halves[1].get("mtu"), Some("9100"));
+        let names: Vec<_> = breakout(port, 4).unwrap().into_iter().map(|row| row.name).collect();
+        assert_eq!(names, ["Ethernet4", "Ethernet5", "Ethernet6", "Ethernet7"]);
+        assert_eq!(breakout(port, 1).unwrap(), std::slice::from_ref(port));
+        let error = breakout(port, 3).unwrap_err().to_string();
+        assert_eq!(error, "cannot break Ethernet4 out into 3: its 4 lanes cannot be shared out");
     }
 
     #[test]

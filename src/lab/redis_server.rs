@@ -245,7 +245,7 @@ impl RedisServer {
 }
 
 /// Whether every thread of the process has stopped: `T` behind the program's name, which may hold anything.
-fn is_stopped(pid: u32) -> bool {
+pub fn is_stopped(pid: u32) -> bool {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
     threads.flatten().all(|thread| {
         let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();

@@ -1,10 +1,17 @@
 //! Flapping, made up deterministically: the same seed and ports give the same changes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use portsyncd::lab::Error;
 use portsyncd::lab::links::Links;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+
+/// How often flaps that are due are done.
+const FLAP_STEP: Duration = Duration::from_millis(5);
+/// The most flaps in one step; what is more than the kernel takes is not saved up.
+const FLAP_BURST: usize = 1000;
 
 /// What a flap does to a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -98,6 +105,42 @@ impl Flapper {
         }))
         .await?;
         Ok(())
+    }
+}
+
+/// Says how many flaps are due.
+#[derive(Debug)]
+pub struct FlapClock {
+    rate: f64,
+    owed: f64,
+    last: Instant,
+    ticks: Interval,
+}
+
+impl FlapClock {
+    /// From now on.
+    pub fn new(rate: f64) -> Self {
+        let mut ticks = interval(FLAP_STEP);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { rate, owed: 0.0, last: Instant::now(), ticks }
+    }
+
+    /// Waits until one flap at least is due; for ever without a rate. Cancel safe.
+    pub async fn due(&mut self) -> usize {
+        if self.rate <= 0.0 {
+            std::future::pending::<()>().await;
+        }
+        loop {
+            let now = self.ticks.tick().await;
+            self.owed += now.saturating_duration_since(self.last).as_secs_f64() * self.rate;
+            self.last = now;
+            if self.owed >= 1.0 {
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                let due = self.owed as usize;
+                self.owed = self.owed.fract();
+                return due.min(FLAP_BURST);
+            }
+        }
     }
 }
 

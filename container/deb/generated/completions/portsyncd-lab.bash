@@ -435,7 +435,7 @@ _portsyncd__lab() {
             return 0
             ;;
         portsyncd__subcmd__lab__subcmd__switch)
-            opts="-h --redis-socket --redis-url --database-config --ports --no-seed --reseed --seed-only --flap-rate --flap --seed --keep --help"
+            opts="-h --redis-socket --redis-url --database-config --ports --no-seed --reseed --seed-only --flap-rate --flap --seed --intfmgrd --commands --keep --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -90,6 +90,8 @@ complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand switch" -l s
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand switch" -l no-seed -d 'Leave CONFIG_DB alone'
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand switch" -l reseed -d 'Replace rows that are in CONFIG_DB'
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand switch" -l seed-only -d 'End once CONFIG_DB has the ports: as on a switch, where it is filled before portsyncd starts'
+complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand switch" -l intfmgrd -d 'Play intfmgrd too: each write of a port\'s row in STATE_DB gives the port its link-local address if it is up, and its MTU to its sub-interfaces (CONFIG_DB\'s `VLAN_SUB_INTERFACE`)'
+complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand switch" -l commands -d 'Take commands from standard input, a line each, and answer by lines of JSON: orchagent (what it was handed), orchagent-restart (another one begins; so does SIGUSR1), breakout PORT NUMBER'
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand switch" -l keep -d 'Leave the links at the end'
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand switch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portsyncd-lab -n "__fish_portsyncd_lab_using_subcommand help; and not __fish_seen_subcommand_from bench bench-place bench-clients bench-generated conformance conformance-one demo floor switch help" -f -a "bench" -d 'Measure any portsyncd executables: latency, bursts, starts, restarts, steady load, alert rules, memory'

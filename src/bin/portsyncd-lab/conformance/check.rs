@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use portsyncd::lab::orchagent::Orchagent;
 use serde::{Deserialize, Serialize};
 
+use super::expect::{Exit, Expect, LinkState};
 use super::observe::{Done, Held, Snapshot};
-use super::scenario::{Exit, Expect, LinkState, Row};
+use super::scenario::Row;
 use super::text;
 
 /// One disagreement.
@@ -32,6 +34,17 @@ pub struct Link {
     pub up: bool,
     /// Interface index and number of changes of its carrier: the same before and after means untouched.
     pub marks: (u32, u32),
+    /// Its MTU.
+    pub mtu: u32,
+    /// It has a link-local address.
+    pub addressed: bool,
+}
+
+impl Link {
+    /// What nobody changes without touching the link's state.
+    fn touch(&self) -> (bool, (u32, u32)) {
+        (self.up, self.marks)
+    }
 }
 
 /// Everything that can be expected, as it was seen.
@@ -49,6 +62,8 @@ pub struct Seen {
     pub links_before: BTreeMap<String, Link>,
     /// Links now.
     pub links: BTreeMap<String, Link>,
+    /// What orchagent was handed.
+    pub orchagent: Orchagent,
     /// How the daemon ended.
     pub exit: Option<ExitStatus>,
     /// It was told to start and runs, or ended by itself.
@@ -63,6 +78,7 @@ pub fn check(expect: &Expect, seen: &Seen) -> Vec<Difference> {
     found.rows(expect, seen);
     found.writes(expect, seen);
     found.links(expect, seen);
+    found.orchagent(expect, seen);
     found.process(expect, seen);
     found.0
 }
@@ -158,11 +174,38 @@ impl Findings {
                 self.add(format!("link {name}"), format!("{wanted:?}"), format!("{state:?}"));
             }
         }
+        for (name, wanted) in &expect.addresses {
+            let found = seen.links.get(name).is_some_and(|link| link.addressed);
+            if found != *wanted {
+                let shown = |there| if there { "it has one" } else { "it has none" };
+                self.add(format!("link-local address of {name}"), shown(*wanted), shown(found));
+            }
+        }
+        for (name, wanted) in &expect.mtu {
+            let found = seen.links.get(name).map(|link| link.mtu);
+            if found != Some(*wanted) {
+                let shown = found.map_or_else(|| "no such link".to_owned(), |mtu| mtu.to_string());
+                self.add(format!("MTU of {name}"), wanted.to_string(), shown);
+            }
+        }
         for name in &expect.untouched {
             let (before, now) = (seen.links_before.get(name), seen.links.get(name));
-            if before.is_none() || before != now {
+            if before.is_none() || before.map(Link::touch) != now.map(Link::touch) {
                 self.add(format!("link {name}"), "untouched during the step", format!("{before:?}, then {now:?}"));
             }
+        }
+    }
+
+    fn orchagent(&mut self, expect: &Expect, seen: &Seen) {
+        let (Some(wanted), found) = (&expect.orchagent, &seen.orchagent) else { return };
+        if let Some(ports) = wanted.ports.as_ref().filter(|ports| **ports != found.ports) {
+            self.add("orchagent's ports", format!("{ports:?}"), format!("{:?}", found.ports));
+        }
+        if wanted.count.is_some() && wanted.count != found.count {
+            self.add("orchagent's count of ports", format!("{:?}", wanted.count), format!("{:?}", found.count));
+        }
+        if let Some(order) = wanted.order.as_ref().filter(|order| **order != found.order) {
+            self.add("orchagent's marks", format!("{order:?}"), format!("{:?}", found.order));
         }
     }
 
@@ -283,6 +326,40 @@ mod tests {
         assert!(check(&writes, &seen(&["STATE_DB HSET b f v", "STATE_DB DEL a"])).is_empty());
         assert_eq!(check(&writes, &seen(&["STATE_DB DEL a"])).len(), 1);
         assert_eq!(check(&writes, &seen(&["STATE_DB DEL a", "STATE_DB HSET b f v", "STATE_DB DEL c"])).len(), 1);
+    }
+
+    #[test]
+    fn links_and_orchagent_are_compared_as_far_as_they_are_named() {
+        let all = expect(
+            r#"addresses = { Ethernet0 = true }
+            mtu = { Ethernet0 = 9100 }
+            orchagent = { ports = ["Ethernet0"], count = 1, order = ["PortConfigDone", "PortInitDone"] }"#,
+        );
+        let link = Link { up: true, marks: (7, 1), mtu: 9100, addressed: true };
+        let orchagent = Orchagent {
+            ports: ["Ethernet0".to_owned()].into(),
+            count: Some(1),
+            order: ["PortConfigDone", "PortInitDone"].map(str::to_owned).to_vec(),
+        };
+        let good = Seen { links: [("Ethernet0".to_owned(), link)].into(), orchagent, ..Seen::default() };
+        assert!(check(&all, &good).is_empty());
+        assert_eq!(check(&all, &Seen::default()).len(), 5);
+        assert!(check(&expect("orchagent = {}"), &good).is_empty());
+        assert_eq!(check(&expect("mtu = { Ethernet0 = 1500 }"), &good)[0].found, "9100");
+    }
+
+    #[test]
+    fn an_address_or_another_mtu_is_no_touch() {
+        let before = Link { up: true, marks: (7, 1), mtu: 9100, addressed: false };
+        let now = Link { mtu: 1500, addressed: true, ..before };
+        let seen = |now| Seen {
+            links_before: [("Ethernet0".to_owned(), before)].into(),
+            links: [("Ethernet0".to_owned(), now)].into(),
+            ..Seen::default()
+        };
+        let untouched = expect(r#"untouched = ["Ethernet0"]"#);
+        assert!(check(&untouched, &seen(now)).is_empty());
+        assert_eq!(check(&untouched, &seen(Link { marks: (7, 2), ..now })).len(), 1);
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! Redis and real links. Out: the differences ([`report`]); 0 if there are none, 1 if there are, 64 usage, 78 for a bad file.
 
 mod check;
+mod expect;
 mod forge;
 mod ip;
 mod monitor;
+mod neighbours;
 mod observe;
 mod report;
 mod rewrite;

@@ -1,6 +1,6 @@
 //! New expectations from what happened.
 //!
-//! Only what a file already asks is answered anew: the rows and links it names, its `writes`, exact counts and exit. Orders,
+//! Only what a file already asks is answered anew: the rows and links it names, orchagent, its `writes`, exact counts and exit. Orders,
 //! `never`, `commands`, `untouched` and `log` are intentions, not observations, and stay. In a file, everything from a step's
 //! first `[step.expect` line to the next `[[step]]` is replaced; comments in there are lost.
 
@@ -9,8 +9,9 @@ use std::fmt::Write;
 use std::os::unix::process::ExitStatusExt;
 
 use super::check::{Seen, canonical, state_of};
+use super::expect::{Bounds, Exit, Expect, Group, Times};
 use super::observe::Held;
-use super::scenario::{Bounds, Exit, Expect, Group, Row, Times};
+use super::scenario::Row;
 use super::text;
 
 /// The fields of a state row, in the order that people know.
@@ -45,6 +46,7 @@ pub fn expectations(expect: &Expect, seen: &Seen) -> String {
             .map(|name| format!("{} = \"{}\"", key(name), format!("{:?}", state_of(seen, name)).to_lowercase()));
         let _ = writeln!(head, "links = {{ {} }}", links.collect::<Vec<_>>().join(", "));
     }
+    orchagent(&mut head, expect, seen);
     list_if(&mut head, "untouched", &expect.untouched);
     match (expect.exit, seen.exit) {
         (Some(Exit::Any(any)), _) => drop(writeln!(head, "exit = {{ any = {any} }}")),
@@ -95,6 +97,27 @@ pub fn splice(content: &str, steps: &[String]) -> String {
     }
     out.pop();
     out.join("\n").trim_end().to_owned() + "\n"
+}
+
+/// What is asked of links beyond their state, and of orchagent.
+fn orchagent(head: &mut String, expect: &Expect, seen: &Seen) {
+    let mut table = |name: &str, pairs: Vec<String>| {
+        if !pairs.is_empty() {
+            let _ = writeln!(head, "{name} = {{ {} }}", pairs.join(", "));
+        }
+    };
+    let of = |name: &String| seen.links.get(name);
+    let addressed = |name: &String| of(name).is_some_and(|link| link.addressed);
+    table("addresses", expect.addresses.keys().map(|name| format!("{} = {}", key(name), addressed(name))).collect());
+    // A link that is gone has no MTU: what was asked stays, and differs.
+    let mtu = |(name, asked): (&String, &u32)| format!("{} = {}", key(name), of(name).map_or(*asked, |link| link.mtu));
+    table("mtu", expect.mtu.iter().map(mtu).collect());
+    let Some(asked) = &expect.orchagent else { return };
+    let quoted = |all: &mut dyn Iterator<Item = &String>| all.map(|one| quote(one)).collect::<Vec<_>>().join(", ");
+    let ports = asked.ports.as_ref().map(|_| format!("ports = [{}]", quoted(&mut seen.orchagent.ports.iter())));
+    let count = asked.count.map(|asked| format!("count = {}", seen.orchagent.count.unwrap_or(asked)));
+    let order = asked.order.as_ref().map(|_| format!("order = [{}]", quoted(&mut seen.orchagent.order.iter())));
+    table("orchagent", [ports, count, order].into_iter().flatten().collect());
 }
 
 /// The effective writes: those that were expected stay as they are written, and first; a pattern is kept as a pattern.
@@ -183,6 +206,19 @@ fn quote(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_and_orchagent_are_answered_anew() {
+        let asked = "addresses = { Ethernet0 = true }\nmtu = { \"Ethernet0.10\" = 1 }\n\
+                     orchagent = { ports = [], count = 0, order = [\"PortConfigDone\"] }";
+        let link = super::super::check::Link { up: true, marks: (1, 1), mtu: 9100, addressed: false };
+        let mut seen = Seen { links: [("Ethernet0.10".to_owned(), link)].into(), ..Seen::default() };
+        seen.orchagent.ports.insert("Ethernet0".to_owned());
+        seen.orchagent.count = Some(1);
+        let wanted = "[step.expect]\naddresses = { Ethernet0 = false }\nmtu = { \"Ethernet0.10\" = 9100 }\n\
+                      orchagent = { ports = [\"Ethernet0\"], count = 1, order = [] }\n";
+        assert_eq!(expectations(&toml::from_str(asked).unwrap(), &seen), wanted);
+    }
 
     #[test]
     fn only_expectations_are_replaced() {

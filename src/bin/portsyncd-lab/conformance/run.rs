@@ -9,12 +9,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use portsyncd::lab::producer::Producer;
 use portsyncd::lab::{ports, wait};
 use serde::{Deserialize, Serialize};
 
 use super::check::{Difference, Seen, check};
 use super::observe::{SENTINEL, Snapshot, effective, sort};
-use super::scenario::{Action, Flood, Rows, Scenario, Step};
+use super::scenario::{Action, Breakout, Consumer, Flood, Rows, Scenario, Step};
 use super::world::{World, at_rest, links};
 use super::{forge, ip, rewrite};
 
@@ -23,10 +24,13 @@ const LOOK: Duration = Duration::from_millis(10);
 const ALONE: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_millis(60);
 const QUIET_LIMIT: Duration = Duration::from_secs(3);
+/// How long MONITOR may take; far more than it does.
+const MARKER_LIMIT: Duration = Duration::from_secs(20);
 const SENTINEL_LIMIT: Duration = Duration::from_secs(3);
 /// How long the kernel may take to tell of carriers, see [`at_rest`].
 const REST_LIMIT: Duration = Duration::from_secs(40);
 const SENTINEL_TRIES: u32 = 5;
+const POP_LIMIT: Duration = Duration::from_secs(20);
 
 /// What came of a scenario.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -63,7 +67,7 @@ fn play(scenario: &Scenario, program: &Path, rewriting: bool, outcome: &mut Outc
         all_dirty: false,
         elsewhere: false,
     };
-    make_ports(&scenario.setup.ports)?;
+    run.make_ports(&scenario.setup.ports)?;
     for words in &scenario.setup.ip {
         ip::run(None, words)?;
     }
@@ -169,6 +173,7 @@ impl Run<'_> {
             total: sort(&self.world.monitor.since(0), &self.world.databases),
             links_before: before.seen.links_before.clone(),
             links: links(),
+            orchagent: self.world.neighbours.orchagent.handed(),
             exit: self.world.exit,
             started,
             log: World::output(),
@@ -185,7 +190,7 @@ impl Run<'_> {
         let follows = !self.world.runs() || self.world.paused || self.touch()?;
         let marker = format!("{:?}", Instant::now());
         self.world.send("STATE_DB", &[b"ECHO", marker.as_bytes()])?;
-        if !self.world.monitor.await_marker(marker.as_bytes(), QUIET_LIMIT) {
+        if !self.world.monitor.await_marker(marker.as_bytes(), MARKER_LIMIT) {
             return Err("MONITOR does not show what is sent".to_owned());
         }
         // A daemon that never falls silent is compared all the same.
@@ -254,10 +259,7 @@ impl Run<'_> {
                 self.world.await_end();
                 Ok(())
             }
-            Action::Pause => {
-                self.world.paused = true;
-                self.world.signal(Signal::SIGSTOP)
-            }
+            Action::Pause => self.world.pause(),
             Action::Resume => {
                 self.world.paused = false;
                 self.world.signal(Signal::SIGCONT)
@@ -284,6 +286,14 @@ impl Run<'_> {
             }
             Action::ScriptFlush => self.world.send("APPL_DB", &[b"SCRIPT", b"FLUSH"]).map(drop),
             Action::Consume => self.world.consume(),
+            Action::OrchagentRestart => {
+                self.world.neighbours.orchagent.restart();
+                Ok(())
+            }
+            Action::Wait(time) => {
+                std::thread::sleep(*time);
+                Ok(())
+            }
             Action::Rows(rows) => {
                 let written = self.world.write(rows)?;
                 self.dirty.extend(written);
@@ -291,11 +301,13 @@ impl Run<'_> {
             }
             Action::Del(lines) => lines.iter().try_for_each(|line| self.remove(b"DEL", line)),
             Action::Hdel(lines) => lines.iter().try_for_each(|line| self.remove(b"HDEL", line)),
-            Action::Ports(names) => make_ports(names),
+            Action::Ports(names) => self.make_ports(names),
+            Action::Breakout(breakout) => self.break_out(breakout),
             Action::Ip(words) => {
                 self.elsewhere(words)?;
                 ip::run(None, words)
             }
+            Action::Batch(lines) => ip::batch(&(lines.join("\n") + "\n")),
             Action::Elsewhere(words) => {
                 self.elsewhere("elsewhere")?;
                 ip::run(Some("elsewhere"), words)
@@ -318,6 +330,52 @@ impl Run<'_> {
         self.world.send(&words[0], &parts).map(drop)
     }
 
+    /// As `config interface breakout`, portmgrd and orchagent do it: the port goes from both databases, orchagent takes that and
+    /// its link; then the new ones come into both databases, orchagent takes them and makes their links.
+    fn break_out(&mut self, Breakout { port, into }: &Breakout) -> Result<(), String> {
+        let told = |e: portsyncd::lab::Error| e.to_string();
+        let (appl, config) = (self.world.databases["APPL_DB"].clone(), self.world.databases["CONFIG_DB"].clone());
+        let producer = Producer::new(appl.id.into(), &appl.separator);
+        let key = format!("PORT{}{port}", config.separator);
+        let fields: Vec<(String, String)> =
+            redis::Commands::hgetall(self.world.db("CONFIG_DB")?, &key).map_err(|e| format!("redis: {key}: {e}"))?;
+        let rows = ports::breakout(&ports::Row { name: port.clone(), fields }, *into).map_err(told)?;
+        self.world.send("CONFIG_DB", &[b"DEL", key.as_bytes()])?;
+        producer.del(self.world.db("APPL_DB")?, port).map_err(told)?;
+        self.popped()?;
+        ip::run(None, &format!("link delete {port}"))?;
+        ports::seed(self.world.db("CONFIG_DB")?, &config.separator, &rows, true).map_err(told)?;
+        for row in &rows {
+            producer.set(self.world.db("APPL_DB")?, &row.name, &row.fields).map_err(told)?;
+        }
+        self.popped()?;
+        self.make_ports(&rows.into_iter().map(|row| row.name).collect::<Vec<_>>())
+    }
+
+    /// What is pending is popped: now, or by orchagent soon.
+    fn popped(&mut self) -> Result<(), String> {
+        if self.world.neighbours.consumer == Consumer::Steps {
+            return self.world.consume();
+        }
+        let mut pending = || self.world.send("APPL_DB", &[b"SCARD", b"PORT_TABLE_KEY_SET"]);
+        wait::until("orchagent to pop everything", POP_LIMIT, || matches!(pending(), Ok(redis::Value::Int(0))))
+            .map_err(|e| e.to_string())
+    }
+
+    /// Ports as orchagent makes them: down, the far end of the cable up.
+    fn make_ports(&self, names: &[String]) -> Result<(), String> {
+        for name in names {
+            let cable = ports::cable(name);
+            ip::run(None, &format!("link add name {name} type veth peer name {cable}"))?;
+            if self.world.neighbours.intfmgrd {
+                // Its link-local address is to be intfmgrd's, not the kernel's.
+                ip::run(None, &format!("link set {name} addrgenmode none"))?;
+            }
+            ip::run(None, &format!("link set {cable} up"))?;
+        }
+        Ok(())
+    }
+
     /// Makes the other namespace when it is first spoken of.
     fn elsewhere(&mut self, words: &str) -> Result<(), String> {
         if self.elsewhere || !words.contains("elsewhere") {
@@ -331,14 +389,4 @@ impl Run<'_> {
 
 fn rest() -> Result<(), String> {
     wait::until("the kernel to tell of every change of carrier", REST_LIMIT, at_rest).map_err(|e| e.to_string())
-}
-
-/// Ports as orchagent makes them: down, the far end of the cable up.
-fn make_ports(names: &[String]) -> Result<(), String> {
-    for name in names {
-        let cable = ports::cable(name);
-        ip::run(None, &format!("link add name {name} type veth peer name {cable}"))?;
-        ip::run(None, &format!("link set {cable} up"))?;
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::expect::{Expect, Group};
 use super::text;
 
 /// Rows by database name and key.
@@ -30,6 +31,9 @@ pub struct Scenario {
     /// Whether somebody pops `APPL_DB` as orchagent does.
     #[serde(default)]
     pub consumer: Consumer,
+    /// Whether somebody does to links what intfmgrd does after each write of a port's row.
+    #[serde(default)]
+    pub intfmgrd: bool,
     /// How long a step may take until its expectations hold.
     #[serde(default = "default_within", with = "humantime_serde")]
     pub within: Duration,
@@ -47,7 +51,7 @@ pub struct Scenario {
 }
 
 fn default_within() -> Duration {
-    Duration::from_secs(8)
+    Duration::from_secs(20)
 }
 
 /// Who pops the keys of `APPL_DB`.
@@ -162,6 +166,10 @@ pub enum Action {
     ScriptFlush,
     /// Pop everything once, as orchagent does.
     Consume,
+    /// Another orchagent begins, which knows nothing but what is popped from then on.
+    OrchagentRestart,
+    /// Let time pass.
+    Wait(#[serde(with = "humantime_serde")] Duration),
     /// Write rows.
     Rows(Rows),
     /// Remove rows: `DB key`.
@@ -170,14 +178,28 @@ pub enum Action {
     Hdel(Vec<String>),
     /// Make ports with a cable.
     Ports(Vec<String>),
+    /// Break a port out into several.
+    Breakout(Breakout),
     /// An `ip` command in the switch; the far end of `Ethernet0`'s cable is `cable0`.
     Ip(String),
+    /// Several `ip` commands by one process, without a pause between them.
+    Batch(Vec<String>),
     /// An `ip` command in the other namespace, `elsewhere`; the switch's own is `switch`.
     Elsewhere(String),
     /// Change a link's MTU many times in a row; ends with `mtu`.
     Flood(Flood),
     /// A link message that does not come from the kernel.
     Forge(Forge),
+}
+
+/// See [`Action::Breakout`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Breakout {
+    /// The port; a row of `CONFIG_DB` with lanes.
+    pub port: String,
+    /// Into how many.
+    pub into: usize,
 }
 
 /// See [`Action::Flood`].
@@ -202,117 +224,6 @@ pub struct Forge {
     pub index: i32,
     /// MTU in the message.
     pub mtu: u32,
-}
-
-/// What must be seen after a step's actions.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Expect {
-    /// Rows as they stand.
-    #[serde(default)]
-    pub rows: Rows,
-    /// The last write of each row that changed it, in any order, and nothing else.
-    pub writes: Option<Vec<String>>,
-    /// Each has its first match before the next one has its own.
-    #[serde(default)]
-    pub order: Vec<Group>,
-    /// How many writes match, since the scenario began.
-    #[serde(default)]
-    pub total: BTreeMap<String, Times>,
-    /// No write matches.
-    #[serde(default)]
-    pub never: Vec<String>,
-    /// Commands as the daemon sent them, each at least once.
-    #[serde(default)]
-    pub commands: Vec<String>,
-    /// `channel message` and how often.
-    pub published: Option<BTreeMap<String, Times>>,
-    /// Links as the kernel has them.
-    #[serde(default)]
-    pub links: BTreeMap<String, LinkState>,
-    /// Links that neither lost nor gained their carrier during the step.
-    #[serde(default)]
-    pub untouched: Vec<String>,
-    /// How the daemon ended; not given: it runs on.
-    pub exit: Option<Exit>,
-    /// Each stands somewhere in the daemon's output.
-    #[serde(default)]
-    pub log: Vec<String>,
-}
-
-/// One place of an order.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "a place of an order is a write, or a list of writes in any order among themselves")]
-pub enum Group {
-    /// One write.
-    One(String),
-    /// Several, in any order.
-    Any(Vec<String>),
-}
-
-impl Group {
-    /// The patterns of this place.
-    pub fn patterns(&self) -> &[String] {
-        match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Any(any) => any,
-        }
-    }
-}
-
-/// How often.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(untagged, expecting = "how often is a number, or { at-least = n, at-most = n }")]
-pub enum Times {
-    /// Exactly.
-    Exactly(usize),
-    /// Between bounds.
-    Between(Bounds),
-}
-
-/// Bounds, both included.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Bounds {
-    /// Lower bound.
-    #[serde(default)]
-    pub at_least: usize,
-    /// Upper bound.
-    pub at_most: Option<usize>,
-}
-
-impl Times {
-    /// Whether `count` is allowed.
-    pub fn allows(self, count: usize) -> bool {
-        match self {
-            Self::Exactly(n) => count == n,
-            Self::Between(b) => count >= b.at_least && b.at_most.is_none_or(|most| count <= most),
-        }
-    }
-}
-
-/// A link's state.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum LinkState {
-    /// `IFF_UP`.
-    Up,
-    /// Not `IFF_UP`.
-    Down,
-    /// No such link.
-    Absent,
-}
-
-/// How a daemon ended.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum Exit {
-    /// With an exit code.
-    Code(i32),
-    /// By a signal.
-    Signal(i32),
-    /// `{ any = true }`: it ended.
-    Any(bool),
 }
 
 /// `SONiC`'s usual databases.

@@ -11,22 +11,26 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use portsyncd::lab::redis_server::{Options, RedisServer};
-use portsyncd::lab::{consumer, wait};
+use portsyncd::lab::links::with_link_local;
+use portsyncd::lab::redis_server::{Options, RedisServer, is_stopped};
+use portsyncd::lab::wait;
 use redis::Connection;
 
 use super::check::Link;
 use super::monitor::Monitor;
+use super::neighbours::Neighbours;
 use super::observe::{Held, SENTINEL, Snapshot, is_hidden};
-use super::scenario::{Consumer, Database, Row, Rows, Scenario};
+use super::scenario::{Database, Row, Rows, Scenario};
 use super::{ip, text};
 
-const PORT: u16 = 6379;
+/// Redis' own, where everybody looks for it.
+pub const PORT: u16 = 6379;
 /// An address of the switch for daemons that are told to use TCP; anything but 127.0.0.1, see [`super::monitor`].
 const ADDRESS: &str = "10.213.0.1";
 const SOCKET: &str = "/run/redis/redis.sock";
 const OUTPUT: &str = "/run/lab/daemon.log";
-const END_LIMIT: Duration = Duration::from_secs(5);
+/// Far more than it takes: the machine may be busy.
+const END_LIMIT: Duration = Duration::from_secs(20);
 
 /// Everything outside the runner.
 pub struct World {
@@ -43,7 +47,8 @@ pub struct World {
     redis: Option<RedisServer>,
     connections: BTreeMap<u8, Connection>,
     options: Vec<String>,
-    consumer: Consumer,
+    /// Others on the switch that read what the daemon writes.
+    pub neighbours: Neighbours,
     daemon: Option<Child>,
     env: BTreeMap<String, String>,
 }
@@ -82,7 +87,7 @@ impl World {
             redis: None,
             connections: BTreeMap::new(),
             options,
-            consumer: scenario.consumer,
+            neighbours: Neighbours::new(scenario),
             daemon: None,
             env: scenario.env.clone(),
         })
@@ -102,9 +107,7 @@ impl World {
         self.redis_paused = false;
         self.monitor.attach(PORT).map_err(|e| format!("cannot watch Redis: {e}"))?;
         self.write(rows)?;
-        if self.consumer == Consumer::Auto {
-            self.start_consumer()?;
-        }
+        self.neighbours.start(&self.databases)?;
         let server = self.redis.as_ref().map(RedisServer::socket).unwrap_or_default();
         std::os::unix::fs::symlink(server, SOCKET).map_err(|e| format!("cannot link {SOCKET}: {e}"))
     }
@@ -198,19 +201,8 @@ impl World {
     /// Pops once.
     pub fn consume(&mut self) -> Result<(), String> {
         let separator = self.databases["APPL_DB"].separator.clone();
-        consumer::pop_now(self.db("APPL_DB")?, &separator, 8192).map(drop).map_err(|e| e.to_string())
-    }
-
-    fn start_consumer(&self) -> Result<(), String> {
-        let Database { id, separator } = self.databases["APPL_DB"].clone();
-        let mut wakes = connect(id)?;
-        let mut pops = connect(id)?;
-        wakes.set_read_timeout(None).map_err(|e| e.to_string())?;
-        redis::cmd("SUBSCRIBE").arg(format!("PORT_TABLE_CHANNEL@{id}")).exec(&mut wakes).map_err(|e| e.to_string())?;
-        std::thread::spawn(move || {
-            while consumer::pop_now(&mut pops, &separator, 8192).is_ok() && wakes.recv_response().is_ok() {}
-        });
-        Ok(())
+        let orchagent = self.neighbours.orchagent.clone();
+        orchagent.pop(self.db("APPL_DB")?, &separator)
     }
 
     /// Starts the daemon.
@@ -244,6 +236,14 @@ impl World {
         let child = self.daemon.as_ref().ok_or("the daemon does not run")?;
         let pid = i32::try_from(child.id()).map_err(|e| e.to_string())?;
         kill(Pid::from_raw(pid), signal).map_err(|e| format!("cannot send {signal} to the daemon: {e}"))
+    }
+
+    /// Stops the daemon; comes back once it has stopped.
+    pub fn pause(&mut self) -> Result<(), String> {
+        self.signal(Signal::SIGSTOP)?;
+        self.paused = true;
+        let pid = self.daemon.as_ref().map(Child::id);
+        wait::until("the daemon to stop", END_LIMIT, || pid.is_none_or(is_stopped)).map_err(|e| e.to_string())
     }
 
     /// Waits a bounded time for the daemon's end.
@@ -292,10 +292,12 @@ pub fn links() -> BTreeMap<String, Link> {
         .flatten()
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let addressed = with_link_local().unwrap_or_default();
     let link = |name: String| {
         let up = number(&name, "flags")? & 1 == 1;
         let marks = (number(&name, "ifindex")?, number(&name, "carrier_changes")?);
-        Some((name, Link { up, marks }))
+        let link = Link { up, marks, mtu: number(&name, "mtu")?, addressed: addressed.contains(&name) };
+        Some((name, link))
     };
     names.filter_map(link).collect()
 }
@@ -315,7 +317,8 @@ pub fn at_rest() -> bool {
     })
 }
 
-fn connect(id: u8) -> Result<Connection, String> {
+/// A connection by 127.0.0.1, see [`super::monitor`].
+pub fn connect(id: u8) -> Result<Connection, String> {
     let client = redis::Client::open(format!("redis://127.0.0.1:{PORT}/{id}")).map_err(|e| e.to_string())?;
     let connection = client.get_connection_with_timeout(END_LIMIT).map_err(|e| format!("cannot reach Redis: {e}"))?;
     connection.set_read_timeout(Some(END_LIMIT)).map_err(|e| e.to_string())?;

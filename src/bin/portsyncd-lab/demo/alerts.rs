@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use portsyncd::alert::State;
 use portsyncd::alert::evaluator::AlertList;
 use portsyncd::alert::{Silence, SilenceRequest};
@@ -32,19 +32,18 @@ actions = ["log"]
 "#;
 /// How often they are looked at.
 pub const INTERVAL: &str = "100ms";
-const PAUSE: Duration = Duration::from_millis(20);
 const FLAP: Duration = Duration::from_millis(50);
 
 /// The whole step.
 pub async fn fire_and_resolve(stage: &mut Stage, control: &Control) -> anyhow::Result<String> {
     let (flapping, pulled) = (stage.rows[0].name.clone(), stage.rows[1].name.clone());
-    let deadline = Instant::now() + stage.limit()?;
     // The storm of flaps has to be forgotten first.
-    until(control, "DemoFlapping", &flapping, None, deadline).await?;
+    expect(stage, control, "DemoFlapping", &flapping, None).await?;
     let began = Instant::now();
+    let deadline = began + stage.limit()?;
     // The port flaps until its alert fires.
     let mut plugged = true;
-    while state(control, "DemoFlapping", &flapping).await? != Some(State::Firing) {
+    while !matches!(state(control, "DemoFlapping", &flapping).await, Ok(Some(State::Firing))) {
         ensure!(Instant::now() < deadline, "no alert fires though {flapping} flaps");
         plugged = !plugged;
         stage.links.set_carrier(&flapping, plugged).await?;
@@ -64,10 +63,10 @@ pub async fn fire_and_resolve(stage: &mut Stage, control: &Control) -> anyhow::R
     let answer = control.post("/api/v1/silences", serde_json::to_vec(&silence)?).await?;
     let silence: Silence = serde_json::from_slice(&answer).context("the answer is no silence")?;
     stage.links.set_carrier(&pulled, false).await?;
-    until(control, "DemoDown", &pulled, Some(State::Suppressed), deadline).await?;
+    expect(stage, control, "DemoDown", &pulled, Some(State::Suppressed)).await?;
     stage.links.set_carrier(&pulled, true).await?;
     for (rule, port) in [("DemoDown", &pulled), ("DemoFlapping", &flapping)] {
-        until(control, rule, port, None, deadline).await?;
+        expect(stage, control, rule, port, None).await?;
     }
     control.delete(&format!("/api/v1/silences/{}", silence.id)).await?;
     for port in [flapping.clone(), pulled.clone()] {
@@ -78,23 +77,21 @@ pub async fn fire_and_resolve(stage: &mut Stage, control: &Control) -> anyhow::R
     Ok(format!("{flapping} flapped {fired:.1} s until its alert fired, {pulled}'s was silenced, both resolved"))
 }
 
-async fn until(
+/// Waits until an alert is in this state.
+async fn expect(
+    stage: &mut Stage,
     control: &Control,
     rule: &str,
     port: &str,
     wanted: Option<State>,
-    deadline: Instant,
 ) -> anyhow::Result<()> {
-    loop {
-        let found = state(control, rule, port).await?;
-        if found == wanted {
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            bail!("{rule} of {port} is {found:?}, not {wanted:?}");
-        }
-        sleep(PAUSE).await;
-    }
+    stage
+        .until("waiting for an alert", async |_| {
+            let found = state(control, rule, port).await?;
+            ensure!(found == wanted, "{rule} of {port} is {found:?}, not {wanted:?}");
+            Ok(())
+        })
+        .await
 }
 
 async fn state(control: &Control, rule: &str, port: &str) -> anyhow::Result<Option<State>> {

@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=4096))]
     ports: u16,
     /// The most that all steps together may take
-    #[arg(long, default_value_t = 20, value_name = "N")]
+    #[arg(long, default_value_t = 60, value_name = "N")]
     seconds: u64,
     /// The daemon [default: portsyncd beside this program]
     #[arg(long, value_name = "PATH")]

@@ -21,9 +21,9 @@ use super::screen::{Report, Screen};
 use super::{Args, alerts};
 use crate::flap::Wanted;
 
-/// The most that one step may wait for agreement.
-const STEP_LIMIT: Duration = Duration::from_secs(8);
-const END_LIMIT: Duration = Duration::from_secs(5);
+/// The most that one wait may take. Far more than it does: the machine may be busy.
+const STEP_LIMIT: Duration = Duration::from_secs(30);
+const END_LIMIT: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(10);
 /// How long a change stays on a terminal.
 const LINGER: Duration = Duration::from_millis(600);
@@ -165,7 +165,15 @@ impl Stage {
         let limit = Instant::now() + self.limit()?;
         let mut kernel_since = None;
         loop {
-            let (kernel, lines) = self.look().await?;
+            let (kernel, lines) = match self.look().await {
+                Ok(seen) => seen,
+                // Links that change while they are listed can spoil the list.
+                Err(_) if Instant::now() < limit => {
+                    sleep(LOOK).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             self.screen.draw(doing, &lines);
             if compare::kernel_is(&kernel, &self.wanted) {
                 let since = *kernel_since.get_or_insert_with(Instant::now);
@@ -187,27 +195,54 @@ impl Stage {
         }
     }
 
-    /// Waits until a key stands in `APPL_DB`'s `PORT_TABLE`, as the switch has consumed it.
-    pub async fn consumed(&mut self, key: &str) -> anyhow::Result<()> {
+    /// Waits until this comes to something, and as long as the children run; what it says in the end is why it did not.
+    pub async fn until<T>(
+        &mut self,
+        doing: &str,
+        mut look: impl AsyncFnMut(&Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         let limit = Instant::now() + self.limit()?;
         loop {
-            let mut db = self.server.client(APPL_DB)?;
-            let there: bool = redis::cmd("EXISTS").arg(format!("PORT_TABLE:{key}")).query(&mut db)?;
-            if there {
-                return Ok(());
+            match look(self).await {
+                Ok(found) => return Ok(found),
+                Err(error) if Instant::now() >= limit => return Err(error.context(doing.to_owned())),
+                Err(_) => {}
             }
             self.alive()?;
-            if Instant::now() >= limit {
-                bail!("no {key} in APPL_DB");
+            if let Ok((_, lines)) = self.look().await {
+                self.screen.draw(doing, &lines);
             }
-            let (_, lines) = self.look().await?;
-            self.screen.draw(&format!("waiting for {key}"), &lines);
             sleep(LOOK).await;
         }
     }
 
-    /// Checks that `APPL_DB` has every port as CONFIG_DB has it.
-    pub fn published(&self) -> anyhow::Result<()> {
+    /// Waits until the kernel is as wanted, whatever `STATE_DB` says.
+    pub async fn kernel_follows(&mut self) -> anyhow::Result<Vec<LinkState>> {
+        self.until("waiting for the kernel", async |stage| {
+            let links = stage.links.list().await?;
+            ensure!(compare::kernel_is(&links, &stage.wanted), "the links are not as they were asked to be");
+            Ok(links)
+        })
+        .await
+    }
+
+    /// Waits until a key stands in `APPL_DB`'s `PORT_TABLE`, as the switch has consumed it.
+    pub async fn consumed(&mut self, key: &str) -> anyhow::Result<()> {
+        self.until(&format!("waiting for {key}"), async |stage| {
+            let mut db = stage.server.client(APPL_DB)?;
+            let there: bool = redis::cmd("EXISTS").arg(format!("PORT_TABLE:{key}")).query(&mut db)?;
+            ensure!(there, "no {key} in APPL_DB");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until `APPL_DB` has every port as CONFIG_DB has it: the switch pops keys in any order.
+    pub async fn published(&mut self) -> anyhow::Result<()> {
+        self.until("waiting for the ports in APPL_DB", async |stage| stage.is_published()).await
+    }
+
+    fn is_published(&self) -> anyhow::Result<()> {
         let mut db = self.server.client(APPL_DB)?;
         for row in &self.rows {
             let published: HashMap<String, String> =
@@ -224,8 +259,9 @@ impl Stage {
     async fn linger(&mut self, doing: &str) -> anyhow::Result<()> {
         let end = Instant::now() + LINGER;
         while self.screen.is_live() && Instant::now() < end.min(self.deadline) {
-            let (_, lines) = self.look().await?;
-            self.screen.draw(doing, &lines);
+            if let Ok((_, lines)) = self.look().await {
+                self.screen.draw(doing, &lines);
+            }
             sleep(LOOK * 4).await;
         }
         Ok(())

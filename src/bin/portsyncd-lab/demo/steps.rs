@@ -60,7 +60,7 @@ async fn come_up(stage: &mut Stage) -> anyhow::Result<String> {
     stage.start_switch()?;
     stage.start_daemon()?;
     stage.consumed("PortInitDone").await?;
-    stage.published()?;
+    stage.published().await?;
     stage.agree("ports come up").await?;
     Ok(format!("{} ports, PortInitDone", stage.wanted.len()))
 }
@@ -156,7 +156,7 @@ async fn outage(stage: &mut Stage) -> anyhow::Result<String> {
     take_over(stage, &flapper);
     stage.agree("Redis is back, empty").await?;
     stage.consumed("PortInitDone").await?;
-    stage.published()?;
+    stage.published().await?;
     Ok(format!(
         "agreed {:.2} s after Redis was back, {:.1} s of them flapping",
         back.elapsed().as_secs_f64(),
@@ -198,24 +198,29 @@ async fn restart(stage: &mut Stage) -> anyhow::Result<String> {
     let pulled = stage.rows[0].name.clone();
     stage.links.set_carrier(&pulled, false).await?;
     stage.wanted.entry(pulled.clone()).or_insert_with(up).wanted.plugged = false;
-    let before = marks(&stage.look().await?.0);
+    let before = marks(&stage.kernel_follows().await?);
     stage.start_daemon()?;
     stage.agree("the daemon is back").await?;
-    untouched(&before, &marks(&stage.look().await?.0))?;
+    untouched(&before, &marks(&stage.kernel_follows().await?))?;
     stage.links.set_carrier(&pulled, true).await?;
     stage.wanted.entry(pulled.clone()).or_insert_with(up).wanted.plugged = true;
     let by = stage.agree("the cable plugged again").await?;
     // Once more, for what the daemon might do late; the one cable moved by our own hand.
-    let (mut before, mut after) = (before, marks(&stage.look().await?.0));
+    let (mut before, mut after) = (before, marks(&stage.kernel_follows().await?));
     before.remove(&pulled);
     after.remove(&pulled);
     untouched(&before, &after)?;
     Ok(format!("no link was touched, then {}", lag(by)))
 }
 
-/// The daemon's own view, over its control socket: every port as the kernel has it, flaps counted over the restart.
+/// The daemon's own view, over its control socket: every port as the kernel has it, flaps counted over the restart. It tells of
+/// a change a moment after Redis has it, and a daemon that was just started has its socket later than its rows.
 async fn told(stage: &mut Stage, control: &Control) -> anyhow::Result<String> {
-    let links = stage.look().await?.0;
+    stage.until("asking the daemon", async |stage| own_view(stage, control).await).await
+}
+
+async fn own_view(stage: &Stage, control: &Control) -> anyhow::Result<String> {
+    let links = stage.links.list().await?;
     let kernel: BTreeMap<&str, &LinkState> =
         links.iter().filter(|link| is_port(link)).map(|link| (link.name.as_str(), link)).collect();
     let ports: PortList = control.get("/api/v1/ports").await?;

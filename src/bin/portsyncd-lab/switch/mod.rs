@@ -1,35 +1,38 @@
 //! The fake switch: takes `APPL_DB`'s ports as orchagent does and makes veth pairs of them.
 //!
-//! It runs in whatever network namespace it is started in, ends on SIGTERM or SIGINT, and connects again when Redis goes.
+//! It runs in whatever network namespace it is started in, ends on SIGTERM or SIGINT, and connects again when Redis goes. On
+//! SIGUSR1 another orchagent begins: what was popped before is forgotten, `APPL_DB` stays as it is.
 
+mod commands;
 mod ports;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use portsyncd::db::topology::Database;
-use portsyncd::lab::consumer::{Consumer, Entry, Op};
+use portsyncd::lab::consumer::{Consumer, Entry, Op, patient};
+use portsyncd::lab::intfmgrd::{Intfmgrd, Place};
 use portsyncd::lab::links::Links;
+use portsyncd::lab::orchagent::Orchagent;
 use portsyncd::lab::ports as scheme;
+use portsyncd::lab::producer::Producer;
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::sleep;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use crate::flap::{Flapper, Kind};
+use crate::flap::{FlapClock, Flapper, Kind};
 use crate::server::{Server, ServerArgs};
+use commands::Command;
 use ports::Ports;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(2);
-/// How often flaps that are due are done.
-const FLAP_STEP: Duration = Duration::from_millis(5);
-/// The most flaps in one step; what is more than the kernel takes is not saved up.
-const FLAP_BURST: usize = 1000;
 
 /// The fake switch: ports of APPL_DB become veth pairs, as orchagent would make them
 #[derive(Debug, clap::Args)]
@@ -57,6 +60,14 @@ pub struct Args {
     /// Seed of the flaps: the same gives the same flaps
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Play intfmgrd too: each write of a port's row in STATE_DB gives the port its link-local address if it is up, and its MTU
+    /// to its sub-interfaces (CONFIG_DB's `VLAN_SUB_INTERFACE`)
+    #[arg(long, conflicts_with = "seed_only")]
+    intfmgrd: bool,
+    /// Take commands from standard input, a line each, and answer by lines of JSON: orchagent (what it was handed),
+    /// orchagent-restart (another one begins; so does SIGUSR1), breakout PORT NUMBER
+    #[arg(long, conflicts_with = "seed_only")]
+    commands: bool,
     /// Leave the links at the end
     #[arg(long)]
     keep: bool,
@@ -79,6 +90,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 _ = terminate.recv() => Ok(ExitCode::FAILURE),
                 _ = interrupt.recv() => Ok(ExitCode::FAILURE),
             };
+        }
+        if args.intfmgrd {
+            let place = |database: &Database| -> anyhow::Result<Place> {
+                Ok(Place { client: server.client(database)?, separator: database.separator.clone() })
+            };
+            tokio::spawn(play_intfmgrd(place(&server.topology.state)?, place(&server.topology.config)?));
         }
         let mut switch = Switch::new(args, server)?;
         // A signal may come while a port is being made; ports are noted before they are made, so none is forgotten.
@@ -119,12 +136,34 @@ async fn seed_once(args: &Args, server: &Server) -> anyhow::Result<()> {
     }
 }
 
+/// Never comes back; connects again when Redis goes.
+async fn play_intfmgrd(state: Place, config: Place) {
+    let mut retry = FIRST_RETRY;
+    loop {
+        let ended = match Intfmgrd::open(&state, &config).await {
+            Ok(mut intfmgrd) => {
+                retry = FIRST_RETRY;
+                intfmgrd.serve().await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            warn!(%error, ?retry, "intfmgrd: Redis is not there, connecting again");
+        }
+        sleep(retry).await;
+        retry = (retry * 2).min(LAST_RETRY);
+    }
+}
+
 struct Switch<'a> {
     args: &'a Args,
     server: Server,
     links: Links,
     ports: Ports,
     flapper: Flapper,
+    orchagent: Orchagent,
+    restarts: Signal,
+    commands: Option<UnboundedReceiver<Command>>,
 }
 
 /// One connected Redis.
@@ -137,7 +176,16 @@ struct Session {
 impl<'a> Switch<'a> {
     fn new(args: &'a Args, server: Server) -> anyhow::Result<Self> {
         let flapper = Flapper::new(args.seed, args.flap, std::collections::BTreeMap::new());
-        Ok(Self { args, server, links: Links::open()?, ports: Ports::default(), flapper })
+        Ok(Self {
+            args,
+            server,
+            links: Links::open()?,
+            ports: Ports::new(args.intfmgrd),
+            flapper,
+            orchagent: Orchagent::default(),
+            restarts: signal(SignalKind::user_defined1())?,
+            commands: args.commands.then(commands::read),
+        })
     }
 
     /// Never comes back but with an error that is not Redis'.
@@ -168,7 +216,7 @@ impl<'a> Switch<'a> {
             seed(self.args, &self.server)?;
         }
         let connection = async |database: &Database| -> anyhow::Result<MultiplexedConnection> {
-            Ok(self.server.client(database)?.get_multiplexed_async_connection().await?)
+            Ok(self.server.client(database)?.get_multiplexed_async_connection_with_config(&patient()).await?)
         };
         let mut session =
             Session { consumer, appl: connection(&topology.appl).await?, state: connection(&topology.state).await? };
@@ -206,11 +254,73 @@ impl<'a> Switch<'a> {
             tokio::select! {
                 woken = session.consumer.wake() => woken?,
                 due = clock.due() => self.flapper.apply(&self.links, due).await?,
+                _ = self.restarts.recv() => self.restart_orchagent(),
+                command = next(&mut self.commands) => self.obey(session, command).await?,
             }
         }
     }
 
+    fn restart_orchagent(&mut self) {
+        info!(was = %self.told(), "another orchagent begins, with nothing but what it pops from now on");
+        self.orchagent.restart();
+        self.ports.forget();
+    }
+
+    fn told(&self) -> serde_json::Value {
+        serde_json::json!(self.orchagent)
+    }
+
+    async fn obey(&mut self, session: &mut Session, command: Command) -> anyhow::Result<()> {
+        match command {
+            Command::Orchagent => commands::answer(&self.told()),
+            Command::OrchagentRestart => {
+                self.restart_orchagent();
+                commands::answer(&self.told());
+            }
+            Command::Breakout(port, into) => match self.break_out(session, &port, into).await {
+                Ok(added) => commands::answer(&serde_json::json!({ "removed": port, "added": added })),
+                Err(error) if of_redis(&error) => return Err(error),
+                Err(error) => {
+                    warn!(port, error = format!("{error:#}"), "no breakout");
+                    commands::answer(&serde_json::json!({ "error": format!("{error:#}") }));
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// As `config interface breakout` and portmgrd do it: the port goes from both databases, and once its link is gone the new
+    /// ones come, of which links are made when they are popped.
+    async fn break_out(&mut self, session: &mut Session, port: &str, into: usize) -> anyhow::Result<Vec<String>> {
+        let topology = &self.server.topology;
+        let producer = Producer::new(topology.appl.id, &topology.appl.separator);
+        let mut config = self.server.client(&topology.config)?.get_connection()?;
+        let mut appl = self.server.client(&topology.appl)?.get_connection()?;
+        let separator = topology.config.separator.clone();
+        let key = format!("PORT{separator}{port}");
+        let fields: Vec<(String, String)> = redis::Commands::hgetall(&mut config, &key)?;
+        if fields.is_empty() {
+            bail!("CONFIG_DB has no {key}");
+        }
+        let rows = scheme::breakout(&scheme::Row { name: port.to_owned(), fields }, into)?;
+        let () = redis::Commands::del(&mut config, &key)?;
+        producer.del(&mut appl, port)?;
+        // This is orchagent too: it takes the removal, and whatever else is there, before anything new is told.
+        let mut gone = false;
+        while !gone {
+            let entries = session.consumer.pop().await?;
+            gone = entries.is_empty() || entries.iter().any(|entry| entry.key == port && entry.op == Op::Del);
+            self.take(session, entries).await?;
+        }
+        scheme::seed(&mut config, &separator, &rows, true)?;
+        for row in &rows {
+            producer.set(&mut appl, &row.name, &row.fields)?;
+        }
+        Ok(rows.into_iter().map(|row| row.name).collect())
+    }
+
     async fn take(&mut self, session: &mut Session, entries: Vec<Entry>) -> anyhow::Result<()> {
+        self.orchagent.take(&entries);
         let changed = self.ports.apply(&self.links, entries).await.context("the kernel refused")?;
         self.flapper.set_ports(self.ports.wanted());
         // What orchagent writes once a port is made; portsyncd must leave these fields alone.
@@ -247,41 +357,18 @@ impl<'a> Switch<'a> {
     }
 }
 
+/// The next command; never, if there are none. Cancel safe.
+async fn next(commands: &mut Option<UnboundedReceiver<Command>>) -> Command {
+    if let Some(told) = commands {
+        if let Some(command) = told.recv().await {
+            return command;
+        }
+        *commands = None;
+    }
+    std::future::pending().await
+}
+
 /// Whether an error is Redis' (try again) or ours or the kernel's (give up).
 fn of_redis(error: &anyhow::Error) -> bool {
     error.is::<redis::RedisError>() || matches!(error.downcast_ref(), Some(portsyncd::lab::Error::Redis(_)))
-}
-
-/// Says how many flaps are due.
-struct FlapClock {
-    rate: f64,
-    owed: f64,
-    last: Instant,
-    ticks: tokio::time::Interval,
-}
-
-impl FlapClock {
-    fn new(rate: f64) -> Self {
-        let mut ticks = interval(FLAP_STEP);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { rate, owed: 0.0, last: Instant::now(), ticks }
-    }
-
-    /// Waits until one flap at least is due; for ever without a rate. Cancel safe.
-    async fn due(&mut self) -> usize {
-        if self.rate <= 0.0 {
-            std::future::pending::<()>().await;
-        }
-        loop {
-            let now = self.ticks.tick().await;
-            self.owed += now.saturating_duration_since(self.last).as_secs_f64() * self.rate;
-            self.last = now;
-            if self.owed >= 1.0 {
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-                let due = self.owed as usize;
-                self.owed = self.owed.fract();
-                return due.min(FLAP_BURST);
-            }
-        }
-    }
 }

@@ -54,6 +54,8 @@ pub struct Ports {
     /// The count of `PortConfigDone`, until that many rows have come.
     awaited: Option<usize>,
     configured: bool,
+    /// Addresses are intfmgrd's, not the kernel's.
+    intfmgrd: bool,
 }
 
 /// Ports made and removed by one batch.
@@ -66,6 +68,16 @@ pub struct Changed {
 }
 
 impl Ports {
+    /// None yet; with `intfmgrd` the kernel gives them no address of its own.
+    pub fn new(intfmgrd: bool) -> Self {
+        Self { intfmgrd, ..Self::default() }
+    }
+
+    /// Forgets every row and mark. Links that were made stay, and are taken over when their rows come again.
+    pub fn forget(&mut self) {
+        *self = Self { made: std::mem::take(&mut self.made), ..Self::new(self.intfmgrd) };
+    }
+
     /// What flapping starts from.
     pub fn wanted(&self) -> impl Iterator<Item = (String, Wanted)> {
         self.made.iter().map(|name| {
@@ -169,7 +181,7 @@ impl Ports {
         for (name, row) in wanted {
             // Noted first: whatever happens from here on, the link is ours to remove.
             self.made.insert(name.clone());
-            report(make(links, &name, &row).await);
+            report(make(links, &name, &row, self.intfmgrd).await);
             created.push((name, row.admin));
         }
         if !created.is_empty() {
@@ -179,10 +191,13 @@ impl Ports {
     }
 }
 
-async fn make(links: &Links, name: &str, row: &Row) -> Result<(), Error> {
+async fn make(links: &Links, name: &str, row: &Row, intfmgrd: bool) -> Result<(), Error> {
     match links.find(name).await? {
         Some(_) => info!(port = name, "took over the link that was there"),
         None => links.add_veths(&[name]).await?,
+    }
+    if intfmgrd {
+        links.no_address_by_kernel(name).await?;
     }
     links.set_mtu(name, row.mtu).await?;
     links.set_carrier(name, true).await?;
@@ -223,6 +238,26 @@ mod tests {
         assert_eq!((up.mtu, up.admin_up), (1500, true));
         let down = links.find("Ethernet4").await.unwrap().unwrap();
         assert_eq!((down.mtu, down.admin_up), (9100, false));
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_made_of_the_links_that_are_there_when_it_comes_again() {
+        enter_private().unwrap();
+        let links = Links::open().unwrap();
+        let mut ports = Ports::new(true);
+        let rows = || {
+            let row = set("Ethernet0", &[("lanes", "1"), ("mtu", "1500"), ("admin_status", "up")]);
+            vec![row, set("PortConfigDone", &[("count", "1")])]
+        };
+        ports.apply(&links, rows()).await.unwrap();
+        let before = links.find("Ethernet0").await.unwrap().unwrap();
+        ports.forget();
+        assert!(ports.apply(&links, vec![set("Ethernet4", &[("lanes", "2")])]).await.unwrap().created.is_empty());
+        ports.apply(&links, rows()).await.unwrap();
+        let after = links.find("Ethernet0").await.unwrap().unwrap();
+        assert_eq!((after.ifindex, after.mtu, after.admin_up), (before.ifindex, 1500, true));
+        ports.remove_all(&links).await.unwrap();
+        assert_eq!(links.find("Ethernet0").await.unwrap(), None);
     }
 
     #[tokio::test]

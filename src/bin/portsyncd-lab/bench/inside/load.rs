@@ -15,6 +15,7 @@ use anyhow::{Context, bail};
 use nix::time::{ClockId, clock_gettime};
 use portsyncd::lab::batch::{Batch, Requests};
 use portsyncd::lab::redis_server::STATE_DB;
+use portsyncd::lab::wait;
 
 use super::super::clients::{self, PERIOD, Report};
 use super::super::protocol::{Load, Loaded};
@@ -32,6 +33,8 @@ const PROBES: usize = 250;
 const PORTS_FOR_A_PROBE: usize = 8;
 /// So long a wait for a notification looks at nothing else.
 const GLANCE: Duration = Duration::from_millis(50);
+/// How long an HTTP server may take to come.
+const SERVED_LIMIT: Duration = Duration::from_secs(5);
 
 /// Steady changes without clients and, if there is HTTP, with them; one of the two comes first.
 pub fn load(
@@ -42,7 +45,8 @@ pub fn load(
     crowd_first: bool,
 ) -> anyhow::Result<Load> {
     let mut load = Load::default();
-    let served = clients::is_served();
+    // The server may come later than the rows; an executable without one costs this wait.
+    let served = wait::until("its HTTP server", SERVED_LIMIT, clients::is_served).is_ok();
     for crowded in [crowd_first, !crowd_first] {
         if !crowded {
             (load.alone, _) = changes(scene, per_second, window, None)?;

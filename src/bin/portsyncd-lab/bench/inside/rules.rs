@@ -73,7 +73,9 @@ fn text(count: usize) -> String {
 
 /// With so many rules, or those that there are; none if the executable has no alert rules.
 pub fn answer(scene: &mut Scene, count: Option<usize>) -> anyhow::Result<Option<Evaluations>> {
-    if listed()?.is_none() {
+    // Its server may come later than its rows; an executable without one costs this wait.
+    let answers = || !matches!(listed(), Ok(None));
+    if wait::until("its HTTP server", ANSWER_LIMIT, answers).is_err() {
         return Ok(None);
     }
     count.map_or_else(evaluations, |count| put_in_force(scene, count)).map(Some)
