@@ -5,7 +5,7 @@
 //! turns, so that the kernel's messages are read and rows are written whatever else goes on.
 //!
 //! What has to be done is kept as state, never as a place in a sequence: a sequence that is cut short, by a server that goes
-//! away or a refusal, is due again, and `next_work` begins it anew once its databases are there. Told to end, the daemon
+//! away or a refusal, is due again, and `work` begins it anew once its databases are there. Told to end, the daemon
 //! begins no start, writes what is pending, and ends as soon as nothing is, or at a deadline.
 
 mod awaited_rows;
@@ -51,20 +51,6 @@ enum Stop {
     Away,
     /// The kernel cannot be read any longer.
     Fatal(anyhow::Error),
-}
-
-/// What the daemon needs to do next.
-#[derive(Clone, Copy, Debug)]
-enum Work {
-    Logger,
-    Decide,
-    CarryOut,
-    Compare(Cause),
-    AwaitedRows,
-    InitDone,
-    Ports,
-    Count,
-    Rules,
 }
 
 /// What others are told, or do for the daemon.
@@ -177,9 +163,9 @@ impl Daemon {
     async fn serve(&mut self) -> Stop {
         loop {
             let now = Instant::now();
-            let done = match self.next_work(now) {
-                Some(work) => self.perform(work).await,
-                None => self.turn(now).await,
+            let done = match self.work(now).await {
+                Ok(false) => self.turn(now).await,
+                done => done.map(|_| ()),
             };
             match done {
                 Ok(()) | Err(Stop::Away) => {}
@@ -188,55 +174,34 @@ impl Daemon {
         }
     }
 
-    /// What is due, and can be done with the databases that are there.
-    fn next_work(&self, now: Instant) -> Option<Work> {
-        let up = |db| self.databases.is_up(db);
-        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if up(Db::Config) && self.followed.logger {
-            return Some(Work::Logger);
+    /// Does the first of what is due and can be done with the databases that are there. False if nothing is.
+    async fn work(&mut self, now: Instant) -> Result<bool, Stop> {
+        let [appl, config, state] = [Db::Appl, Db::Config, Db::State].map(|db| self.databases.is_up(db));
+        let compare = self.core.compare_due(now).filter(|_| state && self.may_compare());
+        if config && self.followed.logger {
+            self.follow_logger().await?;
+        } else if self.may_decide(now) {
+            self.decide().await?;
+        } else if self.may_begin(now) {
+            self.carry_out().await?;
+        } else if let Some(cause) = compare {
+            self.compare(cause).await?;
+        } else if self.may_carry_out(now) {
+            self.carry_out().await?;
+        } else if appl && self.may_compare() && self.awaited_rows_are_due(now) {
+            self.check_awaited().await?;
+        } else if self.is_init_done_due(now) {
+            self.say_init_done().await?;
+        } else if config && self.start.is_decided() && self.followed.ports.is_some_and(|at| at <= now) {
+            self.follow_ports().await?;
+        } else if self.is_count_due(now) {
+            self.say_count().await?;
+        } else if config && self.followed.rules {
+            self.follow_rules().await?;
+        } else {
+            return Ok(false);
         }
-        if self.may_decide(now) {
-            return Some(Work::Decide);
-        }
-        if self.may_begin(now) {
-            return Some(Work::CarryOut);
-        }
-        if self.may_compare()
-            && up(Db::State)
-            && let Some(cause) = self.core.compare_due(now)
-        {
-            return Some(Work::Compare(cause));
-        }
-        if self.may_carry_out(now) {
-            return Some(Work::CarryOut);
-        }
-        if up(Db::Appl) && self.may_compare() && (self.core.awaited_rows.is_due(now) || self.listens_for_nothing()) {
-            return Some(Work::AwaitedRows);
-        }
-        if self.is_init_done_due(now) {
-            return Some(Work::InitDone);
-        }
-        if up(Db::Config) && self.start.is_decided() && due(self.followed.ports) {
-            return Some(Work::Ports);
-        }
-        if self.is_count_due(now) {
-            return Some(Work::Count);
-        }
-        (up(Db::Config) && self.followed.rules).then_some(Work::Rules)
-    }
-
-    async fn perform(&mut self, work: Work) -> Result<(), Stop> {
-        match work {
-            Work::Logger => self.follow_logger().await,
-            Work::Decide => self.decide().await,
-            Work::CarryOut => self.carry_out().await,
-            Work::Compare(cause) => self.compare(cause).await,
-            Work::AwaitedRows => self.check_awaited().await,
-            Work::InitDone => self.say_init_done().await,
-            Work::Ports => self.follow_ports().await,
-            Work::Count => self.say_count().await,
-            Work::Rules => self.follow_rules().await,
-        }
+        Ok(true)
     }
 
     /// Whether rows may be compared: once it is known which links are ours, and on a cold start everything is published.

@@ -201,9 +201,10 @@ impl Daemon {
         Ok(())
     }
 
-    /// Whether it is listened to APPL_DB's rows though none is awaited.
-    pub(super) fn listens_for_nothing(&self) -> bool {
-        !self.core.awaited_rows.any() && self.databases.listens_to_ports()
+    /// Whether rows are to be looked for, or it is listened to them though none is awaited.
+    pub(super) fn awaited_rows_are_due(&self, now: Instant) -> bool {
+        let rows = &self.core.awaited_rows;
+        rows.is_due(now) || (!rows.any() && self.databases.listens_to_ports())
     }
 
     /// Listens to APPL_DB's rows of ports while one is awaited: first listened to, then looked for, none is missed.

@@ -18,3 +18,4 @@ mod wire;
 pub mod writer;
 
 pub use error::{StoreError, Trouble};
+pub use resp::Request;

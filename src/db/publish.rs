@@ -1,10 +1,10 @@
 //! What is published: ports to APPL_DB by the protocol of sonic-swss-common's `ProducerStateTable`, and the daemon's own rows.
 
-use redis::{RedisError, RedisResult, Script, Value, pipe};
+use redis::{RedisError, RedisResult, Script};
 
 use super::error::{StoreError, Trouble};
 use super::read::PortConfig;
-use super::resp::{Reply, command, word, words};
+use super::resp::{Reply, Request, command, word, words};
 use super::store::Connection;
 use super::table::{self, DAEMON, PORT_TABLE};
 
@@ -34,10 +34,7 @@ pub struct Published {
 
 /// Makes sure that the server knows the script. Redis forgets scripts when it restarts.
 pub async fn load_script(appl: &Connection) -> Result<(), StoreError> {
-    let mut pipeline = pipe();
-    pipeline.cmd("SCRIPT").arg("LOAD").arg(SET);
-    let answers = appl.pipeline(&mut pipeline, "cannot load the script for APPL_DB").await?;
-    first(answers, "cannot load the script for APPL_DB").map(|_| ())
+    appl.tell("cannot load the script for APPL_DB", Request::new("SCRIPT").arg("LOAD").arg(SET)).await
 }
 
 /// Publishes keys of `PORT_TABLE`.
@@ -78,21 +75,14 @@ pub async fn publish(appl: &Connection, ports: &[PortConfig]) -> Result<Publishe
 /// Writes `restore_count`.
 pub async fn write_restore_count(state: &Connection, count: u64) -> Result<(), StoreError> {
     let key = table::join("WARM_RESTART_TABLE", &state.separator, DAEMON.as_bytes());
-    let mut pipeline = pipe();
-    pipeline.cmd("HSET").arg(key).arg("restore_count").arg(count);
-    let operation = "cannot write restore_count to STATE_DB";
-    first(state.pipeline(&mut pipeline, operation).await?, operation).map(|_| ())
+    let request = Request::new("HSET").arg(key).arg("restore_count").arg(count.to_string());
+    state.tell("cannot write restore_count to STATE_DB", request).await
 }
 
 /// Fills in what the daemon's row of `LOGGER` lacks, as every daemon of the switch does.
 pub async fn complete_logger(config: &Connection, missing: &[(&str, &str)]) -> Result<(), StoreError> {
     let key = table::join("LOGGER", &config.separator, DAEMON.as_bytes());
-    let mut pipeline = pipe();
-    pipeline.cmd("HSET").arg(key).arg(missing);
-    let operation = "cannot create LOGGER|portsyncd in CONFIG_DB";
-    first(config.pipeline(&mut pipeline, operation).await?, operation).map(|_| ())
-}
-
-fn first(answers: Vec<RedisResult<Value>>, operation: &'static str) -> Result<Value, StoreError> {
-    answers.into_iter().next().unwrap_or(Ok(Value::Nil)).map_err(StoreError::doing(operation))
+    let set = |request: Request, (field, value): &(&str, &str)| request.arg(field).arg(value);
+    let request = missing.iter().fold(Request::new("HSET").arg(key), set);
+    config.tell("cannot create LOGGER|portsyncd in CONFIG_DB", request).await
 }

@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 
-use redis::{FromRedisValue, RedisError, RedisResult, Value, from_redis_value, pipe};
-
+use redis::RedisResult;
 use tracing::warn;
 
 use super::error::{StoreError, Trouble};
 use super::pending::Found;
-use super::resp::{Reply, command, word, words};
+use super::resp::{Reply, Request, command, word, words};
 use super::store::Connection;
 use super::table::{self, CONFIG_PORT, DAEMON, PORT_CONFIG_DONE, PORT_INIT_DONE, PORT_TABLE};
 use crate::link::LinkName;
@@ -86,72 +85,75 @@ pub async fn rows_of(config: &Connection, table: &str) -> Result<Vec<RuleRow>, S
     let operation = "cannot read alert rules from CONFIG_DB";
     let prefix = table::join(table, &config.separator, b"");
     let keys = config.keys(&prefix, operation).await?;
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut pipeline = pipe();
-    for key in &keys {
-        pipeline.cmd("HGETALL").arg(key);
-    }
-    let answers = config.pipeline(&mut pipeline, operation).await?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let rows = keys.iter().zip(answers).map(|(key, answer)| {
-        let fields: Vec<(Vec<u8>, Vec<u8>)> = answer.and_then(|value| Ok(from_redis_value(value)?)).unwrap_or_default();
-        let fields = fields.iter().map(|(field, value)| (text(field), text(value))).collect();
-        (text(&key[prefix.len()..]), fields)
-    });
-    Ok(rows.collect())
+    let mut rows = Vec::with_capacity(keys.len());
+    let ask = |out: &mut Vec<u8>, key: &Vec<u8>| Request::new("HGETALL").arg(key).encode(out);
+    let take = |key: &Vec<u8>, reply: RedisResult<Reply<'_>>| {
+        let words = reply.map(Reply::parts).into_iter().flatten();
+        let words = words.map(|word| Ok(text(word?.bulk().unwrap_or_default()))).collect::<RedisResult<Vec<_>>>()?;
+        let fields = words.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+        rows.push((text(&key[prefix.len()..]), fields));
+        Ok(())
+    };
+    config.each(operation, &keys, ask, take).await?;
+    Ok(rows)
 }
 
 /// What STATE_DB says of a warm restart.
 pub async fn warm_restart(state: &Connection) -> Result<WarmRestart, StoreError> {
     let operation = "cannot read the warm restart state from STATE_DB";
-    let key = |table, name: &str| table::join(table, &state.separator, name.as_bytes());
-    let mut pipeline = pipe();
-    pipeline.cmd("HGET").arg(key("WARM_RESTART_ENABLE_TABLE", "system")).arg("enable");
-    pipeline.cmd("HGET").arg(key("WARM_RESTART_ENABLE_TABLE", "swss")).arg("enable");
-    pipeline.cmd("HGET").arg(key("WARM_RESTART_TABLE", DAEMON)).arg("restore_count");
-    let answers: [Option<Vec<u8>>; 3] = take(state.pipeline(&mut pipeline, operation).await?, operation)?;
-    let [system, swss, restore_count] = answers;
+    let field = |table, name: &str, field| {
+        Request::new("HGET").arg(table::join(table, &state.separator, name.as_bytes())).arg(field)
+    };
+    let requests = [
+        field("WARM_RESTART_ENABLE_TABLE", "system", "enable"),
+        field("WARM_RESTART_ENABLE_TABLE", "swss", "enable"),
+        field("WARM_RESTART_TABLE", DAEMON, "restore_count"),
+    ];
+    let [system, swss, restore_count] = facts(state, operation, &requests).await?;
     let flag = [system, swss].iter().any(|enable| enable.as_deref() == Some(b"true"));
     Ok(WarmRestart { flag, restore_count })
 }
 
 /// Whether CONFIG_DB's `switch_type` is `dpu`.
 pub async fn is_dpu(config: &Connection) -> Result<bool, StoreError> {
-    let operation = "cannot read DEVICE_METADATA from CONFIG_DB";
-    let mut pipeline = pipe();
     let metadata = table::join("DEVICE_METADATA", &config.separator, b"localhost");
-    pipeline.cmd("HGET").arg(metadata).arg("switch_type");
-    let [switch_type]: [Option<Vec<u8>>; 1] = take(config.pipeline(&mut pipeline, operation).await?, operation)?;
+    let request = Request::new("HGET").arg(metadata).arg("switch_type");
+    let [switch_type] = facts(config, "cannot read DEVICE_METADATA from CONFIG_DB", &[request]).await?;
     Ok(switch_type.as_deref() == Some(b"dpu"))
 }
 
 /// Which ends of a start APPL_DB knows: as a row, in what waits for a consumer, or in the set of what waits.
 pub async fn marks(appl: &Connection) -> Result<Marks, StoreError> {
     let key = |table: &str, name: &str| table::join(table, &appl.separator, name.as_bytes());
-    let (row, waiting) = (PORT_TABLE.to_owned(), format!("_{PORT_TABLE}"));
-    let mut pipeline = pipe();
-    for name in [PORT_CONFIG_DONE, PORT_INIT_DONE] {
-        pipeline.cmd("EXISTS").arg(key(&row, name)).arg(key(&waiting, name));
-        pipeline.cmd("SISMEMBER").arg(format!("{PORT_TABLE}_KEY_SET")).arg(name);
-    }
-    for table in [&waiting, &row] {
-        pipeline.cmd("HGET").arg(key(table, PORT_CONFIG_DONE)).arg("count");
-    }
-    let mut answers = appl.pipeline(&mut pipeline, MARKS).await?;
-    let [waiting, row]: [Option<Vec<u8>>; 2] = take(answers.split_off(4), MARKS)?;
-    let found: [Option<u64>; 4] = take(answers, MARKS)?;
-    let known = |at: usize| found[at..at + 2].iter().any(|found| found.is_some_and(|found| found > 0));
-    Ok(Marks { config_done: known(0), count: waiting.or(row), init_done: known(2) })
+    let waiting = format!("_{PORT_TABLE}");
+    let exists = |name| Request::new("EXISTS").arg(key(PORT_TABLE, name)).arg(key(&waiting, name));
+    let count = |table: &str| Request::new("HGET").arg(key(table, PORT_CONFIG_DONE)).arg("count");
+    let requests = [
+        exists(PORT_CONFIG_DONE),
+        is_waiting(PORT_CONFIG_DONE),
+        exists(PORT_INIT_DONE),
+        is_waiting(PORT_INIT_DONE),
+        count(&waiting),
+        count(PORT_TABLE),
+    ];
+    let [config_row, config_waits, init_row, init_waits, new, old] = facts(appl, MARKS, &requests).await?;
+    let any = |facts: [Option<Vec<u8>>; 2]| facts.into_iter().flatten().any(|fact| fact != b"0");
+    Ok(Marks {
+        config_done: any([config_row, config_waits]),
+        count: new.or(old),
+        init_done: any([init_row, init_waits]),
+    })
+}
+
+fn is_waiting(key: &str) -> Request {
+    Request::new("SISMEMBER").arg(format!("{PORT_TABLE}_KEY_SET")).arg(key)
 }
 
 /// Whether a consumer has taken `PortConfigDone` since it was published.
 pub async fn is_config_done_taken(appl: &Connection) -> Result<bool, StoreError> {
-    let mut pipeline = pipe();
-    pipeline.cmd("SISMEMBER").arg(format!("{PORT_TABLE}_KEY_SET")).arg(PORT_CONFIG_DONE);
-    let [waiting]: [Option<u64>; 1] = take(appl.pipeline(&mut pipeline, MARKS).await?, MARKS)?;
-    Ok(waiting != Some(1))
+    let [waits] = facts(appl, MARKS, &[is_waiting(PORT_CONFIG_DONE)]).await?;
+    Ok(waits.as_deref() != Some(b"1"))
 }
 
 /// Whether APPL_DB has a row of any port.
@@ -164,13 +166,9 @@ pub async fn has_ports(appl: &Connection) -> Result<bool, StoreError> {
 
 /// `LOGLEVEL` and `LOGOUTPUT` of the daemon's row of `LOGGER`, as far as they are there.
 pub async fn logger(config: &Connection) -> Result<[Option<String>; 2], StoreError> {
-    let operation = "cannot read LOGGER from CONFIG_DB";
     let key = table::join("LOGGER", &config.separator, DAEMON.as_bytes());
-    let mut pipeline = pipe();
-    for field in ["LOGLEVEL", "LOGOUTPUT"] {
-        pipeline.cmd("HGET").arg(&key).arg(field);
-    }
-    let fields: [Option<Vec<u8>>; 2] = take(config.pipeline(&mut pipeline, operation).await?, operation)?;
+    let requests = ["LOGLEVEL", "LOGOUTPUT"].map(|field| Request::new("HGET").arg(&key).arg(field));
+    let fields: [_; 2] = facts(config, "cannot read LOGGER from CONFIG_DB", &requests).await?;
     Ok(fields.map(|field| field.map(|value| String::from_utf8_lossy(&value).into_owned())))
 }
 
@@ -363,25 +361,21 @@ pub async fn state_rows(state: &Connection, wanted: &HashSet<RowKey>) -> Result<
     Ok(result)
 }
 
-/// Converts a known number of answers. A key of another type is as good as absent, which is said.
-fn take<T: FromRedisValue, const N: usize>(
-    answers: Vec<RedisResult<Value>>,
+/// Asks for single facts. A key of another type is as good as absent, which is said.
+async fn facts<const N: usize>(
+    connection: &Connection,
     operation: &'static str,
-) -> Result<[T; N], StoreError> {
-    let values: Vec<T> = answers
-        .into_iter()
-        .map(|answer| match answer {
+    requests: &[Request; N],
+) -> Result<[Option<Vec<u8>>; N], StoreError> {
+    let mut facts = [const { None }; N];
+    for (fact, answer) in facts.iter_mut().zip(connection.ask(operation, requests).await?) {
+        *fact = match answer {
             Err(error) if Trouble::of(&error) == Trouble::WrongType => {
                 warn!(operation, "a key of another type than a hash is taken for absent; delete it to mend it");
-                Ok(from_redis_value(Value::Nil)?)
+                None
             }
-            answer => answer.and_then(|value| Ok(from_redis_value(value)?)),
-        })
-        .collect::<Result<_, RedisError>>()
-        .map_err(StoreError::doing(operation))?;
-    let count = values.len();
-    values.try_into().map_err(|_| StoreError {
-        operation,
-        source: RedisError::from(std::io::Error::other(format!("{count} answers for {N} questions"))),
-    })
+            answer => answer.map_err(StoreError::doing(operation))?,
+        };
+    }
+    Ok(facts)
 }

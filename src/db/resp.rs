@@ -36,6 +36,33 @@ fn head(out: &mut Vec<u8>, kind: u8, count: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// A command that counts its own words.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    words: Vec<u8>,
+    count: usize,
+}
+
+impl Request {
+    /// A command of this name.
+    pub fn new(name: &str) -> Self {
+        Self::default().arg(name)
+    }
+
+    /// With this word.
+    #[must_use]
+    pub fn arg(mut self, text: impl AsRef<[u8]>) -> Self {
+        word(&mut self.words, &[text.as_ref()]);
+        self.count += 1;
+        self
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        command(out, self.count);
+        out.extend_from_slice(&self.words);
+    }
+}
+
 /// A reply. What is neither is an error: see [`Reply::of`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply<'a> {

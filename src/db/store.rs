@@ -4,13 +4,13 @@ use std::fmt;
 use std::future::poll_fn;
 use std::time::Duration;
 
-use redis::{Pipeline, RedisResult, Value, from_redis_value, parse_redis_value};
+use redis::RedisResult;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::error::{StoreError, late};
 use super::listener::Listener;
-use super::resp::{Reply, command, words};
+use super::resp::{Reply, Request};
 use super::topology::{Database, Topology};
 use super::wire::Wire;
 use super::writer::Writer;
@@ -82,32 +82,28 @@ impl Store {
 }
 
 impl Connection {
-    /// Sends all commands in one write; gives each one's answer.
-    pub async fn pipeline(
+    /// Sends all requests; gives each one's answer: bytes, a number as its digits, or nothing.
+    pub async fn ask(
         &self,
-        pipeline: &mut Pipeline,
         operation: &'static str,
-    ) -> Result<Vec<RedisResult<Value>>, StoreError> {
-        let count = pipeline.len();
-        let mut answers = Vec::with_capacity(count);
-        let packed = pipeline.get_packed_pipeline();
-        let mut once = Some(packed);
-        self.exchange(
-            operation,
-            count,
-            |wire, _| {
-                if let Some(packed) = once.take() {
-                    wire.begin_many(count).extend_from_slice(&packed);
-                }
-                count
-            },
-            |_, raw| {
-                answers.push(parse_redis_value(raw).and_then(Value::extract_error));
-                Ok(())
-            },
-        )
-        .await?;
+        requests: &[Request],
+    ) -> Result<Vec<RedisResult<Option<Vec<u8>>>>, StoreError> {
+        let mut answers = Vec::with_capacity(requests.len());
+        let take = |_: &Request, reply: RedisResult<Reply<'_>>| {
+            answers.push(reply.map(|reply| match reply {
+                Reply::Integer(number) => Some(number.to_string().into_bytes()),
+                reply => reply.bulk().map(<[u8]>::to_vec),
+            }));
+            Ok(())
+        };
+        self.each(operation, requests, |out, request| request.encode(out), take).await?;
         Ok(answers)
+    }
+
+    /// Sends a request whose answer tells nothing but that it was done.
+    pub async fn tell(&self, operation: &'static str, request: Request) -> Result<(), StoreError> {
+        let answer = self.ask(operation, &[request]).await?.into_iter().next();
+        answer.unwrap_or(Ok(None)).map(|_| ()).map_err(StoreError::doing(operation))
     }
 
     /// Sends a command for each of `items` and hands its reply on, in order. However many there are, only so many are under
@@ -119,34 +115,15 @@ impl Connection {
         mut encode: impl FnMut(&mut Vec<u8>, &K),
         mut take: impl FnMut(&K, RedisResult<Reply<'_>>) -> RedisResult<()>,
     ) -> Result<(), StoreError> {
-        self.exchange(
-            operation,
-            items.len(),
-            |wire, at| {
-                encode(wire.begin(), &items[at]);
-                1
-            },
-            |at, raw| take(&items[at], Reply::of(raw)),
-        )
-        .await
-    }
-
-    /// `begin` appends the commands from the one of this number on, and says how many.
-    async fn exchange(
-        &self,
-        operation: &'static str,
-        count: usize,
-        mut begin: impl FnMut(&mut Wire, usize) -> usize,
-        mut take: impl FnMut(usize, &[u8]) -> RedisResult<()>,
-    ) -> Result<(), StoreError> {
         let doing = StoreError::doing(operation);
         let mut wire = self.wire.lock().await;
         // Replies to a request that was given up half-way.
         let mut stale = wire.owed();
         let (mut begun, mut done) = (0, 0);
-        while done < count {
-            while begun < count && begun - done < WINDOW {
-                begun += begin(&mut wire, begun);
+        while done < items.len() {
+            while begun < items.len() && begun - done < WINDOW {
+                encode(wire.begin(), &items[begun]);
+                begun += 1;
             }
             timeout(self.response_timeout, poll_fn(|context| wire.poll(context)))
                 .await
@@ -157,7 +134,7 @@ impl Connection {
                     stale -= 1;
                     continue;
                 }
-                take(done, raw).map_err(doing)?;
+                take(&items[done], Reply::of(raw)).map_err(doing)?;
                 done += 1;
             }
         }
@@ -171,19 +148,20 @@ impl Connection {
         let mut cursor = b"0".to_vec();
         loop {
             let mut next = Vec::new();
-            let scan = |out: &mut Vec<u8>, cursor: &Vec<u8>| {
-                let scan: [&[u8]; 6] = [b"SCAN", cursor, b"MATCH", &pattern, b"COUNT", b"2000"];
-                command(out, scan.len());
-                words(out, &scan);
-            };
-            self.each(operation, &[cursor], scan, |_, reply| {
-                let mut parts = reply?.parts();
-                next = parts.next().transpose()?.and_then(Reply::bulk).unwrap_or_default().to_vec();
-                for key in parts.next().transpose()?.map(Reply::parts).into_iter().flatten() {
-                    found.extend(key?.bulk().map(<[u8]>::to_vec));
-                }
-                Ok(())
-            })
+            let scan = Request::new("SCAN").arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg("2000");
+            self.each(
+                operation,
+                &[scan],
+                |out, scan| scan.encode(out),
+                |_, reply| {
+                    let mut parts = reply?.parts();
+                    next = parts.next().transpose()?.and_then(Reply::bulk).unwrap_or_default().to_vec();
+                    for key in parts.next().transpose()?.map(Reply::parts).into_iter().flatten() {
+                        found.extend(key?.bulk().map(<[u8]>::to_vec));
+                    }
+                    Ok(())
+                },
+            )
             .await?;
             if matches!(next.as_slice(), b"0" | b"") {
                 found.sort_unstable();
@@ -196,12 +174,16 @@ impl Connection {
 
     /// Whether the server tells of changes of hashes, as far as it lets itself be asked.
     pub async fn notifies(&self) -> Result<bool, StoreError> {
-        let operation = "cannot ask Redis for its notifications";
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("CONFIG").arg("GET").arg("notify-keyspace-events");
-        let answer = self.pipeline(&mut pipeline, operation).await?.into_iter().next();
-        let answer = answer.and_then(Result::ok).and_then(|value| from_redis_value::<Vec<String>>(value).ok());
-        let flags = answer.unwrap_or_default().into_iter().nth(1).unwrap_or_default();
+        let request = Request::new("CONFIG").arg("GET").arg("notify-keyspace-events");
+        let mut flags = String::new();
+        let take = |_: &Request, reply: RedisResult<Reply<'_>>| {
+            // A user who may not ask is as good as a server that tells nothing.
+            let value = reply.ok().and_then(|reply| reply.parts().nth(1)).transpose()?.and_then(Reply::bulk);
+            flags = String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
+            Ok(())
+        };
+        self.each("cannot ask Redis for its notifications", &[request], |out, request| request.encode(out), take)
+            .await?;
         Ok(flags.contains('K') && flags.contains(['A', 'h']))
     }
 }

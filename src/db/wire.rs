@@ -61,12 +61,7 @@ impl Wire {
 
     /// Where to append one command; its reply is owed.
     pub(super) fn begin(&mut self) -> &mut Vec<u8> {
-        self.begin_many(1)
-    }
-
-    /// Where to append so many commands.
-    pub(super) fn begin_many(&mut self, commands: usize) -> &mut Vec<u8> {
-        self.owed += commands;
+        self.owed += 1;
         &mut self.output
     }
 

@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
-use redis::{Pipeline, Value, from_redis_value, pipe};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::warn;
@@ -18,14 +17,11 @@ use super::message::status;
 use super::run::Batch;
 use crate::alert::report::Notification;
 use crate::db::store::{Connection, Store};
-use crate::db::{Trouble, table};
+use crate::db::{Request, Trouble, table};
 
 const TABLE: &str = "PORTSYNCD_ALERT_TABLE";
 /// How often is looked whether the rows are still there.
 const CHECK: Duration = Duration::from_secs(5);
-/// Commands sent at once.
-const COMMANDS: usize = 1000;
-
 #[derive(Debug)]
 pub(super) struct StateDb {
     store: Store,
@@ -48,11 +44,8 @@ impl StateDb {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let mut commands = Commands::new(&connection, "cannot write PORTSYNCD_ALERT_TABLE to STATE_DB");
-        for notification in batch.notifications() {
-            commands.row(notification).await?;
-        }
-        commands.end().await?;
+        let rows: Vec<Request> = batch.notifications().map(|notification| row(&connection, notification)).collect();
+        carry_out(&connection, "cannot write PORTSYNCD_ALERT_TABLE to STATE_DB", &rows).await?;
         *slot = Some(connection);
         Ok(())
     }
@@ -96,19 +89,10 @@ impl StateDb {
     }
 
     async fn are_there(&self, connection: &Connection, firing: &[Arc<Notification>]) -> Result<bool, DeliveryError> {
-        for part in firing.chunks(COMMANDS) {
-            let mut pipeline = pipe();
-            let exists = pipeline.cmd("EXISTS");
-            for notification in part {
-                exists.arg(key(connection, notification));
-            }
-            let answers = connection.pipeline(&mut pipeline, "cannot look for rows in STATE_DB").await?;
-            let found = answers
-                .into_iter()
-                .next()
-                .unwrap_or(Ok(Value::Nil))
-                .and_then(|value| Ok(from_redis_value::<usize>(value)?));
-            if found.map_err(DeliveryError::Rows)? < part.len() {
+        let exists = |notification: &Arc<Notification>| Request::new("EXISTS").arg(key(connection, notification));
+        let requests: Vec<Request> = firing.iter().map(exists).collect();
+        for answer in connection.ask("cannot look for rows in STATE_DB", &requests).await? {
+            if answer.map_err(DeliveryError::Rows)?.as_deref() != Some(b"1") {
                 return Ok(false);
             }
         }
@@ -118,20 +102,16 @@ impl StateDb {
     /// Removes rows of what does not fire and writes those of what does.
     async fn reconcile(&self, connection: &Connection) -> Result<(), DeliveryError> {
         let (firing, _, known) = self.book.firing();
-        let mut commands = Commands::new(connection, "cannot bring PORTSYNCD_ALERT_TABLE up to date in STATE_DB");
+        let mut requests = Vec::new();
         if known {
             let wanted: HashSet<Vec<u8>> = firing.iter().map(|notification| key(connection, notification)).collect();
             let prefix = table::join(TABLE, &connection.separator, b"");
             let found = connection.keys(&prefix, "cannot list PORTSYNCD_ALERT_TABLE in STATE_DB").await?;
-            for stale in found.into_iter().filter(|key| !wanted.contains(key)) {
-                commands.pipeline.cmd("DEL").arg(stale);
-                commands.send_if_many().await?;
-            }
+            let stale = found.into_iter().filter(|key| !wanted.contains(key));
+            requests.extend(stale.map(|key| Request::new("DEL").arg(key)));
         }
-        for notification in &firing {
-            commands.row(notification).await?;
-        }
-        commands.end().await
+        requests.extend(firing.iter().map(|notification| row(connection, notification)));
+        carry_out(connection, "cannot bring PORTSYNCD_ALERT_TABLE up to date in STATE_DB", &requests).await
     }
 }
 
@@ -146,65 +126,37 @@ fn key(connection: &Connection, notification: &Notification) -> Vec<u8> {
     table::join(TABLE, &connection.separator, &name)
 }
 
-/// Commands that go out many at a time.
-struct Commands<'a> {
-    connection: &'a Connection,
-    operation: &'static str,
-    pipeline: Pipeline,
+/// What makes the row of an alert what it has to be.
+fn row(connection: &Connection, notification: &Notification) -> Request {
+    let alert = &notification.alert;
+    let key = key(connection, notification);
+    if notification.ended.is_some() {
+        return Request::new("DEL").arg(key);
+    }
+    let summary = alert.annotations.get("summary").map_or("", String::as_str);
+    let (value, since) = (alert.value.to_string(), alert.since.to_string());
+    let fields = [
+        ("state", status(notification)),
+        ("severity", alert.severity.name()),
+        ("value", &value),
+        ("since", &since),
+        ("summary", summary),
+    ];
+    fields.into_iter().fold(Request::new("HSET").arg(key), |request, (field, value)| request.arg(field).arg(value))
 }
 
-impl<'a> Commands<'a> {
-    fn new(connection: &'a Connection, operation: &'static str) -> Self {
-        Self { connection, operation, pipeline: pipe() }
-    }
-
-    async fn row(&mut self, notification: &Notification) -> Result<(), DeliveryError> {
-        let alert = &notification.alert;
-        let key = key(self.connection, notification);
-        if notification.ended.is_some() {
-            self.pipeline.cmd("DEL").arg(&key);
+async fn carry_out(
+    connection: &Connection,
+    operation: &'static str,
+    requests: &[Request],
+) -> Result<(), DeliveryError> {
+    for error in connection.ask(operation, requests).await?.into_iter().filter_map(Result::err) {
+        if Trouble::of(&error) == Trouble::WrongType {
+            // Trying again helps nobody; the other rows are fine.
+            warn!(table = TABLE, "a key of STATE_DB is no hash, its alert is not shown there; delete it to mend it");
         } else {
-            let summary = alert.annotations.get("summary").map_or("", String::as_str);
-            let (value, since) = (alert.value.to_string(), alert.since.to_string());
-            let hset = self.pipeline.cmd("HSET").arg(&key);
-            for (field, value) in [
-                ("state", status(notification)),
-                ("severity", alert.severity.name()),
-                ("value", &value),
-                ("since", &since),
-                ("summary", summary),
-            ] {
-                hset.arg(field).arg(value);
-            }
+            return Err(DeliveryError::Rows(error));
         }
-        self.send_if_many().await
     }
-
-    async fn send_if_many(&mut self) -> Result<(), DeliveryError> {
-        if self.pipeline.len() < COMMANDS { Ok(()) } else { self.send().await }
-    }
-
-    async fn send(&mut self) -> Result<(), DeliveryError> {
-        let mut pipeline = std::mem::replace(&mut self.pipeline, pipe());
-        if pipeline.is_empty() {
-            return Ok(());
-        }
-        let answers = self.connection.pipeline(&mut pipeline, self.operation).await?;
-        for error in answers.into_iter().filter_map(Result::err) {
-            if Trouble::of(&error) == Trouble::WrongType {
-                // Trying again helps nobody; the other rows are fine.
-                warn!(
-                    table = TABLE,
-                    "a key of STATE_DB is no hash, its alert is not shown there; delete it to mend it"
-                );
-            } else {
-                return Err(DeliveryError::Rows(error));
-            }
-        }
-        Ok(())
-    }
-
-    async fn end(mut self) -> Result<(), DeliveryError> {
-        self.send().await
-    }
+    Ok(())
 }
