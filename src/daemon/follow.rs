@@ -68,8 +68,8 @@ pub(super) struct Followed {
     /// Its ports, from this time on.
     pub ports: Option<Instant>,
     /// It told of a change of theirs; otherwise only their names are looked at.
-    ports_changed: bool,
-    names: Vec<Vec<u8>>,
+    pub ports_changed: bool,
+    pub names: Vec<Vec<u8>>,
     /// How many of its keys are no ports.
     pub refused: usize,
     /// What went on to APPL_DB of each port.
@@ -175,16 +175,8 @@ impl Daemon {
         }
         let or = |found: Option<String>, default: &str| found.unwrap_or_else(|| default.to_owned());
         self.logging.follow(&Logger { level: or(level, "NOTICE"), output: or(output, "SYSLOG") });
-        self.proved_by(Db::Config);
+        self.prove();
         Ok(())
-    }
-
-    /// A server that has no rows of ports to take has shown that it is there.
-    fn proved_by(&mut self, db: Db) {
-        let server = self.databases.server_of(db);
-        if !self.databases.servers[server].databases.contains(&Db::State) {
-            self.proved(server);
-        }
     }
 
     /// The alert rules of CONFIG_DB may have changed: hands them on to alerting.
@@ -197,15 +189,14 @@ impl Daemon {
 
     /// The ports of CONFIG_DB may have changed.
     pub(super) async fn follow_ports(&mut self) -> Result<(), Stop> {
-        let names = self.ask(Db::Config, async |config| read::config_names(&config).await).await?;
-        let changed = std::mem::take(&mut self.followed.ports_changed) || self.config.ports.follow_config_db;
-        if !changed && names == self.followed.names {
-            self.followed.ports = None;
-            return Ok(());
+        if !self.followed.ports_changed && !self.config.ports.follow_config_db {
+            let names = self.ask(Db::Config, async |config| read::config_names(&config).await).await?;
+            if names == self.followed.names {
+                self.followed.ports = None;
+                return Ok(());
+            }
         }
-        let found = self.ask(Db::Config, async |config| read::config_rows(&config, &names).await).await?;
-        self.followed.names = names;
-        self.take_ports(found);
+        self.read_ports(false).await?;
         if self.config.ports.follow_config_db {
             self.hand_on().await?;
         }

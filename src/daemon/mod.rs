@@ -281,10 +281,18 @@ impl Daemon {
         self.supervisor.status(format!("waiting for Redis, {} rows pending", self.core.pending.unwritten()));
     }
 
-    /// Redis did what it was asked: the time without it, if there was one, is over.
-    fn proved(&mut self, server: usize) {
-        if self.databases.servers[server].outage.over() && self.supervisor.is_ready() {
-            info!(server = self.databases.address(server), "Redis is back, every row is compared");
+    /// Something was done with Redis: the time without a server, if there was one, is over. That of the one that takes rows is
+    /// over only when it has taken them.
+    fn prove(&mut self) {
+        let written = self.core.pending.unwritten() == 0;
+        let compared = self.databases.writing.as_ref().is_some_and(|writing| writing.compared);
+        for at in 0..self.databases.servers.len() {
+            let server = &mut self.databases.servers[at];
+            let takes_rows = server.databases.contains(&Db::State);
+            let proved = server.listening.is_some() && (!takes_rows || (written && compared));
+            if proved && server.outage.over() && self.supervisor.is_ready() {
+                info!(server = self.databases.address(at), "Redis is back, every row is compared");
+            }
         }
     }
 

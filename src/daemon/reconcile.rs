@@ -76,6 +76,7 @@ impl Daemon {
         }
         self.telemetry.latches.ready(Component::Rows);
         self.rows_are_compared();
+        self.prove();
         self.look_at_the_rest(cause).await
     }
 
@@ -93,9 +94,6 @@ impl Daemon {
             0 => "in service, every configured port is in step".to_owned(),
             count => format!("in service, waiting for {count} configured ports"),
         });
-        if self.core.pending.unwritten() == 0 {
-            self.proved(self.databases.server_of(Db::State));
-        }
     }
 
     /// What is looked at whenever everything is: what a server that tells of no changes does not tell.

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::try_join;
+use futures_util::future::join;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -118,10 +118,8 @@ impl Daemon {
             Facts { warm_flag: warm.flag, restore_count: warm.restore_count, dpu, config_done: marks.config_done };
         let decision = decide(&facts);
         let cold = !decision.kind.is_at_work();
-        let names = self.ask(Db::Config, async |config| read::config_names(&config).await).await?;
-        let (found, known) = self.read_ports(names, cold).await?;
-        let hold = found.ports.is_empty() && self.ask(Db::Appl, async |appl| read::has_ports(&appl).await).await?;
-        let ports = self.take_ports(found);
+        let (ports, known) = self.read_ports(cold).await?;
+        let hold = ports.is_empty() && self.ask(Db::Appl, async |appl| read::has_ports(&appl).await).await?;
         if hold {
             self.wait_for_config_db();
             if cold {
@@ -170,9 +168,7 @@ impl Daemon {
 
     /// Redis came back empty. As a live start: the links that are there are ours and stay as they are.
     async fn plan_again(&mut self) -> Result<(), Stop> {
-        let names = self.ask(Db::Config, async |config| read::config_names(&config).await).await?;
-        let (found, _) = self.read_ports(names, false).await?;
-        let mut ports = self.take_ports(found);
+        let (mut ports, _) = self.read_ports(false).await?;
         if ports.is_empty() {
             // CONFIG_DB is as empty as the rest: what it said before is better than nothing.
             ports = Rc::clone(&self.configured);
@@ -202,30 +198,21 @@ impl Daemon {
         }
     }
 
-    /// The ports of CONFIG_DB, and on a cold start which of them APPL_DB knows by `admin_status`.
-    async fn read_ports(&mut self, names: Vec<Vec<u8>>, cold: bool) -> Result<(ConfigPorts, HashSet<Vec<u8>>), Stop> {
-        let asked = names.clone();
-        let rows = async |config: Rc<_>| read::config_rows(&config, &asked).await;
-        if !cold {
-            return Ok((self.ask(Db::Config, rows).await?, HashSet::new()));
-        }
+    /// Reads the ports of CONFIG_DB, and on a cold start which of them APPL_DB knows by `admin_status`.
+    pub(super) async fn read_ports(&mut self, cold: bool) -> Result<(Rc<[PortConfig]>, HashSet<Vec<u8>>), Stop> {
+        let names = self.ask(Db::Config, async |config| read::config_names(&config).await).await?;
+        let config = self.connection(Db::Config)?;
+        // Asked nothing if the start is not cold, and not needed then.
+        let (appl, asked) =
+            if cold { (self.connection(Db::Appl)?, names.as_slice()) } else { (config.clone(), &[][..]) };
         // Two connections, so that the one's answers are read while Redis works for the other.
-        let (config, appl) = (self.connection(Db::Config)?, self.connection(Db::Appl)?);
-        let both =
-            try_join(async { read::config_rows(&config, &names).await.map_err(|error| (Db::Config, error)) }, async {
-                read::with_admin_status(&appl, &names).await.map_err(|error| (Db::Appl, error))
-            });
-        match self.during(both).await? {
-            Ok((found, known)) => {
-                let known = asked.into_iter().zip(known).filter(|(_, known)| *known).map(|(name, _)| name);
-                Ok((found, known.collect()))
-            }
-            Err((db, error)) => {
-                let asked = if db == Db::Config { config } else { appl };
-                self.failed(db, &asked, &error);
-                Err(Stop::Away)
-            }
-        }
+        let both = join(read::config_rows(&config, &names), read::with_admin_status(&appl, asked));
+        let (found, known) = self.during(both).await?;
+        let found = self.outcome(Db::Config, &config, found)?;
+        let known = self.outcome(Db::Appl, &appl, known)?;
+        let known = names.iter().zip(known).filter(|(_, known)| *known).map(|(name, _)| name.clone()).collect();
+        self.followed.names = names;
+        Ok((self.take_ports(found), known))
     }
 
     /// Whether a step of the plan can be done.
@@ -300,9 +287,7 @@ impl Daemon {
 
     /// A start on a switch at work whose CONFIG_DB has no ports yet.
     async fn look_for_ports(&mut self) -> Result<(), Stop> {
-        let names = self.ask(Db::Config, async |config| read::config_names(&config).await).await?;
-        let (found, _) = self.read_ports(names, false).await?;
-        let found = self.take_ports(found);
+        let (found, _) = self.read_ports(false).await?;
         if found.is_empty() {
             self.wait_for_config_db();
             return Ok(());
@@ -320,8 +305,8 @@ impl Daemon {
 
     /// Remembers the ports of CONFIG_DB, and says what of it are none. What it has now is handed back; what it had last is
     /// remembered, if it has none.
-    pub(super) fn take_ports(&mut self, found: ConfigPorts) -> Rc<[PortConfig]> {
-        self.followed.ports = None;
+    fn take_ports(&mut self, found: ConfigPorts) -> Rc<[PortConfig]> {
+        (self.followed.ports, self.followed.ports_changed) = (None, false);
         let ConfigPorts { ports, refused } = found;
         if !refused.is_empty() && self.followed.refused != refused.len() {
             let keys = refused.iter().map(|(name, reason)| format!("PORT|{} ({reason})", name.escape_ascii()));

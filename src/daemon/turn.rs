@@ -274,7 +274,7 @@ impl Daemon {
                 info!(total = self.refusals, "Redis takes rows again");
             }
             if all_written {
-                self.proved(self.databases.server_of(Db::State));
+                self.prove();
             }
         }
     }
