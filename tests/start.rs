@@ -162,6 +162,23 @@ fn ports_known_to_orchagent_before_the_start_are_not_waited_for() {
 }
 
 #[test]
+fn a_configured_port_that_an_old_link_holds_is_not_in_step() {
+    let mut rig = Rig::new(1);
+    let () = rig.db(APPL_DB).hset("PORT_TABLE:Ethernet0", "admin_status", "up").unwrap();
+    rig.add_ports();
+    rig.start();
+    rig.expect_init_done();
+    let readiness = |rig: &Rig| common::http::get(rig.http(), "/readyz").map(|answer| answer.body).unwrap_or_default();
+    rig.until("readyz to name it", || readiness(&rig).contains("Ethernet0 (ignored"));
+    rig.expect_metric("portsyncd_health_score", |score| score < 100.0);
+    rig.run(rig.links.delete("Ethernet0"));
+    rig.run(rig.links.add_veth("Ethernet0", "cable0"));
+    rig.expect_row("Ethernet0", "down", "down", 1500);
+    rig.until("readyz to be content", || !readiness(&rig).contains("Ethernet0"));
+    rig.expect_metric("portsyncd_health_score", |score| score > 99.0);
+}
+
+#[test]
 fn a_dpu_keeps_its_links() {
     let mut rig = Rig::new(2);
     let () = rig.db(CONFIG_DB).hset("DEVICE_METADATA|localhost", "switch_type", "dpu").unwrap();

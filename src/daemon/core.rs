@@ -264,7 +264,12 @@ impl Core {
                     self.awaited_rows.add(name);
                 }
                 Action::Forget(name) => self.awaited_rows.forget(&name),
-                Action::Old(name, old) => self.observer.ignored(name, old),
+                Action::Old(name, old) => {
+                    if old {
+                        self.observer.removed(name);
+                    }
+                    self.observer.ignored(name, old);
+                }
             }
         }
         self.actions = actions;
