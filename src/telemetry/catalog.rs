@@ -137,7 +137,7 @@ counted! {
     live_restarts: Counter = "live_restarts_total" survives;
     /// Warm restarts announced by the flag that had to be cold ones, for want of a usable restore_count.
     warm_start_fallbacks: Counter = "warm_start_fallbacks_total" survives;
-    /// Starts that came to PortInitDone; live restarts, which find it said, count once their rows are compared.
+    /// Starts that came to PortInitDone.
     initial_syncs: Counter = "initial_syncs_total" survives;
     /// Starts that did not come to PortInitDone within health.initial_sync_timeout.
     initial_sync_timeouts: Counter = "initial_sync_timeouts_total" survives;
