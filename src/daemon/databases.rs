@@ -4,12 +4,13 @@
 //! A server has one connection for each of its databases, one that listens, whose end tells of the server's at once, and,
 //! where STATE_DB is, one that writes rows.
 
+use std::cell::{RefCell, RefMut};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use futures_util::future::{LocalBoxFuture, try_join_all};
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::{self, FuturesUnordered, LocalBoxStream, SelectAll};
 use futures_util::{FutureExt, StreamExt, try_join};
 use tokio::time::Instant;
 use tracing::warn;
@@ -44,6 +45,10 @@ pub(super) struct Databases {
     /// While STATE_DB can be reached.
     pub writing: Option<Writing>,
     opening: FuturesUnordered<LocalBoxFuture<'static, (usize, Result<Opened, StoreError>)>>,
+    /// What the listeners hear. One that was not woken is not looked at.
+    heard: SelectAll<LocalBoxStream<'static, Event>>,
+    /// A server is to be connected to.
+    retrying: bool,
     /// What is listened to on the server of CONFIG_DB.
     config_patterns: Rc<[Vec<u8>]>,
 }
@@ -58,7 +63,7 @@ pub(super) struct Server {
 }
 
 pub(super) struct Listening {
-    pub listener: Listener,
+    listener: Rc<RefCell<Listener>>,
     /// Whether the server tells of changes of hashes.
     pub notifies: bool,
     /// Whether it is listened to APPL_DB's rows of ports.
@@ -102,6 +107,8 @@ impl Databases {
             connections: [None, None, None],
             writing: None,
             opening: FuturesUnordered::new(),
+            heard: SelectAll::new(),
+            retrying: true,
             config_patterns: config_patterns.into(),
         }
     }
@@ -141,7 +148,11 @@ impl Databases {
     }
 
     /// Begins to connect to the servers whose time has come.
-    pub fn connect_due(&mut self, now: Instant) {
+    pub fn connect_due(&mut self) {
+        if !self.retrying {
+            return;
+        }
+        let now = Instant::now();
         for (at, server) in self.servers.iter_mut().enumerate() {
             if server.retry_at.is_some_and(|retry_at| retry_at <= now) {
                 server.retry_at = None;
@@ -150,13 +161,15 @@ impl Databases {
                 self.opening.push(opened.map(move |opened| (at, opened)).boxed_local());
             }
         }
+        self.retrying = self.servers.iter().any(|server| server.retry_at.is_some());
     }
 
     /// The nearest moment at which [`connect_due`](Self::connect_due) or [`late`](Self::late) has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        let servers = self.servers.iter().flat_map(|server| {
-            [server.retry_at, server.listening.as_ref().and_then(|listening| listening.listener.deadline())]
-        });
+        let servers = self
+            .servers
+            .iter()
+            .flat_map(|server| [server.retry_at, server.listening.as_ref().and_then(Listening::deadline)]);
         let writer = self.writing.as_ref().and_then(|writing| writing.writer.deadline());
         servers.chain([writer]).flatten().min()
     }
@@ -164,8 +177,7 @@ impl Databases {
     /// A server that did not answer in time, rows or a listener.
     pub fn late(&self, now: Instant) -> Option<(usize, StoreError)> {
         let is_late = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
-        let listener =
-            |server: &Server| is_late(server.listening.as_ref().and_then(|listening| listening.listener.deadline()));
+        let listener = |server: &Server| is_late(server.listening.as_ref().and_then(Listening::deadline));
         if let Some(at) = self.servers.iter().position(listener) {
             return Some((at, StoreError::no_answer("cannot listen to keyspace notifications")));
         }
@@ -176,7 +188,9 @@ impl Databases {
     /// The next thing that is said of a server. Cancel safe: nothing is taken before it is handed on.
     pub async fn next(&mut self) -> Event {
         poll_fn(|context| {
-            if let Poll::Ready(Some((at, opened))) = self.opening.poll_next_unpin(context) {
+            if !self.opening.is_empty()
+                && let Poll::Ready(Some((at, opened))) = self.opening.poll_next_unpin(context)
+            {
                 return Poll::Ready(match opened {
                     Ok(opened) => self.opened(at, opened),
                     Err(error) => Event::Lost(at, error),
@@ -190,14 +204,10 @@ impl Databases {
                     Err(error) => Event::Lost(self.server_of(Db::State), error),
                 });
             }
-            for (at, server) in self.servers.iter_mut().enumerate() {
-                if let Some(Listening { listener, .. }) = &mut server.listening
-                    && let Poll::Ready(heard) = listener.poll_next(context)
-                {
-                    return Poll::Ready(heard.map_or_else(|error| Event::Lost(at, error), Event::Heard));
-                }
+            match self.heard.poll_next_unpin(context) {
+                Poll::Ready(Some(event)) => Poll::Ready(event),
+                Poll::Ready(None) | Poll::Pending => Poll::Pending,
             }
-            Poll::Pending
         })
         .await
     }
@@ -207,6 +217,7 @@ impl Databases {
         for (db, connection) in connections {
             self.connections[db as usize] = Some(Rc::new(connection));
         }
+        self.heard.push(heard(at, &listening.listener));
         self.servers[at].listening = Some(listening);
         if let Some(writer) = writer {
             self.writing = Some(Writing { writer, compared: false, sent: None });
@@ -216,14 +227,39 @@ impl Databases {
 
     /// Gives a server's connections up, to try again at `retry_at`. What is given back wrote rows.
     pub fn give_up(&mut self, at: usize, retry_at: Instant) -> Option<Writing> {
+        self.retrying = true;
         let server = &mut self.servers[at];
         server.listening = None;
         server.retry_at = Some(retry_at);
         for db in &server.databases {
             self.connections[*db as usize] = None;
         }
-        if server.databases.contains(&Db::State) { self.writing.take() } else { None }
+        let writing = if server.databases.contains(&Db::State) { self.writing.take() } else { None };
+        let others = self.servers.iter().enumerate();
+        let others = others.filter_map(|(at, server)| Some(heard(at, &server.listening.as_ref()?.listener)));
+        self.heard = others.collect();
+        writing
     }
+}
+
+impl Listening {
+    /// What listens.
+    pub fn listener(&self) -> RefMut<'_, Listener> {
+        self.listener.borrow_mut()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.listener.borrow().deadline()
+    }
+}
+
+/// What a listener hears, to its end.
+fn heard(at: usize, listener: &Rc<RefCell<Listener>>) -> LocalBoxStream<'static, Event> {
+    let listener = Rc::clone(listener);
+    let next = move |context: &mut Context<'_>| listener.borrow_mut().poll_next(context).map(Some);
+    stream::poll_fn(next)
+        .map(move |heard| heard.map_or_else(|error| Event::Lost(at, error), Event::Heard))
+        .boxed_local()
 }
 
 fn database(store: &Store, db: Db) -> &Database {
@@ -252,5 +288,6 @@ async fn open(store: Store, databases: Vec<Db>, patterns: Rc<[Vec<u8>]>) -> Resu
         );
     }
     let connections = databases.into_iter().zip(connections).collect();
+    let listener = Rc::new(RefCell::new(listener));
     Ok(Opened { connections, listening: Listening { listener, notifies, to_ports: false }, writer })
 }

@@ -106,7 +106,7 @@ impl Daemon {
                     let notifies = self.outcome(db, &connection, notifies)?;
                     if let Some(listening) = self.databases.listening(db) {
                         listening.notifies = notifies;
-                        listening.listener.ping();
+                        listening.listener().ping();
                     }
                 }
             }
@@ -212,14 +212,14 @@ impl Daemon {
         let Some(listening) = self.databases.listening(Db::Appl) else { return Err(Stop::Away) };
         if wanted && listening.notifies && !listening.to_ports {
             listening.to_ports = true;
-            listening.listener.subscribe(&pattern);
-            while self.databases.listening(Db::Appl).is_some_and(|listening| !listening.listener.is_answered()) {
+            listening.listener().subscribe(&pattern);
+            while self.databases.listening(Db::Appl).is_some_and(|listening| !listening.listener().is_answered()) {
                 self.turn_until(None).await?;
             }
             self.core.awaited_rows.check_all();
         } else if listening.to_ports && (!wanted || !listening.notifies) {
             listening.to_ports = false;
-            listening.listener.unsubscribe(&pattern);
+            listening.listener().unsubscribe(&pattern);
         }
         Ok(())
     }

@@ -96,7 +96,7 @@ impl Daemon {
     /// Waits for one thing and deals with it. Cancel safe: nothing is taken before the wait is over, and what follows
     /// does not wait.
     pub(super) async fn turn_until(&mut self, work: Option<Instant>) -> Result<(), Stop> {
-        self.databases.connect_due(Instant::now());
+        self.databases.connect_due();
         self.launch().await;
         if self.is_over() {
             return Err(Stop::End);

@@ -2,7 +2,7 @@
 //! happened. Its requests have the response timeout as all others: see [`Listener::deadline`].
 
 use std::future::poll_fn;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use redis::{RedisError, RedisResult};
@@ -58,6 +58,8 @@ impl Listener {
         let out = self.wire.begin();
         command(out, request.len());
         words(out, request);
+        // A request is small, and the socket has room for it. If it had none, what is heard next sends the rest.
+        let _ = self.wire.poll_send(&mut Context::from_waker(Waker::noop()));
     }
 
     /// Waits until every request is answered; gives the server's first refusal. What is heard meanwhile is not handed on.
