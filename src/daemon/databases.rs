@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::outage::Outage;
+use super::timers::earlier;
 use crate::db::StoreError;
 use crate::db::listener::{Heard, Listener};
 use crate::db::store::{Connection, Store};
@@ -166,12 +167,10 @@ impl Databases {
 
     /// The nearest moment at which [`connect_due`](Self::connect_due) or [`late`](Self::late) has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        let servers = self
-            .servers
-            .iter()
-            .flat_map(|server| [server.retry_at, server.listening.as_ref().and_then(Listening::deadline)]);
         let writer = self.writing.as_ref().and_then(|writing| writing.writer.deadline());
-        servers.chain([writer]).flatten().min()
+        self.servers.iter().fold(writer, |nearest, server| {
+            earlier(earlier(nearest, server.retry_at), server.listening.as_ref().and_then(Listening::deadline))
+        })
     }
 
     /// A server that did not answer in time, rows or a listener.

@@ -70,7 +70,7 @@ pub(super) struct Said {
     /// Its `count`.
     count: Option<usize>,
     /// When to ask CONFIG_DB for ports again.
-    retry_at: Option<Instant>,
+    pub retry_at: Option<Instant>,
     /// `PortInitDone` waits until `PortConfigDone` is taken: since when, when to look, and how long after that.
     order: Option<(Instant, Instant, Duration)>,
 }
@@ -97,9 +97,10 @@ impl Start {
 impl Daemon {
     /// Whether the kind of start is to be decided, or everything to be published again.
     pub(super) fn may_decide(&self, now: Instant) -> bool {
-        let retry = self.said.retry_at.is_none_or(|at| at <= now) || self.followed.ports.is_some_and(|at| at <= now);
         let open = match self.start {
-            Start::Undecided => retry,
+            Start::Undecided => {
+                self.said.retry_at.is_none_or(|at| at <= now) || self.followed.ports.is_some_and(|at| at <= now)
+            }
             Start::Again => true,
             Start::Planned(_) | Start::Done(_) => false,
         };
@@ -413,9 +414,9 @@ impl Daemon {
         false
     }
 
-    /// When to look again whether `PortConfigDone` was taken, or CONFIG_DB has ports.
-    pub(super) fn start_again_at(&self) -> [Option<Instant>; 2] {
-        [self.said.retry_at, self.said.order.map(|(_, at, _)| at).filter(|_| self.core.init.is_due())]
+    /// When to look again whether `PortConfigDone` was taken, where `PortInitDone` waits for that.
+    pub(super) fn order_at(&self) -> Option<Instant> {
+        self.said.order.filter(|_| self.core.init.is_due()).map(|(_, at, _)| at)
     }
 
     /// Whether `PortInitDone` can be said now.

@@ -52,6 +52,15 @@ impl AsRawFd for Descriptor {
     }
 }
 
+/// The earlier of two deadlines. Looked for at each turn, so that it is worth being plain.
+pub(super) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, None) => one,
+        (None, other) => other,
+    }
+}
+
 impl Alarm {
     pub fn new() -> io::Result<Self> {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
@@ -107,9 +116,9 @@ impl Timers {
 
     /// The next one that a turn itself deals with.
     pub fn next_service(&self) -> Option<Instant> {
-        let regular = [self.watchdog, self.heartbeat].map(|timer| timer.map(|(at, _)| at));
-        let once = [self.write_again, self.left_out, self.sync_limit, self.awaited.map(|(at, ..)| at)];
-        regular.into_iter().chain(once).flatten().min()
+        let regular = earlier(self.watchdog.map(|(at, _)| at), self.heartbeat.map(|(at, _)| at));
+        let once = earlier(earlier(self.write_again, self.left_out), self.sync_limit);
+        earlier(earlier(regular, once), self.awaited.map(|(at, ..)| at))
     }
 
     /// Redis refused something: when to try again.

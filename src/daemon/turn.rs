@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::databases::{self, Writing};
+use super::timers::earlier;
 use super::{Daemon, Stop};
 use crate::db::listener::Heard;
 use crate::db::pending::Origin;
@@ -81,16 +82,20 @@ impl Daemon {
     /// A turn that ends at the latest when there is work to begin.
     pub(super) async fn turn(&mut self, now: Instant) -> Result<(), Stop> {
         let core = &self.core;
-        let work = [
+        let mut work = None;
+        for at in [
             core.links_due.at(),
             core.rows_due.at(),
             core.awaited_rows.again_at(),
             self.followed.ports,
             self.timers.publish_again,
-        ];
-        // What is due already waits for something else, a database perhaps: its time alone wakes nobody.
-        let work = work.into_iter().chain(self.start_again_at()).flatten().filter(|at| *at > now);
-        self.turn_until(work.min()).await
+            self.said.retry_at,
+            self.order_at(),
+        ] {
+            // What is due already waits for something else, a database perhaps: its time alone wakes nobody.
+            work = earlier(work, at.filter(|at| *at > now));
+        }
+        self.turn_until(work).await
     }
 
     /// Waits for one thing and deals with it. Cancel safe: nothing is taken before the wait is over, and what follows
@@ -104,8 +109,8 @@ impl Daemon {
         self.telemetry.metrics.pending_rows.set_count((), self.core.pending.unwritten());
         self.telemetry.core_waits();
         self.timers.left_out_since(self.logging.has_left_out());
-        let others = [work, self.databases.deadline(), self.ending];
-        let deadline = self.timers.next_service().into_iter().chain(others.into_iter().flatten()).min();
+        let deadline =
+            earlier(earlier(work, self.ending), earlier(self.databases.deadline(), self.timers.next_service()));
         let event = tokio::select! {
             told = self.signals.next() => Event::Told(told),
             readable = self.monitor.readable() => {

@@ -2,6 +2,7 @@
 //!
 //! Sub-interfaces (names with a `.`) are no ports, whoever speaks of them: nothing is told of them.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -80,10 +81,11 @@ impl Observer {
     }
 
     fn tell(&mut self, name: LinkName, change: impl FnOnce(&Cell) -> bool) {
-        if name.is_sub_interface() {
-            return;
-        }
-        let cell = self.cells.entry(name).or_insert_with(|| self.telemetry.ports.cell(name));
+        let cell = match self.cells.entry(name) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(_) if name.is_sub_interface() => return,
+            Entry::Vacant(entry) => entry.insert(self.telemetry.ports.cell(name)),
+        };
         if change(cell) {
             self.telemetry.ports.touch(cell);
         }
