@@ -5,7 +5,7 @@
 //! struck when all before it are done and answered. What a listening connection is told unasked passes by.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -23,11 +23,13 @@ pub enum Fault {
     CutAfter,
     /// Redis does it, and everything is cut behind the first half of the reply.
     CutInReply,
+    /// Redis does it, the reply goes out, and everything is cut behind it; nobody is let in until [`Proxy::pass`].
+    CutBehind,
     /// Redis does it, and the reply waits until [`Proxy::release`].
     Hold,
 }
 
-type Matches = Box<dyn Fn(&[Vec<u8>]) -> Option<Fault> + Send>;
+type Matches = Box<dyn Fn(&str) -> bool + Send>;
 
 #[derive(Default)]
 struct State {
@@ -42,10 +44,10 @@ struct State {
     /// Commands since this was armed.
     seen: Vec<String>,
     at: Option<(usize, Fault)>,
-    each: Option<Matches>,
+    each: Option<(Matches, Fault)>,
     struck: Option<String>,
     held: bool,
-    connected: Vec<Instant>,
+    strikes: Vec<Instant>,
 }
 
 #[derive(Default)]
@@ -90,12 +92,13 @@ impl Proxy {
         let mut state = self.shared.lock();
         state.seen.clear();
         (state.at, state.struck, state.each) = (at, None, None);
+        state.strikes.clear();
     }
 
-    /// Strikes at each command for which this says so.
-    pub fn arm_each(&self, matches: impl Fn(&[Vec<u8>]) -> Option<Fault> + Send + 'static) {
+    /// Strikes at each command that, as [`Self::seen`] has it, is one of these.
+    pub fn arm_each(&self, fault: Fault, matches: impl Fn(&str) -> bool + Send + 'static) {
         self.arm(None);
-        self.shared.lock().each = Some(Box::new(matches));
+        self.shared.lock().each = Some((Box::new(matches), fault));
     }
 
     /// The commands since it was armed.
@@ -143,9 +146,9 @@ impl Proxy {
         state.deaf.len()
     }
 
-    /// When each connection was made.
-    pub fn connected(&self) -> Vec<Instant> {
-        self.shared.lock().connected.clone()
+    /// When commands were struck.
+    pub fn strikes(&self) -> Vec<Instant> {
+        self.shared.lock().strikes.clone()
     }
 
     /// Everything passes from now on.
@@ -187,7 +190,6 @@ impl Shared {
         let id = state.next;
         state.next += 1;
         state.open.insert(id, [client.try_clone()?, server.try_clone()?]);
-        state.connected.push(Instant::now());
         drop(state);
         let (to_server, to_client) = (server.try_clone()?, client.try_clone()?);
         let ((fates, of_replies), (answered, answers)) = (channel(), channel());
@@ -243,9 +245,10 @@ impl Shared {
             state.seen.push(text.clone());
             let count = state.seen.len();
             let fate = state.at.filter(|(at, _)| *at == count).map(|(_, fault)| fault);
-            let fate = fate.or_else(|| state.each.as_ref().and_then(|matches| matches(&words)));
+            let fate = fate.or_else(|| state.each.as_ref().filter(|(matches, _)| matches(&text)).map(|(_, fault)| *fault));
             if fate.is_some() {
                 state.struck = Some(text);
+                state.strikes.push(Instant::now());
             }
             if fate == Some(Fault::CutBefore) {
                 state.cut();
@@ -284,6 +287,13 @@ impl Shared {
                 Some(Fault::CutInReply) => {
                     client.write_all(&raw[..raw.len() / 2])?;
                     self.lock().cut();
+                    return Ok(());
+                }
+                Some(Fault::CutBehind) => {
+                    client.write_all(&raw)?;
+                    let mut state = self.lock();
+                    state.refusing = true;
+                    state.cut();
                     return Ok(());
                 }
                 Some(Fault::Hold) => {
