@@ -49,7 +49,11 @@ fn sweep(run: Run, strikes: &[Strike], seldom: &[Strike]) {
             }
         }
     }
-    eprintln!("{run:?}: {count} commands, {cases} cases, {struck} struck, {} failed, {:?}", failures.len(), began.elapsed());
+    eprintln!(
+        "{run:?}: {count} commands, {cases} cases, {struck} struck, {} failed, {:?}",
+        failures.len(),
+        began.elapsed()
+    );
     assert!(failures.is_empty(), "{run:?}: {} of {cases} cases failed:\n{}", failures.len(), failures.join("\n\n"));
 }
 

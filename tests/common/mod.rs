@@ -203,11 +203,11 @@ impl Rig {
         status
     }
 
-    /// The daemon's exit code, if it has ended.
-    pub fn try_exit(&mut self) -> Option<Option<i32>> {
+    /// How the daemon ended, if it has.
+    pub fn try_exit(&mut self) -> Option<ExitStatus> {
         let status = self.daemon.as_mut()?.try_wait().unwrap()?;
         self.daemon = None;
-        Some(status.code())
+        Some(status)
     }
 
     /// Ends the daemon as a supervisor does; gives its exit code.

@@ -216,7 +216,8 @@ impl Ground {
         }
         self.put(STATE_DB, "PORT_TABLE|Ethernet0", &[("speed", "100000")]);
         // Left by a link that is gone.
-        let gone = [("state", "ok"), ("netdev_oper_status", "up"), ("admin_status", "up"), ("mtu", "9100"), ("speed", "1")];
+        let gone =
+            [("state", "ok"), ("netdev_oper_status", "up"), ("admin_status", "up"), ("mtu", "9100"), ("speed", "1")];
         self.put(STATE_DB, "PORT_TABLE|Ethernet96", &gone);
         for port in [OLD, NEW] {
             self.put(APPL_DB, &format!("PORT_TABLE:{port}"), &[("mtu", "9100")]);
@@ -450,7 +451,8 @@ impl Ground {
         let wrong = self.rows_unlike_kernel();
         that(wrong.is_empty(), &|| wrong.join("; "))?;
         for (key, fields) in STRANGERS {
-            let wanted: Fields = fields.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned())).collect();
+            let wanted: Fields =
+                fields.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned())).collect();
             let found = rig.hash(STATE_DB, key);
             that(found == wanted, &|| format!("{key} is {found:?}"))?;
         }
@@ -470,7 +472,8 @@ impl Ground {
         if warm {
             that(seen.iter().all(|key| key == "PortInitDone"), &|| format!("published by a warm start: {seen:?}"))?;
         } else {
-            let order = first("PortConfigDone") < first("PortInitDone") && last("PortConfigDone") < last("PortInitDone");
+            let order =
+                first("PortConfigDone") < first("PortInitDone") && last("PortConfigDone") < last("PortInitDone");
             that(order, &|| format!("the order of the marks: {seen:?}"))?;
         }
         let found = rig.hash(STATE_DB, "WARM_RESTART_TABLE|portsyncd");
@@ -501,14 +504,14 @@ impl Ground {
 
     /// Told to end, rows pending, and Redis answers in the end.
     fn end(&mut self) -> Outcome<Vec<String>> {
-        let mut code = None;
+        let mut status = None;
         self.until("the daemon's end", |ground| {
-            code = ground.rig.try_exit();
-            if code.is_some() { Ok(()) } else { Err("it runs".to_owned()) }
+            status = ground.rig.try_exit();
+            status.map(|_| ()).ok_or_else(|| "it runs".to_owned())
         })?;
         let seen = self.proxy.seen();
-        if code.flatten() != Some(0) {
-            return Err(format!("ended with {code:?}"));
+        if status.and_then(|status| status.code()) != Some(0) {
+            return Err(format!("ended with {status:?}"));
         }
         let wrong = self.rows_unlike_kernel();
         if wrong.is_empty() { Ok(seen) } else { Err(format!("ended with 0: {wrong:?}")) }

@@ -142,8 +142,9 @@ impl Proxy {
     /// Nothing comes through any longer on the connections that listen at the moment, though they stay open.
     pub fn deafen_listening(&self) -> usize {
         let mut state = self.shared.lock();
-        state.deaf = state.listening.clone();
-        state.deaf.len()
+        let State { deaf, listening, .. } = &mut *state;
+        deaf.clone_from(listening);
+        deaf.len()
     }
 
     /// When commands were struck.
@@ -245,7 +246,8 @@ impl Shared {
             state.seen.push(text.clone());
             let count = state.seen.len();
             let fate = state.at.filter(|(at, _)| *at == count).map(|(_, fault)| fault);
-            let fate = fate.or_else(|| state.each.as_ref().filter(|(matches, _)| matches(&text)).map(|(_, fault)| *fault));
+            let fate =
+                fate.or_else(|| state.each.as_ref().filter(|(matches, _)| matches(&text)).map(|(_, fault)| *fault));
             if fate.is_some() {
                 state.struck = Some(text);
                 state.strikes.push(Instant::now());
