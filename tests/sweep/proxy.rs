@@ -341,6 +341,6 @@ fn read_value(stream: &mut impl BufRead) -> io::Result<(Vec<u8>, Vec<Vec<u8>>)> 
 fn shown(words: &[Vec<u8>]) -> String {
     let text: Vec<String> = words.iter().take(6).map(|word| word.escape_ascii().to_string()).collect();
     let mut text = text.join(" ");
-    text.truncate(100);
+    text.truncate(200);
     text
 }

@@ -10,6 +10,7 @@ use portsyncd::lab::redis_server::{APPL_DB, CONFIG_DB, Options, STATE_DB};
 use portsyncd::lab::wait;
 use redis::Commands;
 
+use crate::common::watcher::Watcher;
 use crate::common::{LIMIT, Rig, http};
 use crate::proxy::{Fault, Proxy};
 
@@ -52,7 +53,9 @@ fn is_ready(rig: &Rig) -> bool {
 
 #[test]
 fn a_warm_start_stays_warm_though_the_server_is_loading() {
-    let slowly = ["--key-load-delay", "10000", "--loading-process-events-interval-bytes", "256"];
+    // It answers after each kilobyte, so after each key.
+    let slowly =
+        ["--key-load-delay", "10000", "--loading-process-events-interval-bytes", "1024", "--rdbcompression", "no"];
     let args = slowly.map(str::to_owned).to_vec();
     let (mut rig, proxy) = with_server(2, Options { args, ..Options::default() });
     rig.set("PORTSYNCD_LOG__LEVEL", "debug");
@@ -63,7 +66,7 @@ fn a_warm_start_stays_warm_though_the_server_is_loading() {
     }
     let mut ballast = redis::pipe();
     for n in 0..600 {
-        ballast.set(format!("ballast{n}"), "x".repeat(100));
+        ballast.set(format!("ballast{n}"), "x".repeat(1100));
     }
     let () = ballast.query(&mut rig.db(3)).unwrap();
     proxy.refuse(true);
@@ -257,6 +260,31 @@ fn sigterm_ends_at_once_what_waits_for_an_address_that_says_nothing() {
         sockets.lines().any(|line| line.split_whitespace().nth(3) == Some("02"))
     });
     assert_eq!(rig.term(), Some(0));
+}
+
+/// The rows that a start before had published are known to orchagent: no link is awaited, and both marks come at once.
+#[test]
+fn a_second_cold_start_says_the_marks_in_their_order() {
+    let (mut rig, proxy) = rig(2);
+    proxy.arm_each(Fault::CutBefore, |command| command.ends_with("_PORT_TABLE:PortConfigDone"));
+    rig.start();
+    rig.run_orchagent();
+    rig.until("a start without its end", || {
+        let taken = |port: &String| rig.hash(APPL_DB, &format!("PORT_TABLE:{port}")).contains_key("admin_status");
+        !proxy.strikes().is_empty() && rig.ports.iter().all(taken)
+    });
+    rig.crash();
+    rig.stop_orchagent();
+    proxy.pass();
+    let watcher = Watcher::start(&rig.server);
+    rig.start();
+    rig.expect_config_done();
+    // Nobody takes anything.
+    rig.until("PortInitDone", || rig.exists(APPL_DB, "_PORT_TABLE:PortInitDone"));
+    assert_eq!(rig.log_count("start kind=Cold"), 1);
+    let lines = watcher.all(&rig.server, "the end");
+    let looks = lines.iter().filter(|line| line.contains("SISMEMBER") && line.contains("PortConfigDone")).count();
+    assert!(looks > 3, "looked whether the first mark was taken: {looks}");
 }
 
 /// Of the server, in microseconds.
