@@ -266,7 +266,7 @@ fn sigterm_ends_at_once_what_waits_for_an_address_that_says_nothing() {
 #[test]
 fn a_second_cold_start_says_the_marks_in_their_order() {
     let (mut rig, proxy) = rig(2);
-    proxy.arm_each(Fault::CutBefore, |command| command.ends_with("_PORT_TABLE:PortConfigDone"));
+    proxy.arm_each(Fault::CutBefore, |command| command.starts_with("EVALSHA") && command.ends_with(":PortConfigDone"));
     rig.start();
     rig.run_orchagent();
     rig.until("a start without its end", || {
