@@ -194,20 +194,12 @@ impl Shared {
         drop(state);
         let (to_server, to_client) = (server.try_clone()?, client.try_clone()?);
         let ((fates, of_replies), (answered, answers)) = (channel(), channel());
-        for end in [
-            self.spawn(id, move |all| all.commands(id, client, to_server, &fates, &answers)),
-            self.spawn(id, move |all| all.replies(id, server, to_client, &of_replies, &answered)),
-        ] {
-            drop(end);
-        }
+        self.spawn(id, move |all| all.commands(id, client, to_server, &fates, &answers));
+        self.spawn(id, move |all| all.replies(id, server, to_client, &of_replies, &answered));
         Ok(())
     }
 
-    fn spawn(
-        self: &Arc<Self>,
-        id: u64,
-        work: impl FnOnce(&Self) -> io::Result<()> + Send + 'static,
-    ) -> thread::JoinHandle<()> {
+    fn spawn(self: &Arc<Self>, id: u64, work: impl FnOnce(&Self) -> io::Result<()> + Send + 'static) {
         let all = Arc::clone(self);
         thread::spawn(move || {
             // However it ends, the connection does.
@@ -218,7 +210,7 @@ impl Shared {
             }
             state.listening.remove(&id);
             state.deaf.remove(&id);
-        })
+        });
     }
 
     fn commands(
