@@ -4,7 +4,7 @@
 mod common;
 
 use common::Rig;
-use common::watcher::{Watcher, is_write};
+use common::watcher::Watcher;
 use nix::sys::signal::Signal;
 use portsyncd::lab::redis_server::{APPL_DB, CONFIG_DB, STATE_DB};
 use redis::Commands;

@@ -64,8 +64,10 @@ impl AwaitedRows {
 
     /// What to look for now.
     pub fn take_unchecked(&mut self, now: Instant) -> Vec<LinkName> {
-        if self.again_at().is_some_and(|at| at <= now) {
+        if let Some((_, pause)) = self.again.filter(|(at, _)| *at <= now) {
             self.unchecked.extend(&self.awaited);
+            // Not again before it is known what was found.
+            self.again = Some((now + pause, pause));
         }
         self.unchecked.drain().collect()
     }
@@ -140,5 +142,6 @@ mod tests {
         rows.check_later(now, Duration::from_secs(1));
         assert_eq!(rows.again_at(), Some(now + FIRST));
         assert_eq!(rows.take_unchecked(now + FIRST).len(), 2);
+        assert!(!rows.is_due(now + FIRST), "once for each pause");
     }
 }

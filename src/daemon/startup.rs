@@ -48,6 +48,8 @@ pub(super) struct Plan {
     kind: Kind,
     step: Step,
     restore_count: u64,
+    /// Links may be there before `PortConfigDone`.
+    links_first: bool,
     /// What is published; `None` while CONFIG_DB has no ports.
     ports: Option<Rc<[PortConfig]>>,
     /// Links from before a cold start.
@@ -84,6 +86,11 @@ impl Plan {
 impl Start {
     pub(super) fn is_decided(&self) -> bool {
         !matches!(self, Self::Undecided)
+    }
+
+    /// Whether this step of the plan is the one to be done.
+    fn is_at(&self, step: Step) -> bool {
+        matches!(self, Self::Planned(plan) if plan.step == step)
     }
 
     /// A server was lost: each step of a plan that is being carried out is done again.
@@ -161,6 +168,7 @@ impl Daemon {
             kind: decision.kind,
             step: Step::RestoreCount,
             restore_count: decision.restore_count,
+            links_first: decision.kind != Kind::Cold || !known.is_empty(),
             ports: (!hold).then_some(ports),
             retired,
         });
@@ -181,7 +189,14 @@ impl Daemon {
         self.telemetry.metrics.port_init_done.set((), 0.0);
         info!(ports = ports.len(), "publishing again");
         let (kind, step) = (Kind::Live, Step::RestoreCount);
-        self.start = Start::Planned(Plan { kind, step, restore_count: 0, ports: Some(ports), retired: Vec::new() });
+        self.start = Start::Planned(Plan {
+            kind,
+            step,
+            restore_count: 0,
+            links_first: true,
+            ports: Some(ports),
+            retired: Vec::new(),
+        });
         Ok(())
     }
 
@@ -232,13 +247,15 @@ impl Daemon {
 
     /// Whether the first step of the plan can be done: it comes before the rows of a switch at work.
     pub(super) fn may_begin(&self, now: Instant) -> bool {
-        matches!(&self.start, Start::Planned(plan) if plan.step == Step::RestoreCount) && self.may_carry_out(now)
+        self.start.is_at(Step::RestoreCount) && self.may_carry_out(now)
     }
 
     /// Does the next step of the plan.
     pub(super) async fn carry_out(&mut self) -> Result<(), Stop> {
-        let Start::Planned(Plan { kind, step, restore_count, ports, retired }) = &self.start else { return Ok(()) };
-        let (kind, count) = (*kind, *restore_count);
+        let Start::Planned(Plan { kind, step, restore_count, links_first, ports, retired }) = &self.start else {
+            return Ok(());
+        };
+        let (kind, step, count, links_first) = (*kind, *step, *restore_count, *links_first);
         let next = match step {
             Step::RestoreCount => {
                 let write = async |state: Rc<_>| publish::write_restore_count(&state, count).await;
@@ -270,7 +287,10 @@ impl Daemon {
                 if kind.publishes() && !self.publish_count(count).await? {
                     return Ok(());
                 }
-                if kind != Kind::Cold && kind.publishes() {
+                if !self.start.is_at(step) {
+                    return Ok(());
+                }
+                if links_first && kind.publishes() {
                     let now = Instant::now();
                     self.said.order = Some((now, now, ORDER_PAUSE));
                 }
@@ -280,7 +300,10 @@ impl Daemon {
                 return Ok(());
             }
         };
-        if let Start::Planned(plan) = &mut self.start {
+        // A server may have been lost meanwhile: then the first step is the next.
+        if let Start::Planned(plan) = &mut self.start
+            && plan.step == step
+        {
             plan.step = next;
         }
         Ok(())

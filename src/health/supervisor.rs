@@ -144,7 +144,7 @@ pub fn heartbeat() {
 /// Says it if the supervisor has room for it: one that does not read holds nothing up. False if it has no room.
 fn notify(state: &[NotifyState<'_>]) -> bool {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return true };
-    let message: String = state.iter().map(|state| format!("{state}\n")).collect();
+    let message = state.iter().fold(String::new(), |message, state| format!("{message}{state}\n"));
     match send(&socket, message.as_bytes()) {
         Ok(()) => true,
         Err(error) => {
