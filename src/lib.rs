@@ -6,6 +6,7 @@
 
 pub mod alert;
 pub mod app;
+pub mod backoff;
 pub mod config;
 pub mod control;
 pub mod daemon;

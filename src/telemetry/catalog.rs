@@ -1,7 +1,7 @@
 //! Every metric, once: a row here is its definition, its description, the name that alert rules use, and its line in
 //! docs/metrics.md. The first table holds what is counted as it happens, the second what is computed when it is read.
 
-use super::labels::{Cause, CodeClass, Db, DumpOutcome, LinkKind, Outcome, Refusal, SaveOutcome};
+use super::labels::{Cause, CodeClass, Db, DumpOutcome, LinkKind, Outcome, Refusal, SaveOutcome, Sidecar};
 use super::value::{Counter, Family, Gauge, Histogram};
 
 /// What stands before every name in Prometheus.
@@ -153,6 +153,8 @@ counted! {
     state_file_lost: Gauge = "state_file_lost";
     /// Writes of the state file, by how they ended.
     state_file_writes: Counter<SaveOutcome> = "state_file_writes_total";
+    /// Times a part of what runs beside the core failed and was started again: http (with the control socket), state, alerts.
+    sidecar_restarts: Counter<Sidecar> = "sidecar_restarts_total";
     /// How long evaluating all alert rules once took, reading the values included.
     alert_evaluation: Histogram = "alert_evaluation_seconds";
     /// Requests over HTTP and the control socket, by class of status code.

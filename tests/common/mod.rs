@@ -14,6 +14,7 @@ pub mod wreck;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub struct Rig {
     runtime: Runtime,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    /// A program and its arguments that runs the daemon.
+    runner: Vec<String>,
     /// The configured ports.
     pub ports: Vec<String>,
     starts: usize,
@@ -68,6 +71,7 @@ impl Rig {
             orchagent: None,
             environment: Vec::new(),
             arguments: Vec::new(),
+            runner: Vec::new(),
             ports: Vec::new(),
             starts: 0,
             dir: TempDir::new().unwrap(),
@@ -124,6 +128,18 @@ impl Rig {
         self.arguments.push(argument.to_owned());
     }
 
+    /// Has the daemon run by this program, which becomes the daemon.
+    pub fn run_by(&mut self, runner: &[&str]) {
+        self.runner = runner.iter().map(|part| (*part).to_owned()).collect();
+    }
+
+    /// Lets any user use what the daemon needs.
+    pub fn open_to_everybody(&self) {
+        for path in [self.dir.path(), self.server.dir(), &self.server.socket()] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+        }
+    }
+
     /// Where the daemon serves HTTP, in this thread's namespace.
     pub fn http(&self) -> SocketAddr {
         "127.0.0.1:9477".parse().unwrap()
@@ -168,7 +184,15 @@ impl Rig {
 
     /// The daemon's program with its environment, not started.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portsyncd"));
+        let program = env!("CARGO_BIN_EXE_portsyncd");
+        let mut command = match self.runner.split_first() {
+            None => Command::new(program),
+            Some((runner, arguments)) => {
+                let mut command = Command::new(runner);
+                command.args(arguments).arg(program);
+                command
+            }
+        };
         // The last one is for tests/page.rs; the daemon would refuse it as a setting that it does not know.
         for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "PORTSYNCD_SCREENSHOT"] {
             command.env_remove(name);
