@@ -317,7 +317,7 @@ impl Daemon {
     }
 
     fn start_takes_too_long(&self) {
-        if !self.telemetry.starts.current().done && self.telemetry.starts.timed_out() {
+        if self.telemetry.starts.timed_out() {
             self.telemetry.metrics.initial_sync_timeouts.count(());
             warn!(
                 seconds = self.config.health.initial_sync_timeout.as_secs(),

@@ -125,10 +125,6 @@ counted! {
     redis_emptied: Counter = "redis_emptied_total" survives;
     /// Rows that wait to be written, those under way included.
     pending_rows: Gauge = "pending_rows";
-    /// Whether PortInitDone was said (1) or is still due (0).
-    port_init_done: Gauge = "port_init_done";
-    /// Configured ports whose row is still to come before PortInitDone.
-    ports_awaited: Gauge = "ports_awaited";
     /// Warm starts.
     warm_starts: Counter = "warm_starts_total" survives;
     /// Cold starts.
@@ -221,10 +217,14 @@ computed! {
         help: "Changes of the operational state of all ports beyond telemetry.per_port_limit, summed",
         survives: true,
     };
+    /// Whether the start came to its end.
+    PORT_INIT_DONE = gauge("port_init_done", &[], "Whether PortInitDone was said (1) or is due (0): still, or again because Redis lost it");
+    /// What it waits for.
+    PORTS_AWAITED = gauge("ports_awaited", &[], "Configured ports whose row is still to come before PortInitDone");
     /// How long the start takes.
-    INITIAL_SYNC = gauge("initial_sync_seconds", &[], "From the start to PortInitDone; while that is due, the time since the start");
+    INITIAL_SYNC = gauge("initial_sync_seconds", &[], "From the start to the first PortInitDone; before that, the time since the start");
     /// How long the start is still going on.
-    INITIAL_SYNC_DUE = gauge("initial_sync_due_seconds", &[], "Time since the start while PortInitDone is due; 0 once it was said");
+    INITIAL_SYNC_DUE = gauge("initial_sync_due_seconds", &[], "Time for which PortInitDone has been due: since the start, or since Redis lost it; 0 once it was said");
     /// Statistics of starts.
     INITIAL_SYNC_HISTORY = gauge("initial_sync_history_seconds", &["stat"], "How long the last 100 starts took, over restarts: min, avg, max, p50, p90, p99");
     /// How many damaged state files could be replaced.
