@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::signal::{SigSet, Signal};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
@@ -48,15 +49,14 @@ pub fn signals() -> SigSet {
 pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
     // One provider of cryptography is compiled in; a second call would find it there.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let logging = Logging::start(&config.log).context("cannot start the log")?;
-    say_panics();
     let telemetry = Arc::new(Telemetry::default());
+    let logging = Logging::start(&config.log, Arc::clone(&telemetry)).context("cannot start the log")?;
+    say_panics();
     let reader = Reader::new(Arc::clone(&telemetry), config.telemetry.per_port_limit, config.health.clone());
     let reader = Arc::new(reader);
     let store = config.redis.store()?;
     let (tell, told) = unbounded_channel();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime = core_runtime(&telemetry).context("cannot start the runtime")?;
     let signals = {
         let _within = runtime.enter();
         Signals::new().context("cannot listen to signals")?
@@ -87,6 +87,14 @@ pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
         beside.end();
     }
     outcome
+}
+
+/// The core waits while its thread is parked, and only then: whatever else it does may hang.
+fn core_runtime(telemetry: &Arc<Telemetry>) -> std::io::Result<Runtime> {
+    let (waits, works) = (Arc::clone(telemetry), Arc::clone(telemetry));
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.on_thread_park(move || waits.core_waits()).on_thread_unpark(move || works.core_works());
+    runtime.enable_all().build()
 }
 
 /// What runs beside the core.
@@ -184,4 +192,33 @@ fn say_panics() {
             std::process::abort();
         }
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_the_core_does_but_wait_is_work() {
+        let telemetry = Arc::<Telemetry>::default();
+        assert!(telemetry.core_is_at_work(), "it has not come to wait yet");
+        let looking = Arc::clone(&telemetry);
+        let (hangs, looked) = (mpsc::channel(), mpsc::channel());
+        let (seen, wait_over) = oneshot::channel();
+        let looks = thread::spawn(move || {
+            while looking.core_is_at_work() {
+                thread::yield_now();
+            }
+            let _ = seen.send(());
+            // Woken by that, it hangs in a call that nobody marked.
+            let () = hangs.1.recv().unwrap();
+            looked.0.send(looking.core_is_at_work()).unwrap();
+        });
+        core_runtime(&telemetry).unwrap().block_on(async {
+            wait_over.await.unwrap();
+            hangs.0.send(()).unwrap();
+            assert!(looked.1.recv().unwrap());
+        });
+        looks.join().unwrap();
+    }
 }

@@ -16,6 +16,7 @@ pub mod http;
 pub mod lab;
 pub mod link;
 pub mod logging;
+pub mod nowait;
 pub mod observe;
 pub mod state;
 pub mod sync;

@@ -149,6 +149,8 @@ counted! {
     state_file_lost: Gauge = "state_file_lost";
     /// Writes of the state file, by how they ended.
     state_file_writes: Counter<SaveOutcome> = "state_file_writes_total";
+    /// Lines of the log that were dropped because whoever is to take them, syslog or the reader of a pipe, had no room for them.
+    log_lines_dropped: Counter = "log_lines_dropped_total";
     /// Times a part of what runs beside the core failed and was started again: http (with the control socket), state, alerts.
     sidecar_restarts: Counter<Sidecar> = "sidecar_restarts_total";
     /// How long evaluating all alert rules once took, reading the values included.

@@ -46,6 +46,8 @@ pub struct Rig {
     arguments: Vec<String>,
     /// A program and its arguments that runs the daemon.
     runner: Vec<String>,
+    /// Its standard output and error at the next start, if not the usual ones.
+    output: Option<(Stdio, Stdio)>,
     /// The configured ports.
     pub ports: Vec<String>,
     starts: usize,
@@ -72,6 +74,7 @@ impl Rig {
             environment: Vec::new(),
             arguments: Vec::new(),
             runner: Vec::new(),
+            output: None,
             ports: Vec::new(),
             starts: 0,
             dir: TempDir::new().unwrap(),
@@ -131,6 +134,11 @@ impl Rig {
     /// Has the daemon run by this program, which becomes the daemon.
     pub fn run_by(&mut self, runner: &[&str]) {
         self.runner = runner.iter().map(|part| (*part).to_owned()).collect();
+    }
+
+    /// Where standard output and error of the daemon go when it is started next; its log cannot be looked at then.
+    pub fn output(&mut self, output: Stdio, error: Stdio) {
+        self.output = Some((output, error));
     }
 
     /// Lets any user use what the daemon needs.
@@ -206,7 +214,8 @@ impl Rig {
         assert!(self.daemon.is_none(), "the daemon runs already");
         self.starts += 1;
         let log = File::create(self.log_path()).unwrap();
-        self.daemon = Some(self.command().stderr(log).spawn().unwrap());
+        let (output, error) = self.output.take().unwrap_or_else(|| (Stdio::null(), log.into()));
+        self.daemon = Some(self.command().stdout(output).stderr(error).spawn().unwrap());
     }
 
     pub fn pid(&self) -> u32 {
