@@ -86,7 +86,7 @@ impl Alerting {
         let mut sinks = Sinks::start(&config.alerts.sink, surroundings);
         *lock(&self.tally) = Some(sinks.tally());
         let failed = lock(&self.ledger).replace(sinks.ledger());
-        self.say_what_fires(&sinks, failed.map(|ledger| ledger.save()));
+        self.say_what_fires(&sinks, failed.map(|ledger| ledger.save()).as_ref());
         let mut looks = looks(&config.alerts);
         loop {
             let notifications = tokio::select! {
@@ -115,10 +115,10 @@ impl Alerting {
     }
 
     /// `heard` is what sinks of a run that failed knew.
-    fn say_what_fires(&self, sinks: &Sinks, heard: Option<BTreeMap<String, SavedSink>>) {
+    fn say_what_fires(&self, sinks: &Sinks, heard: Option<&BTreeMap<String, SavedSink>>) {
         let (told, before) = self.evaluator.told();
         if heard.is_some() {
-            sinks.go_on(heard.as_ref(), Duration::ZERO, &told);
+            sinks.go_on(heard, Duration::ZERO, &told);
         }
         if let Some(before) = before {
             sinks.go_on(before.sinks.as_ref(), before.ago, &told);

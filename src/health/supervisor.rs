@@ -146,7 +146,8 @@ pub fn heartbeat() {
 /// Says it if the supervisor has room for it: one that does not read holds nothing up. False if it has no room.
 fn notify(state: &[NotifyState<'_>]) -> bool {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return true };
-    let message: String = state.iter().map(|state| format!("{state}\n")).collect();
+    let lines: Vec<String> = state.iter().map(ToString::to_string).collect();
+    let message = lines.join("\n") + "\n";
     match send(&socket, message.as_bytes()) {
         Ok(()) => true,
         Err(error) => {
