@@ -1,30 +1,42 @@
 //! The composition root: the core on the main thread, and beside it, on a thread of its own, whatever tells of it.
 //!
-//! The two share only [`Telemetry`], which the core writes to without waiting. Nothing beside the core can stop it: what
-//! fails there is said in the log and in health, and tried again.
+//! The two share only [`Telemetry`], which the core writes to without waiting. Nothing beside the core can stop it: each part
+//! there (HTTP, state, alerts) is started again whatever ends it, a panic included, which is said in the log and in health.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+mod saver;
+mod supervise;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::signal::{SigSet, Signal};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
-use crate::alert::service::{Alerting, Told};
+use crate::alert::service::{Alerting, Told, Work};
 use crate::config::{self, Config, Flags};
 use crate::daemon::{Daemon, Hooks, Signals};
 use crate::db::store::Store;
+use crate::health::{Component, panic_message};
 use crate::http::{self, Service};
 use crate::logging::Logging;
-use crate::state::Keeper;
 use crate::telemetry::Telemetry;
+use crate::telemetry::labels::Sidecar;
 use crate::telemetry::read::Reader;
+use saver::Saver;
+use supervise::supervise;
 
 /// How much more often the core is chosen than what runs beside it, where both want a processor.
 const NICE: i32 = 10;
+/// How long HTTP waits for the state of an earlier run: a scrape before it is there would see counters jump.
+const FIRST_ANSWER: Duration = Duration::from_millis(500);
+/// How long the first look at the rules waits for it. What is read later, alerts go on from later.
+const FIRST_EVALUATION: Duration = Duration::from_secs(5);
 /// How long the end of what runs beside the core may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -37,21 +49,27 @@ pub fn signals() -> SigSet {
 pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
     // One provider of cryptography is compiled in; a second call would find it there.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let logging = Logging::start(&config.log).context("cannot start the log")?;
     let telemetry = Arc::new(Telemetry::default());
+    let logging = Logging::start(&config.log, Arc::clone(&telemetry)).context("cannot start the log")?;
+    say_panics();
     let reader = Reader::new(Arc::clone(&telemetry), config.telemetry.per_port_limit, config.health.clone());
     let reader = Arc::new(reader);
     let store = config.redis.store()?;
     let (tell, told) = unbounded_channel();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime = core_runtime(&telemetry).context("cannot start the runtime")?;
     let signals = {
         let _within = runtime.enter();
         Signals::new().context("cannot listen to signals")?
     };
     // Before there is another thread, which would inherit what is held.
     self::signals().thread_unblock().context("cannot listen to signals")?;
-    let beside = Beside::start(config.clone(), store, reader, told).context("cannot start a thread")?;
+    let beside = match Beside::start(config.clone(), store, reader, told) {
+        Ok(beside) => Some(beside),
+        Err(error) => {
+            without(&telemetry, &format!("cannot start a thread: {error}"));
+            None
+        }
+    };
     // Nobody listens any longer only if the thread could not go on, which it has said.
     let found = tell.clone();
     let hooks = Hooks {
@@ -65,8 +83,18 @@ pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
     });
     // A name server that does not answer holds a thread of the runtime's; nobody waits for it.
     runtime.shutdown_background();
-    beside.end();
+    if let Some(beside) = beside {
+        beside.end();
+    }
     outcome
+}
+
+/// The core waits while its thread is parked, and only then: whatever else it does may hang.
+fn core_runtime(telemetry: &Arc<Telemetry>) -> std::io::Result<Runtime> {
+    let (waits, works) = (Arc::clone(telemetry), Arc::clone(telemetry));
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.on_thread_park(move || waits.core_waits()).on_thread_unpark(move || works.core_works());
+    runtime.enable_all().build()
 }
 
 /// What runs beside the core.
@@ -85,16 +113,24 @@ impl Beside {
         let (end, told_to_end) = oneshot::channel();
         let (at_end, ended) = mpsc::channel();
         thread::Builder::new().name("beside".to_owned()).spawn(move || {
-            // Linux counts niceness by thread. Without it the core is no worse off than among other processes.
+            // Linux counts niceness by thread, and hands it to the threads of this one. Without it the core is no worse off than
+            // among other processes.
             if let Err(error) = rustix::process::setpriority_process(None, NICE) {
                 debug!(error = %error, "cannot lower the priority of what runs beside the core");
             }
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            match runtime {
-                Ok(runtime) => runtime.block_on(beside(config, &store, reader, told, told_to_end)),
-                Err(error) => {
-                    warn!(error = %error, "cannot start the runtime beside the core, going on without HTTP and state");
-                }
+            let telemetry = Arc::clone(reader.telemetry());
+            let all = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                let work = Work { config, told, end: told_to_end };
+                runtime.block_on(beside(work, &store, reader));
+                // A name server that does not answer holds a thread of the runtime's.
+                runtime.shutdown_background();
+                Ok(())
+            };
+            match catch_unwind(AssertUnwindSafe(all)) {
+                Ok(Ok(())) => {}
+                Ok(Err::<_, std::io::Error>(error)) => without(&telemetry, &error.to_string()),
+                Err(panic) => without(&telemetry, panic_message(&*panic)),
             }
             // The receiver is gone if this took too long.
             let _ = at_end.send(());
@@ -110,70 +146,79 @@ impl Beside {
     }
 }
 
-async fn beside(
-    config: Config,
-    store: &Store,
-    reader: Arc<Reader>,
-    told: UnboundedReceiver<Told>,
-    told_to_end: oneshot::Receiver<()>,
-) {
+/// The core goes on alone.
+fn without(telemetry: &Telemetry, reason: &str) {
+    error!(
+        reason,
+        "nothing runs beside the core: no HTTP, no control socket, no state, no alerts; the ports do not need it"
+    );
+    for component in [Component::Http, Component::Control, Component::State] {
+        telemetry.latches.unready(component, reason);
+    }
+}
+
+async fn beside(mut work: Work, store: &Store, reader: Arc<Reader>) {
+    let config = work.config.clone();
+    let telemetry = Arc::clone(reader.telemetry());
     let alerting = Arc::new(Alerting::new(&config.alerts, &reader));
-    let mut kept = Kept::load(&config, Arc::clone(&reader), Arc::clone(&alerting)).await;
+    let saver = Saver::new(&config.state, Arc::clone(&reader), Arc::clone(&alerting));
     let service = Service::new(reader, Arc::clone(&alerting.evaluator));
     tokio::select! {
-        () = http::serve(service, &config.http, &config.control) => {}
-        () = kept.save_regularly() => {}
-        () = alerting.run(config.clone(), store, told, told_to_end) => {}
+        () = supervise(Sidecar::State, &telemetry, async || saver.run().await) => {}
+        () = supervise(Sidecar::Http, &telemetry, async || {
+            saver.looked(FIRST_ANSWER).await;
+            http::serve(Arc::clone(&service), &config.http, &config.control).await;
+            Ok(())
+        }) => {}
+        () = supervise(Sidecar::Alerts, &telemetry, async || {
+            saver.looked(FIRST_EVALUATION).await;
+            alerting.run(&mut work, store).await;
+            Ok(())
+        }) => {}
     }
     // The core has ended: nothing more is counted.
-    kept.save().await;
+    saver.save().await;
 }
 
-/// What survives a restart. The disk may take its time, so that it has a thread of its own whenever it is needed.
-struct Kept {
-    reader: Arc<Reader>,
-    alerting: Arc<Alerting>,
-    interval: Duration,
-    keeper: Arc<Mutex<Keeper>>,
-}
-
-impl Kept {
-    async fn load(config: &Config, reader: Arc<Reader>, alerting: Arc<Alerting>) -> Self {
-        let keeper = Keeper::open(&config.state, Arc::clone(reader.telemetry()));
-        let interval = config.state.save_interval;
-        let mut kept = Self { reader, alerting, interval, keeper: Arc::new(Mutex::new(keeper)) };
-        kept.with(|_, _| {}).await;
-        kept
-    }
-
-    /// Never comes back.
-    async fn save_regularly(&mut self) {
-        loop {
-            tokio::time::sleep(self.interval).await;
-            self.save().await;
+/// A panic is a line of the log. One of the core ends the process, as supervisors expect it to; any other ends what it
+/// happened in.
+fn say_panics() {
+    let core = thread::current().id();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = thread::current();
+        error!(thread = thread.name(), place, reason = panic_message(panic.payload()), "panic");
+        if thread.id() == core {
+            std::process::abort();
         }
-    }
+    }));
+}
 
-    async fn save(&mut self) {
-        self.with(|keeper, alerting| {
-            keeper.save_if_changed(alerting.save());
-        })
-        .await;
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Reads what there is if that was not possible before, then does the work. A save that nobody waits for any longer goes
-    /// on by itself; the next one waits for it.
-    async fn with(&mut self, work: impl FnOnce(&mut Keeper, &Alerting) + Send + 'static) {
-        let (keeper, alerting) = (Arc::clone(&self.keeper), Arc::clone(&self.alerting));
-        let done = tokio::task::spawn_blocking(move || {
-            let mut keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner);
-            keeper.read();
-            alerting.evaluator.go_on(|| keeper.restore());
-            work(&mut keeper, &alerting);
-            (keeper.path(), keeper.written())
+    #[test]
+    fn whatever_the_core_does_but_wait_is_work() {
+        let telemetry = Arc::<Telemetry>::default();
+        assert!(telemetry.core_is_at_work(), "it has not come to wait yet");
+        let looking = Arc::clone(&telemetry);
+        let (hangs, looked) = (mpsc::channel(), mpsc::channel());
+        let (seen, wait_over) = oneshot::channel();
+        let looks = thread::spawn(move || {
+            while looking.core_is_at_work() {
+                thread::yield_now();
+            }
+            let _ = seen.send(());
+            // Woken by that, it hangs in a call that nobody marked.
+            let () = hangs.1.recv().unwrap();
+            looked.0.send(looking.core_is_at_work()).unwrap();
         });
-        if let Ok((Some(path), written)) = done.await {
-            self.reader.saved(path.display().to_string(), written);
-        }
+        core_runtime(&telemetry).unwrap().block_on(async {
+            wait_over.await.unwrap();
+            hangs.0.send(()).unwrap();
+            assert!(looked.1.recv().unwrap());
+        });
+        looks.join().unwrap();
     }
 }

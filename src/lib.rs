@@ -6,6 +6,7 @@
 
 pub mod alert;
 pub mod app;
+pub mod backoff;
 pub mod config;
 pub mod control;
 pub mod daemon;
@@ -15,6 +16,7 @@ pub mod http;
 pub mod lab;
 pub mod link;
 pub mod logging;
+pub mod nowait;
 pub mod observe;
 pub mod state;
 pub mod sync;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use portsyncd::app;
 use portsyncd::config::{self, Flags, LogLevel};
+use portsyncd::nowait::Stream;
 
 #[derive(Parser)]
 #[command(name = "portsyncd", version, about = "Turns the kernel's link events into rows of SONiC's Redis databases")]
@@ -111,7 +112,8 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => command::FAILURE.into(),
         Err(error) => {
-            eprintln!("portsyncd: {error:#}");
+            // The end of the daemon waits for nobody who does not read.
+            let _ = Stream::stderr().map(|stderr| stderr.write(format!("portsyncd: {error:#}\n").as_bytes()));
             command::exit_code(&error).into()
         }
     }

@@ -111,14 +111,15 @@ fn a_file_that_is_wrong_is_refused_at_reload_and_the_one_before_stays() {
 #[test]
 fn the_log_level_follows_config_db_at_run_time() {
     let mut rig = Rig::new(1).set_to_work();
-    assert_eq!(rig.log_count("DEBUG"), 0);
+    assert!(rig.log_count(" NOTICE ") > 0);
+    assert_eq!(rig.log_count(" INFO "), 0);
     let set = |rig: &Rig, level: &str| {
         let () = rig.db(CONFIG_DB).hset("LOGGER|portsyncd", "LOGLEVEL", level).unwrap();
     };
     set(&rig, "INFO");
     rig.expect_log("log level follows CONFIG_DB");
     rig.run(rig.links.add_ifb("Ethernet96"));
-    rig.expect_log("DEBUG");
+    rig.expect_log(" INFO ");
     set(&rig, "LOUD");
     rig.expect_log("LOGLEVEL is no level");
     set(&rig, "ERROR");
@@ -135,7 +136,7 @@ fn the_log_level_follows_config_db_at_run_time() {
     rig.start();
     rig.expect_row("Ethernet0", "down", "down", 900);
     assert_eq!(rig.term(), Some(0));
-    assert_eq!(rig.log_count("INFO start"), 0, "the level of the start is CONFIG_DB's too");
+    assert_eq!(rig.log_count("NOTICE start"), 0, "the level of the start is CONFIG_DB's too");
 }
 
 fn check_config(rig: &Rig) -> Output {
@@ -234,6 +235,137 @@ fn an_idle_daemon_makes_no_system_calls() {
         since.elapsed() > Duration::from_secs(2)
     })
     .unwrap();
+}
+
+/// A folder that the daemon takes for `/dev`, and what listens at its `log`.
+struct Syslog {
+    dev: std::path::PathBuf,
+    socket: Option<UnixDatagram>,
+    heard: Vec<String>,
+}
+
+impl Syslog {
+    fn listen(rig: &mut Rig) -> Self {
+        rig.unset("PORTSYNCD_LOG__FORMAT");
+        let dev = rig.dir().join("dev");
+        fs::create_dir(&dev).unwrap();
+        rig.run_by(&[
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            "mount --bind \"$0\" /dev && exec \"$@\"",
+            dev.to_str().unwrap(),
+        ]);
+        let mut syslog = Self { dev, socket: None, heard: Vec::new() };
+        syslog.restart();
+        syslog
+    }
+
+    /// As rsyslogd does it: the socket is another one under the same name.
+    fn restart(&mut self) {
+        let path = self.dev.join("log");
+        self.socket = None;
+        let _ = fs::remove_file(&path);
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+        self.socket = Some(socket);
+    }
+
+    /// Takes what there is.
+    fn take(&mut self) -> &[String] {
+        let mut buffer = [0; 16 * 1024];
+        while let Ok(length) = self.socket.as_ref().unwrap().recv(&mut buffer) {
+            self.heard.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+        &self.heard
+    }
+}
+
+#[test]
+fn every_line_goes_to_syslog_through_changes_of_logger_and_a_restart_of_syslog() {
+    let mut rig = Rig::new(1);
+    let mut syslog = Syslog::listen(&mut rig);
+    let rig = rig.set_to_work();
+    let head = format!(">portsyncd[{}]: ", rig.pid());
+    let changed = |rig: &Rig, mtu: u32| {
+        rig.run(rig.links.set_mtu("Ethernet0", mtu));
+        rig.expect_row("Ethernet0", "down", "down", mtu);
+        format!("mtu={mtu} ")
+    };
+    let output = |rig: &Rig, output: &str| {
+        let () = rig.db(CONFIG_DB).hset("LOGGER|portsyncd", "LOGOUTPUT", output).unwrap();
+    };
+    let mut mtu = 1000;
+    // A change of LOGGER is followed soon, not before the next row: until a line goes there.
+    let mut until = |syslog: &mut Syslog, what: &str, there: &dyn Fn(&mut Syslog, &str) -> bool| {
+        rig.until(what, || {
+            mtu += 1;
+            let line = changed(&rig, mtu);
+            there(syslog, &line)
+        });
+    };
+    let in_syslog = |syslog: &mut Syslog, line: &str| syslog.take().iter().any(|heard| heard.contains(line));
+    rig.until("the start", || in_syslog(&mut syslog, "PortInitDone published"));
+    assert!(syslog.heard[0].starts_with("<13>portsyncd["), "{:?}", syslog.heard);
+    assert_eq!(rig.log(), "", "nothing but syslog has lines");
+    output(&rig, "STDERR");
+    until(&mut syslog, "standard error to have them", &|_, line| rig.log_count(line) == 1);
+    output(&rig, "SYSLOG");
+    until(&mut syslog, "syslog to have them again", &in_syslog);
+    let on_stderr = rig.log();
+    syslog.restart();
+    until(&mut syslog, "syslog to have them after its restart", &in_syslog);
+    until(&mut syslog, "syslog to have all of them", &in_syslog);
+    assert!(syslog.heard.iter().all(|line| line.contains(&head)), "{:?}", syslog.heard);
+    assert_eq!(rig.log(), on_stderr, "nothing went there since");
+}
+
+/// Rows are written, signals are heard, and what was dropped is counted, whoever does not read.
+fn nobody_reads(rig: &mut Rig) {
+    let level = "PORTSYNCD_LOG__LEVEL";
+    rig.set(level, "debug");
+    rig.start();
+    rig.run_orchagent();
+    rig.expect_config_done();
+    rig.add_ports();
+    rig.expect_init_done();
+    let mut mtu = 1000;
+    rig.until("lines to be dropped", || {
+        mtu += 1;
+        rig.run(rig.links.set_mtu("Ethernet0", mtu));
+        rig.expect_row("Ethernet0", "down", "down", mtu);
+        rig.metric("portsyncd_log_lines_dropped_total").is_some_and(|lines| lines > 10.0)
+    });
+    rig.expect_in_step(1);
+}
+
+#[test]
+fn syslog_that_nobody_reads_costs_lines_and_nothing_else() {
+    let mut rig = Rig::new(1);
+    let mut syslog = Syslog::listen(&mut rig);
+    nobody_reads(&mut rig);
+    assert!(!syslog.take().is_empty());
+    // There is room now: what was dropped is said with the next line.
+    rig.up("Ethernet0");
+    rig.until("the number of lines", || syslog.take().iter().any(|line| line.contains("log lines dropped")));
+    assert_eq!(rig.term(), Some(0));
+}
+
+#[test]
+fn pipes_that_nobody_reads_cost_lines_and_nothing_else() {
+    let mut rig = Rig::new(1);
+    let (errors, standard_error) = std::io::pipe().unwrap();
+    let (output, standard_output) = std::io::pipe().unwrap();
+    rig.output(standard_output.into(), standard_error.into());
+    rig.set("PORTSYNCD_LOG__HEARTBEAT", "1ms");
+    nobody_reads(&mut rig);
+    let full = |pipe: &std::io::PipeReader| rustix::io::ioctl_fionread(pipe).unwrap() > 60_000;
+    rig.until("the heartbeats to fill their pipe", || full(&output));
+    rig.up("Ethernet0");
+    rig.expect_in_step(1);
+    assert_eq!(rig.term(), Some(0));
+    drop((errors, output));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use common::Rig;
 use common::watcher::Watcher;
 use nix::sys::signal::Signal;
 use portsyncd::lab::redis_server::{APPL_DB, CONFIG_DB, STATE_DB};
+use portsyncd::telemetry::api::{Start, Status};
 use redis::Commands;
 
 fn set_warm(rig: &Rig, whose: &str) {
@@ -581,6 +582,69 @@ fn links_from_before_redis_are_old_on_a_cold_start() {
     rig.server.restart().unwrap();
     rig.until("the old link to be down", || !rig.link("Ethernet0").admin_up);
     assert!(rig.link("Ethernet4").admin_up, "it came after the daemon");
+}
+
+/// What `/api/v1/status` and `/metrics` say of the start: whether it is done, and how many ports are awaited.
+fn said_of_the_start(rig: &Rig) -> (bool, usize) {
+    let status: Status = rig.api("/api/v1/status");
+    let Start { done, awaited, awaited_first, .. } = status.start;
+    assert!(!done || awaited == 0, "{awaited_first:?}");
+    assert_eq!(awaited, awaited_first.len());
+    let start = status.health.parts.into_iter().find(|part| part.name == "start").unwrap();
+    let said = if awaited == 1 { "1 port is awaited".to_owned() } else { format!("{awaited} ports are awaited") };
+    assert!(start.reason.is_none_or(|reason| reason.ends_with(&said)) || done);
+    (done, awaited)
+}
+
+#[test]
+fn rows_that_are_there_already_are_awaited_no_longer() {
+    let mut rig = Rig::new(3);
+    rig.add_ports();
+    rig.run(rig.links.set_admin_many(&rig.ports, true));
+    set_warm(&rig, "swss");
+    set_restore_count(&rig, "3");
+    for port in &rig.ports {
+        rig.until("the link to be up", || rig.link(port).running);
+        rig.put_appl_row(port);
+        let row = [("state", "ok"), ("netdev_oper_status", "up"), ("admin_status", "up"), ("mtu", "1500")];
+        let () = rig.db(STATE_DB).hset_multiple(format!("PORT_TABLE|{port}"), &row).unwrap();
+    }
+    rig.start();
+    rig.expect_init_done();
+    rig.until("the end of the start", || said_of_the_start(&rig) == (true, 0));
+    rig.expect_metric("portsyncd_ports_awaited", |ports| ports.to_bits() == 0.0f64.to_bits());
+    rig.expect_metric("portsyncd_port_init_done", |done| done > 0.0);
+    assert_eq!(rig.term(), Some(0));
+}
+
+#[test]
+fn ports_of_every_kind_are_awaited_alike_whoever_says_so() {
+    let mut rig = Rig::new(3);
+    let () = rig.db(CONFIG_DB).hset("PORT|a-name-that-no-link-can-have", "lanes", "99").unwrap();
+    rig.start();
+    rig.expect_config_done();
+    rig.put_appl_row("Ethernet0");
+    rig.run(rig.links.add_veth("Ethernet0", "cable0"));
+    rig.run(rig.links.add_veth("Ethernet4", "cable4"));
+    rig.expect_row("Ethernet0", "down", "down", 1500);
+    // Ethernet4 has a link and no row, Ethernet8 neither.
+    rig.until("three to be awaited", || said_of_the_start(&rig) == (false, 3));
+    rig.expect_metric("portsyncd_ports_awaited", |ports| ports.to_bits() == 3.0f64.to_bits());
+    rig.expect_metric("portsyncd_port_init_done", |done| done.to_bits() == 0.0f64.to_bits());
+}
+
+#[test]
+fn what_redis_lost_is_due_again() {
+    let mut rig = Rig::new(2);
+    rig.set("PORTSYNCD_NETLINK__AUDIT_INTERVAL", "100ms");
+    let mut rig = rig.set_to_work();
+    rig.until("the end of the start", || said_of_the_start(&rig) == (true, 0));
+    rig.stop_orchagent();
+    let () = redis::cmd("FLUSHALL").query(&mut rig.db(CONFIG_DB)).unwrap();
+    rig.until("PortInitDone to be due", || said_of_the_start(&rig) == (false, 2));
+    rig.run_orchagent();
+    rig.until("the end of it", || said_of_the_start(&rig) == (true, 0));
+    rig.expect_metric("portsyncd_initial_syncs_total", |count| count.to_bits() == 1.0f64.to_bits());
 }
 
 #[test]

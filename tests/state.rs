@@ -123,6 +123,63 @@ fn a_folder_that_cannot_be_written_stops_nothing() {
     assert_eq!(rig.term(), Some(0));
 }
 
+/// A pipe in place of the lock is opened only once somebody writes to it, unless it is asked otherwise.
+#[test]
+fn a_pipe_or_a_link_in_place_of_the_lock_stops_nothing() {
+    for (kind, reason) in [("pipe", "something else than a regular file"), ("link", "remove the symbolic link")] {
+        let mut rig = Rig::new(1);
+        std::fs::create_dir(rig.state_dir()).unwrap();
+        let (lock, other) = (rig.state_dir().join("state.lock"), rig.dir().join("other"));
+        std::fs::write(&other, "somebody's").unwrap();
+        match kind {
+            "pipe" => nix::unistd::mkfifo(&lock, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+            _ => std::os::unix::fs::symlink(&other, &lock).unwrap(),
+        }
+        rig.set("PORTSYNCD_STATE__SAVE_INTERVAL", "1s");
+        let mut rig = rig.set_to_work();
+        rig.up("Ethernet0");
+        rig.expect_row("Ethernet0", "up", "up", 1500);
+        let status = || rig.api::<Status>("/api/v1/status");
+        let state = || status().components.into_iter().find(|component| component.name == "state").unwrap();
+        rig.until("the reason", || {
+            state().reason.is_some_and(|said| said.contains(reason) && said.contains("state.lock"))
+        });
+        assert!(!state().ready);
+        rig.until("the control socket", || rig.control_socket().exists());
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "somebody's");
+        std::fs::remove_file(&lock).unwrap();
+        rig.until("the state to be saved", || state().ready);
+        assert_eq!(rig.term(), Some(0));
+        assert!(rig.state_dir().join("state.json").is_file());
+    }
+}
+
+/// The limit of threads does not hold for root, so that the daemon runs as somebody else; where there is nobody else, because
+/// this is root of a user namespace only, in a further namespace, which counts anew.
+#[test]
+fn a_daemon_that_gets_no_more_threads_serves_ports_and_http() {
+    let mut rig = Rig::new(1);
+    let sink = "[[alerts.sink]]\nname = \"far\"\ntype = \"webhook\"\nurl = \"http://nowhere.invalid/\"\nrules = [\"*\"]\n\
+                group_interval = \"0s\"\n";
+    let file = rig.dir().join("portsyncd.toml");
+    std::fs::write(&file, sink).unwrap();
+    rig.argument("--config");
+    rig.argument(file.to_str().unwrap());
+    rig.open_to_everybody();
+    // The daemon has a thread for the core and one for what runs beside it.
+    let whole = std::fs::read_to_string("/proc/self/uid_map").unwrap().trim_end().ends_with("4294967295");
+    let another: &[&str] =
+        if whole { &["setpriv", "--reuid", "64321", "--clear-groups"] } else { &["unshare", "--user"] };
+    rig.run_by(&[another, &["prlimit", "--nproc=2"]].concat());
+    let mut rig = rig.set_to_work();
+    rig.up("Ethernet0");
+    rig.expect_row("Ethernet0", "up", "up", 1500);
+    rig.expect_metric("portsyncd_sidecar_restarts_total{part=\"state\"}", |count| count > 1.0);
+    rig.expect_metric("portsyncd_component_ready{component=\"state\"}", |ready| ready == 0.0);
+    assert_eq!(rig.log_count("cannot start a thread for the state file"), 1);
+    assert_eq!(rig.term(), Some(0));
+}
+
 #[test]
 fn nothing_is_written_where_it_is_turned_off() {
     let mut rig = Rig::new(1);

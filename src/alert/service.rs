@@ -1,13 +1,14 @@
 //! Alerting at work, on the runtime beside the core: rules are looked at regularly, and whoever is to be told is told.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::evaluator::Evaluator;
-use super::sinks::{Ledger, Sinks, Surroundings, Tally, daemon_url, status_line};
+use super::sinks::{Ledger, SavedSink, Sinks, Surroundings, Tally, daemon_url, status_line};
 use super::{Action, Saved};
 use crate::config::{AlertsConfig, Config};
 use crate::db::read::RuleRow;
@@ -22,8 +23,18 @@ pub struct Alerting {
     reader: Arc<Reader>,
     /// The rules and how they stand.
     pub evaluator: Arc<Evaluator>,
-    tally: Arc<OnceLock<Arc<Tally>>>,
-    ledger: OnceLock<Arc<Ledger>>,
+    tally: Arc<Mutex<Option<Arc<Tally>>>>,
+    ledger: Mutex<Option<Arc<Ledger>>>,
+}
+
+/// What a run of alerting works on, so that another can go on where it ended.
+pub struct Work {
+    /// The configuration that holds now.
+    pub config: Config,
+    /// What the core tells.
+    pub told: mpsc::UnboundedReceiver<Told>,
+    /// Told to end.
+    pub end: oneshot::Receiver<()>,
 }
 
 /// What the core tells alerting.
@@ -38,22 +49,23 @@ impl Alerting {
     /// Rules of this configuration, looking at what this reads.
     pub fn new(config: &AlertsConfig, reader: &Arc<Reader>) -> Self {
         let evaluator = Evaluator::new(config);
-        let tally = Arc::new(OnceLock::<Arc<Tally>>::new());
+        let tally = Arc::new(Mutex::new(None::<Arc<Tally>>));
         let (counted, delivered) = (Arc::clone(&evaluator), Arc::clone(&tally));
         reader.also(move |tell| {
             counted.values(tell);
-            if let Some(tally) = delivered.get() {
+            let tally = lock(&delivered).clone();
+            if let Some(tally) = tally {
                 tally.values(tell);
             }
         });
-        Self { reader: Arc::clone(reader), evaluator, tally, ledger: OnceLock::new() }
+        Self { reader: Arc::clone(reader), evaluator, tally, ledger: Mutex::default() }
     }
 
     /// For the disk.
     pub fn save(&self) -> Saved {
         let mut saved = self.evaluator.save();
         // After the alerts: what is told between the two is told again after a crash, and not lost.
-        if let (Some(sinks), Some(ledger)) = (&mut saved.sinks, self.ledger.get()) {
+        if let (Some(sinks), Some(ledger)) = (&mut saved.sinks, &*lock(&self.ledger)) {
             for (name, sink) in ledger.save() {
                 sinks.entry(name).or_default().add(&sink);
             }
@@ -61,21 +73,20 @@ impl Alerting {
         saved
     }
 
-    /// Looks and tells, until it is told to end; then sends what waits.
-    pub async fn run(
-        &self,
-        mut config: Config,
-        store: &Store,
-        mut told: mpsc::UnboundedReceiver<Told>,
-        mut end: oneshot::Receiver<()>,
-    ) {
+    /// Looks and tells, until it is told to end; then sends what waits. Run again after it failed, it goes on: what receivers
+    /// heard is known still.
+    pub async fn run(&self, work: &mut Work, store: &Store) {
+        let Work { config, told, end } = work;
+        if end.is_terminated() {
+            return;
+        }
         let host = self.reader.host().to_owned();
-        let url = daemon_url(&config, &host);
+        let url = daemon_url(config, &host);
         let surroundings = Surroundings { host: &host, url: url.as_deref(), store };
         let mut sinks = Sinks::start(&config.alerts.sink, surroundings);
-        let _ = self.tally.set(sinks.tally());
-        let _ = self.ledger.set(sinks.ledger());
-        self.say_what_fires(&sinks);
+        *lock(&self.tally) = Some(sinks.tally());
+        let failed = lock(&self.ledger).replace(sinks.ledger());
+        self.say_what_fires(&sinks, failed.map(|ledger| ledger.save()).as_ref());
         let mut looks = looks(&config.alerts);
         loop {
             let notifications = tokio::select! {
@@ -84,7 +95,7 @@ impl Alerting {
                     Some(Told::Rules(rows)) => self.evaluator.follow(rows),
                     Some(Told::Config(new)) => {
                         let same = new.alerts.evaluation_interval == config.alerts.evaluation_interval;
-                        config = *new;
+                        *config = *new;
                         if !same {
                             looks = self::looks(&config.alerts);
                         }
@@ -94,17 +105,21 @@ impl Alerting {
                     }
                     None => break,
                 },
-                _ = &mut end => break,
+                _ = &mut *end => break,
             };
             sinks.tell(&notifications);
-            self.say_what_fires(&sinks);
+            self.say_what_fires(&sinks, None);
         }
         let saved = !config.state.dir.as_os_str().is_empty();
         sinks.finish(LAST_DELIVERIES.min(config.shutdown.grace), saved).await;
     }
 
-    fn say_what_fires(&self, sinks: &Sinks) {
+    /// `heard` is what sinks of a run that failed knew.
+    fn say_what_fires(&self, sinks: &Sinks, heard: Option<&BTreeMap<String, SavedSink>>) {
         let (told, before) = self.evaluator.told();
+        if heard.is_some() {
+            sinks.go_on(heard, Duration::ZERO, &told);
+        }
         if let Some(before) = before {
             sinks.go_on(before.sinks.as_ref(), before.ago, &told);
         }
@@ -112,6 +127,10 @@ impl Alerting {
         let notified = told.iter().filter(|one| one.actions.contains(&Action::Notify)).map(|one| &one.alert);
         self.reader.telemetry().status_line.alerts(status_line(notified));
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn looks(config: &AlertsConfig) -> Interval {

@@ -141,7 +141,7 @@ impl Page {
             format!("{} admin down", count(ports.admin_down as u64)),
             odd(ports.waiting, "waiting for APPL_DB"),
             odd(ports.ignored, "ignored (their links are from before the cold start)"),
-            odd(ports.awaited, "awaited"),
+            odd(ports.awaited, "without a link yet"),
             odd(ports.out_of_step, "out of step"),
         ];
         self.list("ports", [format!("{} in all", count(ports.total as u64))].into_iter().chain(values));

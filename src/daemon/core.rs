@@ -206,15 +206,18 @@ impl Core {
     }
 
     fn row_written(&mut self, key: RowKey) {
-        self.init.row_written(key.name.as_bytes());
-        self.observer.telemetry().metrics.ports_awaited.set_count((), self.init.awaited().len());
+        let name = key.name.as_bytes();
+        if self.init.is_awaited(name) {
+            self.init.row_written(name);
+            self.observer.arrived(name);
+        }
     }
 
     /// A start begins that waits for what [`init`](Self::init) says.
     pub(super) fn awaits(&mut self, init: Init) {
         self.init = init;
+        self.observer.telemetry().starts.due_again();
         self.observer.awaited(self.init.awaited());
-        self.observer.telemetry().metrics.ports_awaited.set_count((), self.init.awaited().len());
     }
 
     /// Logs what changed since the last time.

@@ -298,7 +298,6 @@ impl Daemon {
 
     /// This start came to its end.
     fn start_is_done(&self) {
-        self.telemetry.metrics.port_init_done.set((), 1.0);
         self.telemetry.latches.ready(Component::Ports);
         if self.telemetry.starts.done() {
             self.telemetry.metrics.initial_syncs.count(());

@@ -186,7 +186,6 @@ impl Daemon {
         self.core.forget_published();
         self.core.rows_due.by(Instant::now(), Cause::Reconnect);
         self.await_ports(ports.iter());
-        self.telemetry.metrics.port_init_done.set((), 0.0);
         info!(ports = ports.len(), "publishing again");
         let (kind, step) = (Kind::Live, Step::RestoreCount);
         self.start = Start::Planned(Plan {
@@ -423,6 +422,7 @@ impl Daemon {
             warn!("Redis has lost its contents, publishing everything again");
             self.telemetry.metrics.redis_emptied.count(());
             self.telemetry.latches.unready(Component::Ports, INIT_DUE);
+            self.telemetry.starts.due_again();
             self.start = Start::Again;
             return true;
         }
@@ -433,6 +433,7 @@ impl Daemon {
         if self.core.init.is_said() && !marks.init_done {
             warn!("Redis has lost PortInitDone, publishing it again");
             self.core.init.lost();
+            self.telemetry.starts.due_again();
         }
         false
     }

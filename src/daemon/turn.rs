@@ -107,7 +107,7 @@ impl Daemon {
             return Err(Stop::End);
         }
         self.telemetry.metrics.pending_rows.set_count((), self.core.pending.unwritten());
-        self.telemetry.core_waits();
+        self.telemetry.core_works();
         self.timers.left_out_since(self.logging.has_left_out());
         let deadline =
             earlier(earlier(work, self.ending), earlier(self.databases.deadline(), self.timers.next_service()));
@@ -317,7 +317,7 @@ impl Daemon {
     }
 
     fn start_takes_too_long(&self) {
-        if !self.telemetry.starts.current().done && self.telemetry.starts.timed_out() {
+        if self.telemetry.starts.timed_out() {
             self.telemetry.metrics.initial_sync_timeouts.count(());
             warn!(
                 seconds = self.config.health.initial_sync_timeout.as_secs(),

@@ -13,6 +13,8 @@ use crate::telemetry::api::{Health, Latency, Part, PortCounts};
 pub struct Facts {
     /// How many ports stand how.
     pub ports: PortCounts,
+    /// Ports whose row is still to come before `PortInitDone`.
+    pub awaited: usize,
     /// Ports whose row has been out of step for more than a second.
     pub late: usize,
     /// Configured ports that have a link and no row, if there are any, and the first of them in words.
@@ -66,17 +68,18 @@ fn rows(telemetry: &Telemetry, facts: &Facts) -> Part {
 
 fn start(telemetry: &Telemetry, facts: &Facts) -> Part {
     let current = telemetry.starts.current();
-    let awaited = facts.ports.awaited;
     if current.done {
         return part("start", 20, 1.0, String::new);
     }
+    let awaited = match facts.awaited {
+        1 => "1 port is awaited".to_owned(),
+        count => format!("{count} ports are awaited"),
+    };
     if current.timed_out {
-        return part("start", 20, 0.0, || {
-            format!("PortInitDone is due for {:.0} s, {awaited} ports are awaited", current.seconds)
-        });
+        return part("start", 20, 0.0, || format!("PortInitDone is due for {:.0} s, {awaited}", current.due_seconds));
     }
-    let share = (1.0 - ratio(awaited, facts.ports.total)).min(0.9);
-    part("start", 20, share, || format!("PortInitDone is still due, {awaited} ports are awaited"))
+    let share = (1.0 - ratio(facts.awaited, facts.ports.total)).min(0.9);
+    part("start", 20, share, || format!("PortInitDone is still due, {awaited}"))
 }
 
 fn kernel(telemetry: &Telemetry, config: &HealthConfig) -> Part {
@@ -199,7 +202,7 @@ mod tests {
     fn a_start_gives_what_share_of_ports_is_there_and_nothing_once_it_takes_too_long() {
         let (_, mut facts, config) = well();
         let telemetry = Telemetry::default();
-        facts.ports.awaited = 16;
+        facts.awaited = 16;
         assert!((points(&score(&telemetry, &facts, &config), "start") - 10.0).abs() < 1e-9);
         telemetry.starts.timed_out();
         assert!(points(&score(&telemetry, &facts, &config), "start").abs() < 1e-9);

@@ -4,15 +4,17 @@
 //! loop that hangs stops feeding it, and an idle switch does not.
 
 use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tracing::debug;
+
+use crate::nowait::Stream;
 
 /// What supervisord's heartbeat listener in `SONiC` looks for.
 const HEARTBEAT: &[u8] = b"<!--XSUPERVISOR:BEGIN-->heartbeat<!--XSUPERVISOR:END-->\n";
@@ -134,11 +136,11 @@ pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2)
 }
 
-/// Writes supervisord's heartbeat.
+/// Writes supervisord's heartbeat, if there is room for it.
 pub fn heartbeat() {
-    let mut out = std::io::stdout().lock();
+    static OUT: LazyLock<Option<Stream>> = LazyLock::new(Stream::stdout);
     // Nobody listening is the listener's affair.
-    let _ = out.write_all(HEARTBEAT).and_then(|()| out.flush());
+    let _ = OUT.as_ref().map(|out| out.write(HEARTBEAT));
 }
 
 /// Says it if the supervisor has room for it: one that does not read holds nothing up. False if it has no room.

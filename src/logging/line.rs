@@ -1,7 +1,7 @@
-//! A line of the log where no terminal shows it: the same text as tracing-subscriber's own format, without the machinery for
-//! colours, which costs more than everything else that an event does.
+//! A line of the log. Text is tracing-subscriber's own but for the names of the levels, without its machinery for colours, which
+//! costs more than everything else that an event does; so is JSON. Levels have `SONiC`'s names.
 
-use std::fmt::{self, Debug};
+use std::fmt::{self, Debug, Write};
 use std::time::SystemTime;
 
 use tracing::field::{Field, Visit};
@@ -10,37 +10,90 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// See the module.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Line {
-    /// Begin with time and level; syslog has its own.
-    pub stamped: bool,
+/// What a line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Time, level, message, fields.
+    Text {
+        /// The level has its colour, for a terminal.
+        colour: bool,
+    },
+    /// Message and fields: syslog has time and level of its own.
+    Bare,
+    /// An object.
+    Json,
 }
 
-impl<S, N> FormatEvent<S, N> for Line
+impl<S, N> FormatEvent<S, N> for Style
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        if self.stamped {
-            write!(writer, "{}", humantime::format_rfc3339_micros(SystemTime::now()))?;
-            writer.write_str(level(*event.metadata().level()))?;
-        }
-        let mut fields = Fields { writer: &mut writer, first: true, outcome: Ok(()) };
-        event.record(&mut fields);
-        fields.outcome?;
-        writer.write_char('\n')
+        self.begin(&mut writer, *event.metadata().level())?;
+        let outcome = if *self == Self::Json {
+            let mut fields = JsonFields { writer: &mut writer, first: true, outcome: Ok(()) };
+            event.record(&mut fields);
+            fields.outcome
+        } else {
+            let mut fields = Fields { writer: &mut writer, first: true, outcome: Ok(()) };
+            event.record(&mut fields);
+            fields.outcome
+        };
+        outcome?;
+        self.end(&mut writer)
     }
 }
 
-fn level(level: Level) -> &'static str {
+impl Style {
+    /// The line that says how many were dropped.
+    pub fn dropped(self, writer: &mut impl Write, count: u64) -> fmt::Result {
+        const MESSAGE: &str = "log lines dropped, nobody took them";
+        self.begin(writer, Level::WARN)?;
+        match self {
+            Self::Json => write!(writer, "\"message\":\"{MESSAGE}\",\"dropped\":{count}")?,
+            Self::Text { .. } | Self::Bare => write!(writer, "{MESSAGE} dropped={count}")?,
+        }
+        self.end(writer)
+    }
+
+    fn begin(self, writer: &mut impl Write, level: Level) -> fmt::Result {
+        let now = || humantime::format_rfc3339_micros(SystemTime::now());
+        let name = level_name(level);
+        match self {
+            Self::Bare => Ok(()),
+            Self::Text { colour: false } => write!(writer, "{} {name:>6} ", now()),
+            Self::Text { colour: true } => {
+                write!(writer, "\x1b[2m{}\x1b[0m \x1b[{}m{name:>6}\x1b[0m ", now(), colour(level))
+            }
+            Self::Json => write!(writer, "{{\"timestamp\":\"{}\",\"level\":\"{name}\",\"fields\":{{", now()),
+        }
+    }
+
+    fn end(self, writer: &mut impl Write) -> fmt::Result {
+        writer.write_str(if self == Self::Json { "}}\n" } else { "\n" })
+    }
+}
+
+/// What `SONiC` calls it.
+fn level_name(level: Level) -> &'static str {
     match level {
-        Level::ERROR => " ERROR ",
-        Level::WARN => "  WARN ",
-        Level::INFO => "  INFO ",
-        Level::DEBUG => " DEBUG ",
-        Level::TRACE => " TRACE ",
+        Level::ERROR => "ERROR",
+        Level::WARN => "WARN",
+        Level::INFO => "NOTICE",
+        Level::DEBUG => "INFO",
+        Level::TRACE => "DEBUG",
+    }
+}
+
+/// As tracing-subscriber has it.
+fn colour(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        Level::DEBUG => 34,
+        Level::TRACE => 35,
     }
 }
 
@@ -93,6 +146,81 @@ impl Visit for Fields<'_, '_> {
     }
 }
 
+/// Writes message and fields as members of an object.
+struct JsonFields<'a, 'w> {
+    writer: &'a mut Writer<'w>,
+    first: bool,
+    outcome: fmt::Result,
+}
+
+impl JsonFields<'_, '_> {
+    fn write(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+        let parts = || {
+            if !std::mem::take(&mut self.first) {
+                self.writer.write_char(',')?;
+            }
+            write!(self.writer, "\"{}\":", field.name())?;
+            value(self.writer)
+        };
+        if self.outcome.is_ok() {
+            self.outcome = parts();
+        }
+    }
+}
+
+impl Visit for JsonFields<'_, '_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.write(
+            field,
+            |writer| if value.is_finite() { write!(writer, "{value:?}") } else { writer.write_str("null") },
+        );
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.write(field, |writer| writer.write_str(itoa::Buffer::new().format(value)));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.write(field, |writer| writer.write_str(itoa::Buffer::new().format(value)));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.write(field, |writer| write!(writer, "{value}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.write(field, |writer| {
+            writer.write_char('"')?;
+            write!(Escaped(writer), "{value:?}")?;
+            writer.write_char('"')
+        });
+    }
+}
+
+/// Text within a string of JSON.
+struct Escaped<'a, 'w>(&'a mut Writer<'w>);
+
+impl Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let odd = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+        let mut rest = text;
+        while let Some(at) = rest.bytes().position(odd) {
+            self.0.write_str(&rest[..at])?;
+            match rest.as_bytes()[at] {
+                b'\n' => self.0.write_str("\\n")?,
+                byte @ (b'"' | b'\\') => write!(self.0, "\\{}", char::from(byte))?,
+                byte => write!(self.0, "\\u{byte:04x}")?,
+            }
+            rest = &rest[at + 1..];
+        }
+        self.0.write_str(rest)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,9 +251,13 @@ mod tests {
     }
 
     /// Times differ, so the text after them is compared.
-    fn logged(
-        layer: impl FnOnce(Kept) -> Box<dyn tracing_subscriber::Layer<tracing_subscriber::Registry> + Send + Sync>,
-    ) -> String {
+    fn logged(layer: impl FnOnce(Kept) -> BoxedLayer) -> String {
+        raw(layer).split("\n20").map(|line| line.split_once('Z').unwrap().1).collect::<Vec<_>>().join("\n")
+    }
+
+    type BoxedLayer = Box<dyn tracing_subscriber::Layer<tracing_subscriber::Registry> + Send + Sync>;
+
+    fn raw(layer: impl FnOnce(Kept) -> BoxedLayer) -> String {
         let kept = Kept::default();
         let subscriber = tracing_subscriber::registry().with(layer(kept.clone()));
         tracing::subscriber::with_default(subscriber, || {
@@ -133,20 +265,51 @@ mod tests {
             info!(port = %"Ethernet0", admin = "up", mtu = 9100, ifindex = 7u32, "port changed");
             warn!(quoted = "a\"b\\c\u{1b}", count = -3, ratio = 0.5, yes = true, problem = %problem, some = ?Some(1), "odd {}", 1);
         });
-        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-        text.split("\n20").map(|line| line.split_once('Z').unwrap().1).collect::<Vec<_>>().join("\n")
+        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
     }
 
     #[test]
-    fn a_line_reads_as_the_librarys_own() {
+    fn a_line_reads_as_the_librarys_own_but_for_the_levels() {
         use tracing_subscriber::Layer;
         let theirs = logged(|kept| {
             tracing_subscriber::fmt::layer().with_target(false).with_ansi(false).with_writer(kept).boxed()
         });
-        let ours = logged(|kept| {
-            tracing_subscriber::fmt::layer().event_format(Line { stamped: true }).with_writer(kept).boxed()
-        });
-        assert_eq!(ours, theirs);
-        assert!(ours.contains("  INFO port changed port=Ethernet0 admin=\"up\" mtu=9100 ifindex=7"), "{ours}");
+        let text = Style::Text { colour: false };
+        let ours = logged(|kept| tracing_subscriber::fmt::layer().event_format(text).with_writer(kept).boxed());
+        assert_eq!(ours, theirs.replace("  INFO ", " NOTICE ").replace("  WARN ", "   WARN "));
+        assert!(ours.contains(" NOTICE port changed port=Ethernet0 admin=\"up\" mtu=9100 ifindex=7"), "{ours}");
+        let colour = Style::Text { colour: true };
+        let coloured = logged(|kept| tracing_subscriber::fmt::layer().event_format(colour).with_writer(kept).boxed());
+        assert!(coloured.contains("\x1b[32mNOTICE\x1b[0m port changed port=Ethernet0"), "{coloured:?}");
+    }
+
+    #[test]
+    fn json_is_the_librarys_own_but_for_the_levels() {
+        use tracing_subscriber::Layer;
+        let parsed = |text: &str| -> Vec<serde_json::Value> {
+            let mut lines: Vec<_> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let times = lines.iter_mut().map(|line: &mut serde_json::Value| line["timestamp"].take());
+            assert!(times.filter(serde_json::Value::is_string).count() == 2, "{text}");
+            lines
+        };
+        let theirs = raw(|kept| tracing_subscriber::fmt::layer().json().with_target(false).with_writer(kept).boxed());
+        let ours = raw(|kept| tracing_subscriber::fmt::layer().event_format(Style::Json).with_writer(kept).boxed());
+        assert_eq!(parsed(&ours), parsed(&theirs.replace("\"INFO\"", "\"NOTICE\"")));
+    }
+
+    #[test]
+    fn what_says_how_many_lines_were_dropped_is_a_line_like_others() {
+        let dropped = |style: Style| {
+            let mut text = String::new();
+            style.dropped(&mut text, 7).unwrap();
+            text
+        };
+        assert_eq!(dropped(Style::Bare), "log lines dropped, nobody took them dropped=7\n");
+        assert!(
+            dropped(Style::Text { colour: false })
+                .ends_with("Z   WARN log lines dropped, nobody took them dropped=7\n")
+        );
+        let json: serde_json::Value = serde_json::from_str(&dropped(Style::Json)).unwrap();
+        assert_eq!((&json["level"], &json["fields"]["dropped"]), (&"WARN".into(), &7.into()));
     }
 }

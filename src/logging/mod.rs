@@ -2,10 +2,12 @@
 //!
 //! In: tracing's events. Out: lines on standard error or in syslog. Level and destination change at run time, as CONFIG_DB's
 //! `LOGGER|portsyncd` says. rsyslog takes 20000 lines in 300 s from a whole container, so a message that repeats is cut off
-//! at a rate well below it; how much was left out is said.
+//! at a rate well below it; how much was left out is said. Whoever logs never waits: a line that nobody takes at once is dropped,
+//! and counted (`outlet`).
 
 mod limit;
 mod line;
+mod outlet;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -13,15 +15,17 @@ use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::{LogConfig, LogFormat, LogLevel};
 use crate::db::read::Logger;
+use crate::nowait::Stream;
+use crate::telemetry::Telemetry;
 use limit::{Limit, LimitLayer};
-use line::Line;
+use line::Style;
+use outlet::{Dropped, Outlet, SYSLOG, Syslog, To};
 
 type Output = Box<dyn Layer<Registry> + Send + Sync>;
 
@@ -29,6 +33,7 @@ type Output = Box<dyn Layer<Registry> + Send + Sync>;
 pub struct Logging {
     config: LogConfig,
     limit: Arc<Limit>,
+    dropped: Arc<Dropped>,
     set_level: Box<dyn Fn(LevelFilter)>,
     set_output: Box<dyn Fn(Output)>,
     /// What CONFIG_DB said when it was last read.
@@ -36,9 +41,10 @@ pub struct Logging {
 }
 
 impl Logging {
-    /// Starts the log of this process.
-    pub fn start(config: &LogConfig) -> Result<Self, TryInitError> {
-        let (output, output_handle) = reload::Layer::new(output(config.format, ""));
+    /// Starts the log of this process. What is dropped is counted here.
+    pub fn start(config: &LogConfig, telemetry: Arc<Telemetry>) -> Result<Self, TryInitError> {
+        let dropped = Dropped::new(telemetry);
+        let (output, output_handle) = reload::Layer::new(output(config.format, "", &dropped));
         let (filter, filter_handle) = reload::Layer::new(filter(config.level.unwrap_or(LogLevel::Notice)));
         let limit = Arc::new(Limit::default());
         let limit_layer = LimitLayer(Arc::clone(&limit));
@@ -46,6 +52,7 @@ impl Logging {
         Ok(Self {
             config: config.clone(),
             limit,
+            dropped,
             set_level: Box::new(move |level| drop(filter_handle.reload(level))),
             set_output: Box::new(move |output| drop(output_handle.reload(output))),
             followed: None,
@@ -75,7 +82,7 @@ impl Logging {
             }
         }
         if before.output != logger.output && self.config.format == LogFormat::Auto {
-            (self.set_output)(output(LogFormat::Auto, &logger.output));
+            (self.set_output)(output(LogFormat::Auto, &logger.output, &self.dropped));
         }
     }
 
@@ -87,7 +94,7 @@ impl Logging {
         }
         if config.format != self.config.format {
             let followed = self.followed.as_ref().map_or("", |logger| logger.output.as_str());
-            (self.set_output)(output(config.format, followed));
+            (self.set_output)(output(config.format, followed, &self.dropped));
         }
         self.config = config.clone();
     }
@@ -107,7 +114,7 @@ impl Logging {
 }
 
 /// `SONiC` has a level between tracing's warn and info, and none below debug: NOTICE is tracing's info, INFO its debug,
-/// DEBUG its trace. syslog sees the names of `SONiC` again.
+/// DEBUG its trace. Lines and syslog have the names of `SONiC` again.
 fn filter(level: LogLevel) -> LevelFilter {
     match level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -130,31 +137,15 @@ fn level(name: &str) -> Option<LogLevel> {
 }
 
 /// `wanted` is CONFIG_DB's `LOGOUTPUT`, which decides where the format is left open.
-fn output(format: LogFormat, wanted: &str) -> Output {
-    let text = || {
-        if std::io::stderr().is_terminal() {
-            fmt::layer().with_target(false).with_writer(std::io::stderr).boxed()
-        } else {
-            lines(std::io::stderr, true)
-        }
-    };
-    match (format, wanted) {
-        (LogFormat::Json, _) => fmt::layer().json().with_target(false).with_writer(std::io::stderr).boxed(),
-        (LogFormat::Auto, "STDOUT") => lines(std::io::stdout, true),
+fn output(format: LogFormat, wanted: &str, dropped: &Arc<Dropped>) -> Output {
+    let terminal = std::io::stderr().is_terminal();
+    let text = || (To::Stream(Stream::stderr()), Style::Text { colour: terminal });
+    let (to, style) = match (format, wanted) {
+        (LogFormat::Json, _) => (To::Stream(Stream::stderr()), Style::Json),
+        (LogFormat::Auto, "STDOUT") => (To::Stream(Stream::stdout()), Style::Text { colour: false }),
         (LogFormat::Text, _) | (LogFormat::Auto, "STDERR") => text(),
-        (LogFormat::Auto, _) if std::io::stderr().is_terminal() || !Path::new("/dev/log").exists() => text(),
-        (LogFormat::Auto | LogFormat::Syslog, _) => {
-            use syslog_tracing::{Facility, Options, Syslog};
-            match Syslog::new(c"portsyncd", Options::LOG_PID, Facility::User) {
-                // syslog has the time and the level of its own.
-                Some(syslog) => lines(syslog, false),
-                // Somebody in this process holds it already: only ever one of our own layers that is being replaced.
-                None => text(),
-            }
-        }
-    }
-}
-
-fn lines(writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static, stamped: bool) -> Output {
-    fmt::layer().event_format(Line { stamped }).with_writer(writer).boxed()
+        (LogFormat::Auto, _) if terminal || !Path::new(SYSLOG).exists() => text(),
+        (LogFormat::Auto | LogFormat::Syslog, _) => (To::Syslog(Syslog::at(SYSLOG)), Style::Bare),
+    };
+    fmt::layer().event_format(style).with_writer(Outlet::new(to, style, Arc::clone(dropped))).boxed()
 }

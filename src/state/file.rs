@@ -31,6 +31,7 @@ const NEW: &str = "state.json.new";
 const DAMAGED: &str = "state.json.damaged-";
 const VERSION: &str = "state.json.version-";
 const LOCK: &str = "state.lock";
+const NO_FILE: &str = "something else than a regular file is in its place, remove it";
 
 /// Why the folder cannot be used. The system's answer is the source.
 #[derive(Debug, Error)]
@@ -72,6 +73,10 @@ impl DirError {
 
 /// What would be right.
 fn hint(error: &io::Error) -> &'static str {
+    // Of a symbolic link where none is followed.
+    if error.raw_os_error() == Some(Errno::ELOOP as i32) {
+        return " (it has to be a regular file, remove the symbolic link)";
+    }
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => " (make room there, or set state.dir to another folder)",
         ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
@@ -213,13 +218,18 @@ impl StateDir {
             .mode(0o755)
             .create(&self.folder)
             .map_err(DirError::doing("make the folder", &self.folder))?;
-        // Held open for reading only: the file system can be made read-only meanwhile.
+        // Held open for reading only: the file system can be made read-only meanwhile. A pipe must not stop the daemon, nor a
+        // symbolic link lead it to somebody else's file.
+        let plain = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let file = OpenOptions::new()
             .read(true)
-            .custom_flags(OFlag::O_CREAT.bits())
+            .custom_flags((plain | OFlag::O_CREAT).bits())
             .mode(0o600)
             .open(&path)
             .map_err(DirError::doing("open", &path))?;
+        if !file.metadata().map_err(DirError::doing("look at", &path))?.is_file() {
+            return Err(DirError::doing("lock", &path)(io::Error::other(NO_FILE)));
+        }
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => self.lock = Some(lock),
             Err((file, Errno::EWOULDBLOCK)) => {
@@ -228,7 +238,12 @@ impl StateDir {
             Err((_, errno)) => return Err(DirError::doing("lock", &path)(errno.into())),
         }
         // For the other's error message only, so that a full disk does not matter.
-        let _ = fs::write(&path, std::process::id().to_string());
+        let _ = OpenOptions::new()
+            .write(true)
+            .truncate(true)
+            .custom_flags(plain.bits())
+            .open(&path)
+            .and_then(|mut file| file.write_all(std::process::id().to_string().as_bytes()));
         Ok(())
     }
 

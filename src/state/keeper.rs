@@ -71,10 +71,7 @@ impl Keeper {
     /// Reads what an earlier run saved, once; to be called before each save, for nothing is written before it worked.
     /// [`restore`](Self::restore) gives it back.
     pub fn read(&mut self) {
-        let Some(dir) = &mut self.dir else {
-            self.telemetry.latches.ready(Component::State);
-            return;
-        };
+        let Some(dir) = &mut self.dir else { return self.show() };
         if self.loaded || self.found.is_some() {
             return;
         }
@@ -133,6 +130,14 @@ impl Keeper {
         }
     }
 
+    /// Shows in health how things stand, whatever else was said there meanwhile.
+    pub fn show(&self) {
+        match &self.problem {
+            None => self.telemetry.latches.ready(Component::State),
+            Some(problem) => self.telemetry.latches.unready(Component::State, problem.as_str()),
+        }
+    }
+
     fn take(&mut self, loaded: Loaded<State>) -> Option<alert::Saved> {
         let metrics = &self.telemetry.metrics;
         metrics.state_file_corruptions.add((), loaded.damaged());
@@ -168,19 +173,19 @@ impl Keeper {
     }
 
     fn works(&mut self, message: &'static str) {
-        self.telemetry.latches.ready(Component::State);
         if self.problem.take().is_some() {
             info!("{message}");
         }
+        self.show();
     }
 
     fn fails(&mut self, error: &DirError, message: &'static str) {
         let problem = error.in_full();
-        self.telemetry.latches.unready(Component::State, problem.as_str());
         if self.problem.as_ref() != Some(&problem) {
             warn!(problem, "{message}");
             self.problem = Some(problem);
         }
+        self.show();
     }
 }
 

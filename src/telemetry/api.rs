@@ -119,13 +119,13 @@ pub struct Start {
     /// `cold`, `dpu`, `warm` or `live`; not known before Redis was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// Whether `PortInitDone` was said.
+    /// Whether `PortInitDone` was said, and Redis has not lost it.
     pub done: bool,
     /// How long it took, or takes.
     pub seconds: f64,
     /// Whether it took longer than `health.initial_sync_timeout`.
     pub timed_out: bool,
-    /// How many ports it still waits for.
+    /// How many ports' rows are still to come before `PortInitDone`, with a link or without.
     pub awaited: usize,
     /// The first of these.
     pub awaited_first: Vec<String>,

@@ -1,7 +1,7 @@
 //! Every metric, once: a row here is its definition, its description, the name that alert rules use, and its line in
 //! docs/metrics.md. The first table holds what is counted as it happens, the second what is computed when it is read.
 
-use super::labels::{Cause, CodeClass, Db, DumpOutcome, LinkKind, Outcome, Refusal, SaveOutcome};
+use super::labels::{Cause, CodeClass, Db, DumpOutcome, LinkKind, Outcome, Refusal, SaveOutcome, Sidecar};
 use super::value::{Counter, Family, Gauge, Histogram};
 
 /// What stands before every name in Prometheus.
@@ -125,10 +125,6 @@ counted! {
     redis_emptied: Counter = "redis_emptied_total" survives;
     /// Rows that wait to be written, those under way included.
     pending_rows: Gauge = "pending_rows";
-    /// Whether PortInitDone was said (1) or is still due (0).
-    port_init_done: Gauge = "port_init_done";
-    /// Configured ports whose row is still to come before PortInitDone.
-    ports_awaited: Gauge = "ports_awaited";
     /// Warm starts.
     warm_starts: Counter = "warm_starts_total" survives;
     /// Cold starts.
@@ -153,6 +149,10 @@ counted! {
     state_file_lost: Gauge = "state_file_lost";
     /// Writes of the state file, by how they ended.
     state_file_writes: Counter<SaveOutcome> = "state_file_writes_total";
+    /// Lines of the log that were dropped because whoever is to take them, syslog or the reader of a pipe, had no room for them.
+    log_lines_dropped: Counter = "log_lines_dropped_total";
+    /// Times a part of what runs beside the core failed and was started again: http (with the control socket), state, alerts.
+    sidecar_restarts: Counter<Sidecar> = "sidecar_restarts_total";
     /// How long evaluating all alert rules once took, reading the values included.
     alert_evaluation: Histogram = "alert_evaluation_seconds";
     /// Requests over HTTP and the control socket, by class of status code.
@@ -219,10 +219,14 @@ computed! {
         help: "Changes of the operational state of all ports beyond telemetry.per_port_limit, summed",
         survives: true,
     };
+    /// Whether the start came to its end.
+    PORT_INIT_DONE = gauge("port_init_done", &[], "Whether PortInitDone was said (1) or is due (0): still, or again because Redis lost it");
+    /// What it waits for.
+    PORTS_AWAITED = gauge("ports_awaited", &[], "Configured ports whose row is still to come before PortInitDone");
     /// How long the start takes.
-    INITIAL_SYNC = gauge("initial_sync_seconds", &[], "From the start to PortInitDone; while that is due, the time since the start");
+    INITIAL_SYNC = gauge("initial_sync_seconds", &[], "From the start to the first PortInitDone; before that, the time since the start");
     /// How long the start is still going on.
-    INITIAL_SYNC_DUE = gauge("initial_sync_due_seconds", &[], "Time since the start while PortInitDone is due; 0 once it was said");
+    INITIAL_SYNC_DUE = gauge("initial_sync_due_seconds", &[], "Time for which PortInitDone has been due: since the start, or since Redis lost it; 0 once it was said");
     /// Statistics of starts.
     INITIAL_SYNC_HISTORY = gauge("initial_sync_history_seconds", &["stat"], "How long the last 100 starts took, over restarts: min, avg, max, p50, p90, p99");
     /// How many damaged state files could be replaced.

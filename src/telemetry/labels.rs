@@ -97,3 +97,15 @@ label! {
         Server = "5xx",
     }
 }
+
+label! {
+    /// A part of what runs beside the core.
+    Sidecar as "part" {
+        /// The HTTP server and the control socket.
+        Http = "http",
+        /// Reading and saving the state file.
+        State = "state",
+        /// Alert rules and their delivery.
+        Alerts = "alerts",
+    }
+}

@@ -67,7 +67,7 @@ impl Default for Telemetry {
             moments: Moments::default(),
             began: Instant::now(),
             began_ms: ports::now_ms(),
-            busy: AtomicU64::new(0),
+            busy: AtomicU64::new(1),
         }
     }
 }
@@ -98,7 +98,7 @@ impl Telemetry {
         (at > 0).then(|| Duration::from_millis(self.moment().saturating_sub(at)))
     }
 
-    /// The core begins to work on what came.
+    /// The core begins to work on something. Until it first waits it works on its start.
     pub fn core_works(&self) {
         self.mark(&self.busy);
     }
@@ -121,8 +121,8 @@ impl Telemetry {
         Self { began: Instant::now().checked_sub(ago).unwrap_or_else(Instant::now), ..Self::default() }
     }
 
-    /// Its core has never waited.
-    pub fn core_works_since_the_start(&self) {
-        self.busy.store(1, Ordering::Relaxed);
+    /// Whether its core does not wait.
+    pub fn core_is_at_work(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) > 0
     }
 }

@@ -3,7 +3,7 @@
 //! Sub-interfaces (names with a `.`) are no ports, whoever speaks of them: nothing is told of them.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -51,13 +51,26 @@ impl Observer {
         self.tell(name, Cell::waiting);
     }
 
-    /// The start waits for these ports, and for no others.
+    /// The start waits for the rows of these ports, and for no others.
     pub fn awaited<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) {
         for cell in self.cells.values().filter(|cell| cell.awaited(false)) {
             self.telemetry.ports.touch(cell);
         }
-        for name in names.filter_map(LinkName::new) {
-            self.tell(name, |cell| cell.awaited(true));
+        let mut odd = BTreeSet::new();
+        for name in names {
+            match port(name) {
+                Some(name) => self.tell(name, |cell| cell.awaited(true)),
+                None => drop(odd.insert(name.to_vec())),
+            }
+        }
+        self.telemetry.starts.awaits_odd(odd);
+    }
+
+    /// The start waits for this port's row no longer.
+    pub fn arrived(&mut self, name: &[u8]) {
+        match port(name) {
+            Some(name) => self.tell(name, |cell| cell.awaited(false)),
+            None => self.telemetry.starts.odd_arrived(name),
         }
     }
 
@@ -92,6 +105,11 @@ impl Observer {
     }
 }
 
+/// The name, if a port's link can have it.
+fn port(name: &[u8]) -> Option<LinkName> {
+    LinkName::new(name).filter(|name| !name.is_sub_interface())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::api::Standing;
@@ -113,6 +131,8 @@ mod tests {
         observer.wanted(name("Ethernet0"), (true, false, 9100), 7.into(), false);
         assert_eq!(standing(), Some(Standing::Pending));
         observer.settled(name("Ethernet0"));
+        assert!(telemetry.ports.cell(name("Ethernet0")).is_awaited(), "whoever awaits it says when it has come");
+        observer.arrived(b"Ethernet0");
         let port = telemetry.ports.cell(name("Ethernet0")).port().unwrap();
         assert_eq!(
             (port.admin.as_deref(), port.oper.as_deref(), port.mtu, port.ifindex),
@@ -143,6 +163,7 @@ mod tests {
         observer.wanted(port, (true, true, 9100), 7.into(), false);
         assert_eq!((cell.standing(), cell.unserved()), (Some(Standing::Pending), None));
         observer.settled(port);
+        observer.arrived(b"Ethernet0");
         observer.removed(port);
         assert_eq!(cell.standing(), None);
         observer.waiting(port);

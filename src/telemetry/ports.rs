@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
 use super::api::{Change, Port, Standing};
@@ -38,6 +39,8 @@ pub struct Cell {
     flaps: Flaps,
     /// When the row last changed, in milliseconds of Unix time.
     changed: AtomicU64,
+    /// Since when the row has been out of step, by a clock that nobody sets, in milliseconds; of one that is in step whatever it was.
+    behind: AtomicU64,
     /// When the last few changes of the operational state were, and (lowest bit) whether it came up.
     history: [AtomicU64; HISTORY],
     history_end: AtomicUsize,
@@ -52,6 +55,7 @@ impl Cell {
             state: AtomicU64::new(0),
             flaps: Flaps::default(),
             changed: AtomicU64::new(0),
+            behind: AtomicU64::new(0),
             history: Default::default(),
             history_end: AtomicUsize::new(0),
             dirty: AtomicBool::new(false),
@@ -79,8 +83,12 @@ impl Cell {
             self.history[end % HISTORY].store(now_ms() << 1 | u64::from(oper_up), Ordering::Relaxed);
             self.history_end.store(end + 1, Ordering::Release);
         }
-        if (before ^ after) & row != 0 {
+        let differs = (before ^ after) & row != 0;
+        if differs {
             self.changed.store(now_ms(), Ordering::Relaxed);
+        }
+        if !there && (differs || before & IN_STEP != 0) {
+            self.behind.store(monotonic_ms(), Ordering::Relaxed);
         }
         let counted = self.flaps.count(source, changed);
         self.state.store(after, Ordering::Release);
@@ -97,7 +105,7 @@ impl Cell {
 
     /// Redis holds the row that the port deserves.
     pub(super) fn settled(&self) -> bool {
-        self.flag(IN_STEP, AWAITED)
+        self.flag(IN_STEP, 0)
     }
 
     /// The port's row has to go.
@@ -178,6 +186,13 @@ impl Cell {
         } else {
             None
         }
+    }
+
+    /// For how long Redis has not held the row as it is now; `None` if it does.
+    pub fn behind(&self) -> Option<Duration> {
+        let pending = self.standing() == Some(Standing::Pending);
+        let since = self.behind.load(Ordering::Relaxed);
+        pending.then(|| Duration::from_millis(monotonic_ms().saturating_sub(since)))
     }
 
     /// When the row last changed, as Unix time in milliseconds.
@@ -298,6 +313,26 @@ impl Ports {
     pub fn take_changed(&self, cells: &[Arc<Cell>]) -> Vec<Arc<Cell>> {
         cells.iter().filter(|cell| cell.dirty.swap(false, Ordering::Acquire)).cloned().collect()
     }
+}
+
+#[cfg(test)]
+impl Cell {
+    /// The row changed at this time.
+    pub fn changed_at(&self, unix_ms: u64) {
+        self.changed.store(unix_ms, Ordering::Relaxed);
+    }
+
+    /// The row is out of step since this time of the monotonic clock.
+    pub fn behind_since(&self, ms: u64) {
+        self.behind.store(ms, Ordering::Relaxed);
+    }
+}
+
+/// Milliseconds by a clock that nobody sets.
+fn monotonic_ms() -> u64 {
+    // It cannot fail for this clock.
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Milliseconds since 1970.

@@ -21,7 +21,7 @@ use crate::link::LinkName;
 use crate::sync::start::Kind;
 
 /// A row that is out of step for longer is late.
-const LATE_MS: u64 = 1000;
+const LATE: Duration = Duration::from_secs(1);
 /// Awaited ports that are named, and ports that are not in step.
 const NAMED: usize = 20;
 /// What "recent" looks back to, at least.
@@ -136,12 +136,13 @@ impl Reader {
     /// The core says that ports are awaited; which they are is seen here, and whether others are not in step.
     fn readiness_of(&self, cells: &[Arc<Cell>]) -> Readiness {
         let mut readiness = self.telemetry.latches.readiness();
-        let count = cells.iter().filter(|cell| cell.is_awaited()).count();
+        let awaited = self.awaited(cells);
         let ports = readiness.components.iter_mut().find(|component| component.name == Component::Ports.name());
         let Some(ports) = ports else { return readiness };
-        if let Some(reason) = ports.reason.as_mut().filter(|_| count > 0) {
+        if let Some(reason) = ports.reason.as_mut().filter(|_| awaited.count > 0) {
+            let Awaited { count, first } = awaited;
             let more = if count > NAMED { ", …" } else { "" };
-            reason.push_str(&format!(": {count} awaited, {}{more}", awaited(cells).join(", ")));
+            reason.push_str(&format!(": {count} awaited, {}{more}", first.join(", ")));
         }
         let unserved = unserved(cells, NAMED);
         let mut before = lock(&self.unserved);
@@ -167,6 +168,7 @@ impl Reader {
         let facts = self.facts(&cells);
         let readiness = self.readiness_of(&cells);
         let current = telemetry.starts.current();
+        let awaited = self.awaited(&cells);
         let health = score::score(telemetry, &facts, &lock(&self.health));
         let written: u64 =
             [Db::Appl, Db::Config, Db::State].map(|db| metrics.redis_writes.of((db, Outcome::Ok))).iter().sum();
@@ -192,8 +194,8 @@ impl Reader {
                 done: current.done,
                 seconds: current.seconds,
                 timed_out: current.timed_out,
-                awaited: cells.iter().filter(|cell| cell.is_awaited()).count(),
-                awaited_first: awaited(&cells),
+                awaited: awaited.count,
+                awaited_first: awaited.first,
             },
             starts: super::api::Starts {
                 warm: metrics.warm_starts.sum(),
@@ -310,8 +312,10 @@ impl Reader {
         gauge(&catalog::PORTS_UNLISTED, &[], unlisted.len() as f64);
         gauge(&catalog::PORT_FLAPS_UNLISTED, &[], unlisted.iter().map(|cell| cell.flaps()).sum::<u64>() as f64);
         let start = telemetry.starts.current();
+        gauge(&catalog::PORT_INIT_DONE, &[], f64::from(u8::from(start.done)));
+        gauge(&catalog::PORTS_AWAITED, &[], facts.awaited as f64);
         gauge(&catalog::INITIAL_SYNC, &[], start.seconds);
-        gauge(&catalog::INITIAL_SYNC_DUE, &[], if start.done { 0.0 } else { start.seconds });
+        gauge(&catalog::INITIAL_SYNC_DUE, &[], start.due_seconds);
         if let Some(Durations { min, avg, max, p50, p90, p99, .. }) = telemetry.starts.durations() {
             for (stat, value) in catalog::START_STATS.into_iter().zip([min, avg, max, p50, p90, p99]) {
                 gauge(&catalog::INITIAL_SYNC_HISTORY, &[stat], value);
@@ -342,7 +346,7 @@ impl Reader {
 
     fn facts(&self, cells: &[Arc<Cell>]) -> Facts {
         let mut ports = PortCounts::default();
-        let (mut late, now) = (0, now_ms());
+        let mut late = 0;
         for port in cells {
             let Some(standing) = port.standing() else { continue };
             ports.total += 1;
@@ -358,10 +362,17 @@ impl Reader {
             }
             if standing == Standing::Pending {
                 ports.out_of_step += 1;
-                late += usize::from(now.saturating_sub(port.changed_ms()) > LATE_MS);
+                late += usize::from(port.behind().is_some_and(|behind| behind > LATE));
             }
         }
-        Facts { ports, late, unserved: unserved(cells, 1), recent: self.recent() }
+        Facts { ports, awaited: self.awaited(cells).count, late, unserved: unserved(cells, 1), recent: self.recent() }
+    }
+
+    fn awaited(&self, cells: &[Arc<Cell>]) -> Awaited {
+        let awaited = || cells.iter().filter(|cell| cell.is_awaited());
+        let odd = self.telemetry.starts.odd();
+        let count = awaited().count() + odd.len();
+        Awaited { count, first: awaited().map(|cell| cell.name().to_string()).chain(odd).take(NAMED).collect() }
     }
 
     fn recent(&self) -> Option<Latency> {
@@ -409,9 +420,11 @@ fn summary(readiness: &Readiness, ports: &PortCounts) -> String {
     }
 }
 
-/// The first ports that the start waits for.
-fn awaited(cells: &[Arc<Cell>]) -> Vec<String> {
-    cells.iter().filter(|cell| cell.is_awaited()).take(NAMED).map(|cell| cell.name().to_string()).collect()
+/// The ports whose rows the start waits for.
+struct Awaited {
+    count: usize,
+    /// The first of them.
+    first: Vec<String>,
 }
 
 /// How many configured ports have a link and no row, and the first of them in words.

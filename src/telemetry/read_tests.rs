@@ -94,3 +94,19 @@ fn a_start_under_way_names_both_kinds() {
          1 configured port is not in step: Ethernet4 (ignored: its link is from before the cold start)"
     );
 }
+
+#[test]
+fn a_row_is_late_a_second_after_it_was_last_in_step_whatever_the_wall_clock_says() {
+    let (mut observer, reader) = in_service(&["Ethernet0"]);
+    let cell = reader.telemetry().ports.cell(name("Ethernet0"));
+    assert_eq!(cell.behind(), None);
+    // The row changed long ago by the wall clock; only now it turns out that Redis does not hold it.
+    cell.changed_at(1);
+    observer.wanted(name("Ethernet0"), (true, true, 9100), 1.into(), false);
+    assert!(cell.behind().unwrap() < LATE);
+    assert_eq!(reader.status().health.score, 100);
+    cell.behind_since(0);
+    assert!(reader.status().health.score < 100);
+    observer.settled(name("Ethernet0"));
+    assert_eq!((cell.behind(), reader.status().health.score), (None, 100));
+}

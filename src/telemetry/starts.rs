@@ -1,5 +1,6 @@
 //! This start, and how long those before it took.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,15 +20,28 @@ pub struct Starts {
 struct Inner {
     kind: Option<Kind>,
     began: Instant,
+    /// Since when `PortInitDone` is due; `None`: it was said.
+    due: Option<Instant>,
     took: Option<Duration>,
     timed_out: bool,
+    /// Awaited ports of names that no port's link has: they have no cell.
+    odd: BTreeSet<Vec<u8>>,
     /// Seconds, oldest first, over restarts.
     durations: Vec<f64>,
 }
 
 impl Default for Inner {
     fn default() -> Self {
-        Self { kind: None, began: Instant::now(), took: None, timed_out: false, durations: Vec::new() }
+        let now = Instant::now();
+        Self {
+            kind: None,
+            began: now,
+            due: Some(now),
+            took: None,
+            timed_out: false,
+            odd: BTreeSet::new(),
+            durations: Vec::new(),
+        }
     }
 }
 
@@ -38,7 +52,9 @@ pub struct Current {
     pub kind: Option<Kind>,
     /// How long it took or takes.
     pub seconds: f64,
-    /// Whether it came to its end.
+    /// How long `PortInitDone` has been due; 0 once it was said. It is due again when Redis has lost it.
+    pub due_seconds: f64,
+    /// Whether `PortInitDone` was said, and Redis has not lost it.
     pub done: bool,
     /// Whether it takes or took too long.
     pub timed_out: bool,
@@ -50,9 +66,15 @@ impl Starts {
         self.lock().kind = Some(kind);
     }
 
-    /// It came to its end. False if it had before: said again to a Redis that lost it.
+    /// Redis has lost `PortInitDone`, or what comes before it.
+    pub fn due_again(&self) {
+        self.lock().due.get_or_insert_with(Instant::now);
+    }
+
+    /// `PortInitDone` was said. False if it was before: said again to a Redis that lost it.
     pub fn done(&self) -> bool {
         let mut inner = self.lock();
+        inner.due = None;
         if inner.took.is_some() {
             return false;
         }
@@ -66,7 +88,23 @@ impl Starts {
 
     /// It takes longer than it may. True if that is news.
     pub fn timed_out(&self) -> bool {
-        !std::mem::replace(&mut self.lock().timed_out, true)
+        let mut inner = self.lock();
+        inner.took.is_none() && !std::mem::replace(&mut inner.timed_out, true)
+    }
+
+    /// These are awaited besides the ports that have cells.
+    pub(super) fn awaits_odd(&self, names: BTreeSet<Vec<u8>>) {
+        self.lock().odd = names;
+    }
+
+    /// The row of one of these is there.
+    pub(super) fn odd_arrived(&self, name: &[u8]) {
+        self.lock().odd.remove(name);
+    }
+
+    /// Those of these that are awaited still, for people.
+    pub(super) fn odd(&self) -> Vec<String> {
+        self.lock().odd.iter().map(|name| name.escape_ascii().to_string()).collect()
     }
 
     /// How it stands.
@@ -75,7 +113,8 @@ impl Starts {
         Current {
             kind: inner.kind,
             seconds: inner.took.unwrap_or_else(|| inner.began.elapsed()).as_secs_f64(),
-            done: inner.took.is_some(),
+            due_seconds: inner.due.map_or(0.0, |since| since.elapsed().as_secs_f64()),
+            done: inner.due.is_none(),
             timed_out: inner.timed_out,
         }
     }
@@ -114,6 +153,7 @@ impl Starts {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "the same value twice")]
 mod tests {
     use super::*;
 
@@ -139,6 +179,19 @@ mod tests {
         let durations = starts.durations().unwrap();
         assert_eq!((durations.min, durations.avg, durations.max), (1.0, 5.5, 10.0));
         assert_eq!((durations.p50, durations.p90, durations.p99), (5.0, 9.0, 10.0));
+    }
+
+    #[test]
+    fn what_redis_lost_is_due_again_and_the_start_took_what_it_took() {
+        let starts = Starts::default();
+        assert!(!starts.current().done && starts.current().due_seconds >= 0.0);
+        assert!(starts.done());
+        let took = starts.current().seconds;
+        assert!(starts.current().done && starts.current().due_seconds == 0.0);
+        starts.due_again();
+        assert!(!starts.current().done && starts.current().seconds == took);
+        assert!(!starts.done(), "the start ended before");
+        assert!(starts.current().done && starts.kept().len() == 1);
     }
 
     #[test]

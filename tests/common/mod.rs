@@ -14,6 +14,7 @@ pub mod wreck;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -43,6 +44,10 @@ pub struct Rig {
     runtime: Runtime,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    /// A program and its arguments that runs the daemon.
+    runner: Vec<String>,
+    /// Its standard output and error at the next start, if not the usual ones.
+    output: Option<(Stdio, Stdio)>,
     /// The configured ports.
     pub ports: Vec<String>,
     starts: usize,
@@ -68,6 +73,8 @@ impl Rig {
             orchagent: None,
             environment: Vec::new(),
             arguments: Vec::new(),
+            runner: Vec::new(),
+            output: None,
             ports: Vec::new(),
             starts: 0,
             dir: TempDir::new().unwrap(),
@@ -124,6 +131,23 @@ impl Rig {
         self.arguments.push(argument.to_owned());
     }
 
+    /// Has the daemon run by this program, which becomes the daemon.
+    pub fn run_by(&mut self, runner: &[&str]) {
+        self.runner = runner.iter().map(|part| (*part).to_owned()).collect();
+    }
+
+    /// Where standard output and error of the daemon go when it is started next; its log cannot be looked at then.
+    pub fn output(&mut self, output: Stdio, error: Stdio) {
+        self.output = Some((output, error));
+    }
+
+    /// Lets any user use what the daemon needs.
+    pub fn open_to_everybody(&self) {
+        for path in [self.dir.path(), self.server.dir(), &self.server.socket()] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+        }
+    }
+
     /// Where the daemon serves HTTP, in this thread's namespace.
     pub fn http(&self) -> SocketAddr {
         "127.0.0.1:9477".parse().unwrap()
@@ -168,7 +192,15 @@ impl Rig {
 
     /// The daemon's program with its environment, not started.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portsyncd"));
+        let program = env!("CARGO_BIN_EXE_portsyncd");
+        let mut command = match self.runner.split_first() {
+            None => Command::new(program),
+            Some((runner, arguments)) => {
+                let mut command = Command::new(runner);
+                command.args(arguments).arg(program);
+                command
+            }
+        };
         // The last one is for tests/page.rs; the daemon would refuse it as a setting that it does not know.
         for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "PORTSYNCD_SCREENSHOT"] {
             command.env_remove(name);
@@ -182,7 +214,8 @@ impl Rig {
         assert!(self.daemon.is_none(), "the daemon runs already");
         self.starts += 1;
         let log = File::create(self.log_path()).unwrap();
-        self.daemon = Some(self.command().stderr(log).spawn().unwrap());
+        let (output, error) = self.output.take().unwrap_or_else(|| (Stdio::null(), log.into()));
+        self.daemon = Some(self.command().stdout(output).stderr(error).spawn().unwrap());
     }
 
     pub fn pid(&self) -> u32 {

@@ -280,10 +280,9 @@ impl World {
         let held = self.machine.held_names();
         let unasked = reading.rows.iter().filter(|(_, stored)| stored.ours.is_some());
         for (name, _) in unasked.filter(|(name, _)| !reading.wanted.contains(&key(**name))) {
-            if self.machine.names().is_port(name) && !name.is_sub_interface() && !held.contains(name) {
-                if !self.pending.is_unwritten(key(*name)) {
-                    self.pending.remove(key(*name));
-                }
+            let ours = self.machine.names().is_port(name) && !name.is_sub_interface();
+            if ours && !held.contains(name) && !self.pending.is_unwritten(key(*name)) {
+                self.pending.remove(key(*name));
             }
         }
         self.writing = true;

@@ -32,6 +32,8 @@ pub(super) enum DeliveryError {
     Rows(redis::RedisError),
     #[error("cannot start {:?}: {source}", .program.display().to_string())]
     Start { program: PathBuf, source: io::Error },
+    #[error("panic: {0}")]
+    Panic(String),
     #[error("the program ended with {status}{}{text}", if .text.is_empty() { "" } else { ": " })]
     Exit { status: ExitStatus, text: String },
 }

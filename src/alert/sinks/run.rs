@@ -4,12 +4,13 @@
 //! for the task. Invariant: whatever ends this task, a batch is settled, counted, or back in the line.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -21,6 +22,7 @@ use super::pace::Pace;
 use super::saved::SavedSink;
 use crate::alert::report::{Fingerprint, Notification};
 use crate::config::DeliveryConfig;
+use crate::health::panic_message;
 
 /// Alerts in one message. Receivers have limits too; what is more goes in further messages at once.
 pub(super) const PER_MESSAGE: usize = 1000;
@@ -225,7 +227,11 @@ impl Receiver {
             if alerts.is_empty() { self.destination.upkeep(&batch).await } else { self.destination.send(&batch).await }
         };
         let limit = self.delivery.timeout;
-        timeout(limit, delivery).await.unwrap_or(Err(DeliveryError::Late(limit)))
+        // A name cannot be looked up without a thread, which the system may not have just now: tokio panics then.
+        match AssertUnwindSafe(timeout(limit, delivery)).catch_unwind().await {
+            Ok(outcome) => outcome.unwrap_or(Err(DeliveryError::Late(limit))),
+            Err(panic) => Err(DeliveryError::Panic(panic_message(&*panic).to_owned())),
+        }
     }
 
     /// True if it is to be tried again.

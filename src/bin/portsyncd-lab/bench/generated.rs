@@ -6,6 +6,7 @@
 
 use std::alloc::System;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -138,7 +139,7 @@ pub fn main(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn run(ports: usize) -> anyhow::Result<Generated> {
     let log = LogConfig { format: LogFormat::Text, ..LogConfig::default() };
-    let _logging = Logging::start(&log).context("cannot start the log")?;
+    let _logging = Logging::start(&log, Arc::default()).context("cannot start the log")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let server = RedisServer::start()?;
