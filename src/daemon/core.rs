@@ -136,19 +136,12 @@ impl Core {
         self.settle();
     }
 
-    /// APPL_DB has lost all rows of ports.
+    /// APPL_DB has lost all rows of ports: what was written tells nothing of a start that begins again.
     pub(super) fn forget_published(&mut self) {
+        self.init = Init::default();
         let names: Vec<LinkName> = self.machine.port_names().collect();
         for name in names {
             self.published(name, false);
-        }
-    }
-
-    /// Writes every row once more.
-    pub(super) fn write_all(&mut self) {
-        let desired: Vec<_> = self.machine.desired().collect();
-        for (key, row, source) in desired {
-            self.write(key, row, source);
         }
     }
 
@@ -207,15 +200,14 @@ impl Core {
 
     fn row_written(&mut self, key: RowKey) {
         let name = key.name.as_bytes();
-        if self.init.is_awaited(name) {
-            self.init.row_written(name);
+        if self.init.row_written(name) {
             self.observer.arrived(name);
         }
     }
 
-    /// A start begins that waits for what [`init`](Self::init) says.
-    pub(super) fn awaits(&mut self, init: Init) {
-        self.init = init;
+    /// The start waits for these ports' rows.
+    pub(super) fn await_ports<'a>(&mut self, ports: impl Iterator<Item = &'a [u8]>) {
+        self.init.wait_for(ports);
         self.observer.telemetry().starts.due_again();
         self.observer.awaited(self.init.awaited());
     }

@@ -18,7 +18,6 @@ use crate::db::table::{PORT_CONFIG_DONE, PORT_INIT_DONE};
 use crate::health::Component;
 use crate::link::admin::set_down;
 use crate::link::{IfIndex, LinkName};
-use crate::sync::init::Init;
 use crate::sync::start::{Facts, Kind, decide};
 use crate::telemetry::labels::{Cause, Db, Outcome};
 
@@ -50,7 +49,7 @@ pub(super) struct Plan {
     restore_count: u64,
     /// Links may be there before `PortConfigDone`.
     links_first: bool,
-    /// What is published; `None` while CONFIG_DB has no ports.
+    /// What is published; `None` before it was read, and while CONFIG_DB has no ports.
     ports: Option<Rc<[PortConfig]>>,
     /// Links from before a cold start.
     retired: Vec<(IfIndex, LinkName)>,
@@ -114,10 +113,11 @@ impl Daemon {
         open && self.databases.are_up() && self.ending.is_none()
     }
 
-    /// Makes the plan.
+    /// Makes the plan. Where the switch is at work nothing is read that its rows can do without: they come first.
     pub(super) async fn decide(&mut self) -> Result<(), Stop> {
         if let Start::Again = self.start {
-            return self.plan_again().await;
+            self.plan_again();
+            return Ok(());
         }
         let warm = self.ask(Db::State, async |state| read::warm_restart(&state).await).await?;
         let dpu = self.ask(Db::Config, async |config| read::is_dpu(&config).await).await?;
@@ -125,22 +125,24 @@ impl Daemon {
         let facts =
             Facts { warm_flag: warm.flag, restore_count: warm.restore_count, dpu, config_done: marks.config_done };
         let decision = decide(&facts);
-        let cold = !decision.kind.is_at_work();
-        let (ports, known) = self.read_ports(cold).await?;
-        let hold = ports.is_empty() && self.ask(Db::Appl, async |appl| read::has_ports(&appl).await).await?;
-        if hold {
-            self.wait_for_config_db();
-            if cold {
+        let kind = decision.kind;
+        let (mut ports, mut links_first) = (None, true);
+        if !kind.is_at_work() {
+            let (found, known) = self.read_ports(true).await?;
+            if found.is_empty() && self.must_wait_for_config_db().await? {
                 // What kind of switch this is stands in CONFIG_DB as well.
                 return Ok(());
             }
+            self.await_ports(found.iter().filter(|port| !known.contains(&port.name)));
+            links_first = kind != Kind::Cold || !known.is_empty();
+            ports = Some(found);
         }
         if let Some(warning) = decision.warning {
             let count = facts.restore_count.map(|text| text.escape_ascii().to_string());
             warn!(restore_count = ?count, "{warning}");
         }
         let metrics = &self.telemetry.metrics;
-        match decision.kind {
+        match kind {
             Kind::Cold | Kind::Dpu => metrics.cold_starts.count(()),
             Kind::Warm => metrics.warm_starts.count(()),
             Kind::Live => metrics.live_restarts.count(()),
@@ -148,60 +150,47 @@ impl Daemon {
         metrics.warm_start_fallbacks.add((), u64::from(decision.warning.is_some()));
         self.said.config_done = marks.config_done;
         self.said.count = marks.count.and_then(|count| std::str::from_utf8(&count).ok()?.parse().ok());
-        let retired = if decision.kind == Kind::Cold {
+        let retired = if kind == Kind::Cold {
             self.core.retire_existing()
         } else {
             self.core.machine.keep_existing();
             Vec::new()
         };
-        if !hold {
-            self.said.retry_at = None;
-            self.await_ports(ports.iter().filter(|port| !known.contains(&port.name)));
-        }
-        self.telemetry.starts.is_of(decision.kind);
-        info!(
-            kind = ?decision.kind, ports = ports.len(), old_links = retired.len(),
-            awaited = self.core.init.awaited().len(), restore_count = decision.restore_count, "start"
-        );
+        self.telemetry.starts.is_of(kind);
+        self.telemetry.latches.unready(Component::Ports, INIT_DUE);
+        info!(kind = ?kind, old_links = retired.len(), restore_count = decision.restore_count, "start");
         self.timers.start_awaiting();
-        self.start = Start::Planned(Plan {
-            kind: decision.kind,
-            step: Step::RestoreCount,
-            restore_count: decision.restore_count,
-            links_first: decision.kind != Kind::Cold || !known.is_empty(),
-            ports: (!hold).then_some(ports),
-            retired,
-        });
+        let (step, restore_count) = (Step::RestoreCount, decision.restore_count);
+        self.start = Start::Planned(Plan { kind, step, restore_count, links_first, ports, retired });
         Ok(())
     }
 
     /// Redis came back empty. As a live start: the links that are there are ours and stay as they are.
-    async fn plan_again(&mut self) -> Result<(), Stop> {
-        let (mut ports, _) = self.read_ports(false).await?;
-        if ports.is_empty() {
-            // CONFIG_DB is as empty as the rest: what it said before is better than nothing.
-            ports = Rc::clone(&self.configured);
-        }
+    fn plan_again(&mut self) {
         self.said = Said::default();
         self.core.forget_published();
         self.core.rows_due.by(Instant::now(), Cause::Reconnect);
-        self.await_ports(ports.iter());
-        info!(ports = ports.len(), "publishing again");
+        self.telemetry.latches.unready(Component::Ports, INIT_DUE);
+        info!("publishing again");
         let (kind, step) = (Kind::Live, Step::RestoreCount);
-        self.start = Start::Planned(Plan {
-            kind,
-            step,
-            restore_count: 0,
-            links_first: true,
-            ports: Some(ports),
-            retired: Vec::new(),
-        });
-        Ok(())
+        let retired = Vec::new();
+        self.start = Start::Planned(Plan { kind, step, restore_count: 0, links_first: true, ports: None, retired });
     }
 
     fn await_ports<'a>(&mut self, ports: impl Iterator<Item = &'a PortConfig>) {
-        self.core.awaits(Init::waiting_for(ports.map(|port| port.name.as_slice().into())));
+        self.said.retry_at = None;
+        self.core.await_ports(ports.map(|port| port.name.as_slice()));
         self.telemetry.latches.unready(Component::Ports, INIT_DUE);
+        info!(ports = self.configured.len(), awaited = self.core.init.awaited().len(), "ports of CONFIG_DB");
+    }
+
+    /// CONFIG_DB has no ports. Where APPL_DB has some, they are waited for.
+    async fn must_wait_for_config_db(&mut self) -> Result<bool, Stop> {
+        let wait = self.ask(Db::Appl, async |appl| read::has_ports(&appl).await).await?;
+        if wait {
+            self.wait_for_config_db();
+        }
+        Ok(wait)
     }
 
     fn wait_for_config_db(&mut self) {
@@ -233,7 +222,8 @@ impl Daemon {
     /// Whether a step of the plan can be done.
     pub(super) fn may_carry_out(&self, now: Instant) -> bool {
         let Start::Planned(plan) = &self.start else { return false };
-        let retry = plan.ports.is_some() || self.said.retry_at.is_none_or(|at| at <= now);
+        let retry = self.said.retry_at.is_none_or(|at| at <= now) && self.databases.is_up(Db::Config);
+        let retry = plan.ports.is_some() || retry;
         let needed = match plan.step {
             Step::RestoreCount => self.databases.is_up(Db::State),
             Step::SetDown => true,
@@ -308,18 +298,17 @@ impl Daemon {
         Ok(())
     }
 
-    /// A start on a switch at work whose CONFIG_DB has no ports yet.
+    /// Reads which ports a switch at work has.
     async fn look_for_ports(&mut self) -> Result<(), Stop> {
-        let (found, _) = self.read_ports(false).await?;
+        let (mut found, _) = self.read_ports(false).await?;
         if found.is_empty() {
-            self.wait_for_config_db();
-            return Ok(());
+            if self.must_wait_for_config_db().await? {
+                return Ok(());
+            }
+            // CONFIG_DB is as empty as the rest: what it said before is better than nothing.
+            found = Rc::clone(&self.configured);
         }
-        self.said.retry_at = None;
-        info!(ports = found.len(), "CONFIG_DB has ports, the start goes on");
         self.await_ports(found.iter());
-        // Their rows were written before anybody waited for them.
-        self.core.write_all();
         if let Start::Planned(plan) = &mut self.start {
             plan.ports = Some(found);
         }

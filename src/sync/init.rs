@@ -1,7 +1,7 @@
 //! When a start is done.
 //!
-//! In: the ports to wait for, that `PortConfigDone` was published, which rows Redis acknowledged. Out: the moment for
-//! `PortInitDone`, once, and who is still awaited.
+//! In: which rows Redis acknowledged, the ports to wait for, that `PortConfigDone` was published. Out: the moment for
+//! `PortInitDone`, once, and who is still awaited. Rows may be written before it is known whom to wait for.
 
 use std::collections::BTreeSet;
 
@@ -9,24 +9,31 @@ use std::collections::BTreeSet;
 #[derive(Debug, Default)]
 pub struct Init {
     awaited: BTreeSet<Box<[u8]>>,
+    /// The ports whose rows were written before `PortConfigDone`.
+    written: BTreeSet<Box<[u8]>>,
     configured: bool,
     said: bool,
 }
 
 impl Init {
-    /// Waits for these ports' rows.
-    pub fn waiting_for(ports: impl IntoIterator<Item = Box<[u8]>>) -> Self {
-        Self { awaited: ports.into_iter().collect(), configured: false, said: false }
+    /// Waits for these ports' rows, those that were written since the start excepted.
+    pub fn wait_for<'a>(&mut self, ports: impl IntoIterator<Item = &'a [u8]>) {
+        let unwritten = ports.into_iter().filter(|port| !self.written.contains(*port));
+        self.awaited = unwritten.map(Box::from).collect();
     }
 
     /// `PortConfigDone` is in Redis, or (warm) need not be.
     pub fn configured(&mut self) {
         self.configured = true;
+        self.written.clear();
     }
 
-    /// Redis has acknowledged this port's row.
-    pub fn row_written(&mut self, port: &[u8]) {
-        self.awaited.remove(port);
+    /// Redis has acknowledged this port's row. True if it was awaited.
+    pub fn row_written(&mut self, port: &[u8]) -> bool {
+        if !self.configured {
+            self.written.insert(port.into());
+        }
+        self.awaited.remove(port)
     }
 
     /// Whether `PortInitDone` is due.
@@ -65,7 +72,9 @@ mod tests {
     use super::*;
 
     fn init() -> Init {
-        Init::waiting_for([b"Ethernet0".as_slice().into(), b"Ethernet4".as_slice().into()])
+        let mut init = Init::default();
+        init.wait_for([b"Ethernet0".as_slice(), b"Ethernet4"]);
+        init
     }
 
     #[test]
@@ -89,6 +98,16 @@ mod tests {
         assert!(!init.is_due());
         init.configured();
         assert!(init.is_due());
+    }
+
+    #[test]
+    fn what_was_written_before_it_is_known_whom_to_wait_for_is_not_awaited() {
+        let mut init = Init::default();
+        init.row_written(b"Ethernet0");
+        assert!(!init.is_due());
+        init.wait_for([b"Ethernet0".as_slice(), b"Ethernet4"]);
+        init.configured();
+        assert_eq!(init.awaited().collect::<Vec<_>>(), [b"Ethernet4"]);
     }
 
     #[test]

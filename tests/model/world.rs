@@ -83,7 +83,8 @@ impl World {
     pub fn new(cold: bool, existing: &[(u32, usize)]) -> Self {
         let names =
             Names { ports: vec!["Ethernet".to_owned()], lags: vec!["PortChannel".to_owned()], management: Vec::new() };
-        let awaited = NAMES[..3].iter().map(|name| name.as_bytes().into());
+        let mut init = Init::default();
+        init.wait_for(NAMES[..3].iter().map(|name| name.as_bytes()));
         let mut world = Self {
             kernel: BTreeMap::new(),
             old: BTreeSet::new(),
@@ -95,7 +96,7 @@ impl World {
             may_lose: !cold,
             machine: PortSync::new(names),
             pending: Pending::default(),
-            init: Init::waiting_for(awaited),
+            init,
             awaited: BTreeSet::new(),
             flight: None,
             reading: None,
@@ -274,7 +275,7 @@ impl World {
         let desired: Vec<_> = self.machine.desired().collect();
         for (key, row, _) in desired {
             if !self.pending.ensure(key, row) && !self.pending.is_unwritten(key) {
-                self.init.row_written(key.name.as_bytes());
+                let _ = self.init.row_written(key.name.as_bytes());
             }
         }
         let held = self.machine.held_names();
@@ -330,7 +331,7 @@ impl World {
             if refused >> (at % 8) & 1 == 1 {
                 self.pending.failed(key);
             } else if self.pending.acknowledge(key).is_some_and(|done| done.row.is_some()) {
-                self.init.row_written(key.name.as_bytes());
+                let _ = self.init.row_written(key.name.as_bytes());
             }
         }
     }
