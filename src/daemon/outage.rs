@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LAST_PAUSE: Duration = Duration::from_secs(2);
-const FIRST_REPORT: Duration = Duration::from_secs(10);
-const LAST_REPORT: Duration = Duration::from_secs(600);
+use crate::backoff::{Backoff, Pauses};
+
+/// Between attempts; with jitter, so that the daemons of a switch do not all come at once.
+const ATTEMPTS: Backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(2), jitter: 0.5 };
+const REPORTS: Backoff = Backoff { min: Duration::from_secs(10), max: Duration::from_secs(600), jitter: 0.0 };
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -18,30 +19,27 @@ pub(super) struct Outage {
 #[derive(Debug)]
 struct Current {
     since: Instant,
-    pause: Duration,
+    attempts: Pauses,
     report_at: Instant,
-    report_pause: Duration,
+    reports: Pauses,
 }
 
 impl Outage {
-    /// An attempt failed, or the connection ended. Says how long to wait: longer each time, with jitter so that the
-    /// daemons of a switch do not all come at once.
+    /// An attempt failed, or the connection ended. Says how long to wait: longer each time.
     pub fn attempt_failed(&mut self, server: &str, problem: &str) -> Duration {
         let now = Instant::now();
         let current = self.current.get_or_insert_with(|| {
             warn!(server, problem, "Redis is not reachable, trying again until it is; nothing is forgotten meanwhile");
-            Current { since: now, pause: FIRST_PAUSE, report_at: now + FIRST_REPORT, report_pause: FIRST_REPORT * 2 }
+            let mut reports = REPORTS.pauses();
+            Current { since: now, attempts: ATTEMPTS.pauses(), report_at: now + reports.next_pause(), reports }
         });
         if now >= current.report_at {
             warn!(server, problem, seconds = (now - current.since).as_secs(), "Redis is still not reachable");
-            current.report_at = now + current.report_pause;
-            current.report_pause = (current.report_pause * 2).min(LAST_REPORT);
+            current.report_at = now + current.reports.next_pause();
         } else {
             debug!(server, problem, "attempt to reach Redis failed");
         }
-        let pause = current.pause;
-        current.pause = (pause * 2).min(LAST_PAUSE);
-        pause.mul_f64(0.5 + fastrand::f64() / 2.0)
+        current.attempts.next_pause()
     }
 
     /// It does what it is asked. True if it did not before. Only that ends the growing of pauses: one that takes connections and

@@ -452,7 +452,7 @@ impl Daemon {
                 return Ok(());
             }
         }
-        let since = self.timers.awaited.map_or(Duration::ZERO, |(_, _, since)| since.elapsed());
+        let since = self.timers.awaited.as_ref().map_or(Duration::ZERO, |(_, _, since)| since.elapsed());
         if !self.publish(&Rc::from([PortConfig::mark(PORT_INIT_DONE, "lanes", "0")])).await? {
             return Ok(());
         }

@@ -10,11 +10,12 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
-const FIRST_AWAITED_REPORT: Duration = Duration::from_secs(10);
-const LAST_AWAITED_REPORT: Duration = Duration::from_secs(600);
+use crate::backoff::{Backoff, Pauses};
+
+const AWAITED_REPORTS: Backoff = Backoff { min: Duration::from_secs(10), max: Duration::from_secs(600), jitter: 0.0 };
 const LEFT_OUT_REPORT: Duration = Duration::from_secs(10);
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// Between attempts at what Redis refuses.
+const REFUSED: Backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(5), jitter: 0.5 };
 
 /// See the module.
 #[derive(Debug)]
@@ -27,10 +28,11 @@ pub(super) struct Timers {
     pub publish_again: Option<Instant>,
     pub left_out: Option<Instant>,
     /// When to name the awaited ports, how long to wait after that, and since when they are awaited.
-    pub awaited: Option<(Instant, Duration, Instant)>,
+    pub awaited: Option<(Instant, Pauses, Instant)>,
     /// When the start has taken too long.
     pub sync_limit: Option<Instant>,
-    refusals: u32,
+    /// While Redis refuses something.
+    refused: Option<Pauses>,
 }
 
 /// The one timer of the loop, a descriptor of the kernel's. One of the runtime would be handed to the kernel anew each time
@@ -104,7 +106,7 @@ impl Timers {
             left_out: None,
             awaited: None,
             sync_limit: Some(sync_limit),
-            refusals: 0,
+            refused: None,
         };
         timers.set_heartbeat(heartbeat);
         timers
@@ -118,39 +120,34 @@ impl Timers {
     pub fn next_service(&self) -> Option<Instant> {
         let regular = earlier(self.watchdog.map(|(at, _)| at), self.heartbeat.map(|(at, _)| at));
         let once = earlier(earlier(self.write_again, self.left_out), self.sync_limit);
-        earlier(earlier(regular, once), self.awaited.map(|(at, ..)| at))
+        earlier(earlier(regular, once), self.awaited.as_ref().map(|(at, ..)| *at))
     }
 
     /// Redis refused something: when to try again.
     pub fn refused(&mut self) -> Instant {
-        let pause = (FIRST_PAUSE * 2u32.saturating_pow(self.refusals)).min(LAST_PAUSE);
-        self.refusals = (self.refusals + 1).min(10);
-        Instant::now() + pause.mul_f64(0.75 + fastrand::f64() / 2.0)
+        Instant::now() + self.refused.get_or_insert_with(|| REFUSED.pauses()).next_pause()
     }
 
     /// Whether the last thing that was sent was refused.
     pub fn is_refused(&self) -> bool {
-        self.refusals > 0
+        self.refused.is_some()
     }
 
     /// Redis takes writes again. True if it did not before.
     pub fn accepted(&mut self) -> bool {
-        std::mem::take(&mut self.refusals) > 0
+        self.refused.take().is_some()
     }
 
     pub fn start_awaiting(&mut self) {
-        let now = Instant::now();
-        self.awaited = Some((now + FIRST_AWAITED_REPORT, FIRST_AWAITED_REPORT * 2, now));
+        let (now, mut reports) = (Instant::now(), AWAITED_REPORTS.pauses());
+        self.awaited = Some((now + reports.next_pause(), reports, now));
     }
 
     /// Whether it is time to name the awaited ports: then, for how long they are awaited.
     pub fn awaited_due(&mut self, now: Instant) -> Option<Duration> {
-        let (at, pause, since) = self.awaited?;
-        if at > now {
-            return None;
-        }
-        self.awaited = Some((now + pause, (pause * 2).min(LAST_AWAITED_REPORT), since));
-        Some(now - since)
+        let (at, reports, since) = self.awaited.as_mut().filter(|(at, ..)| *at <= now)?;
+        *at = now + reports.next_pause();
+        Some(now - *since)
     }
 
     pub fn left_out_since(&mut self, any: bool) {
