@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use super::topology::Address;
@@ -32,9 +32,20 @@ pub(super) async fn connect(address: &Address) -> io::Result<Stream> {
     })
 }
 
+/// Tries each address that the name has. What is said if none will do is the first one's: the others may not even be routed.
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
-    // A row is one small segment, and nothing is to wait for more of them.
-    stream.set_nodelay(true)?;
-    Ok(stream)
+    let mut problem = None;
+    for address in lookup_host((host, port)).await? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                // A row is one small segment, and nothing is to wait for more of them.
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => {
+                problem.get_or_insert(error);
+            }
+        }
+    }
+    Err(problem.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
 }
