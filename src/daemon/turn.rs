@@ -107,7 +107,6 @@ impl Daemon {
             return Err(Stop::End);
         }
         self.telemetry.metrics.pending_rows.set_count((), self.core.pending.unwritten());
-        self.telemetry.core_works();
         self.timers.left_out_since(self.logging.has_left_out());
         let deadline =
             earlier(earlier(work, self.ending), earlier(self.databases.deadline(), self.timers.next_service()));
