@@ -30,7 +30,7 @@ impl Init {
 
     /// Redis has acknowledged this port's row. True if it was awaited.
     pub fn row_written(&mut self, port: &[u8]) -> bool {
-        if !self.configured {
+        if !self.configured && !self.written.contains(port) {
             self.written.insert(port.into());
         }
         self.awaited.remove(port)
