@@ -154,18 +154,13 @@ impl Daemon {
         desired.into_iter().filter(|(key, row, source)| self.core.ensure(*key, *row, *source)).count()
     }
 
-    /// Rows that a portsyncd wrote though no link has their name: they go as a whole, as if the link had been seen to go.
-    /// Those of sub-interfaces are intfmgrd's. An incomplete list proves no link's absence.
+    /// Stale rows go as a whole, as if their link had been seen to go. An incomplete list proves no link's absence.
     fn remove_stale(&mut self, others: &[RowKey]) -> usize {
         if !self.core.knows_all_links() {
             return 0;
         }
-        let held = self.core.machine.held_names();
-        let stale = others.iter().filter(|key| {
-            self.core.machine.names().is_port(&key.name) && !key.name.is_sub_interface() && !held.contains(&key.name)
-        });
         let mut count = 0;
-        for key in stale {
+        for key in self.core.machine.stale(others) {
             if !self.core.pending.is_unwritten(*key) {
                 info!(port = %key.name, "row without a link is removed");
                 self.core.pending.remove(*key);

@@ -130,10 +130,7 @@ async fn compare(session: &Session, names: Names) -> Result<Report, ObserveError
     }
     // A dump that links kept changing proves no link's absence.
     if dump.complete {
-        let stale = rows.others.iter().filter(|key| {
-            machine.names().is_port(&key.name) && !key.name.is_sub_interface() && !held.contains(&key.name)
-        });
-        differences.extend(stale.map(|key| Difference::state(state_key(*key), What::NoLink)));
+        differences.extend(machine.stale(&rows.others).map(|key| Difference::state(state_key(*key), What::NoLink)));
     }
     let seen: HashSet<&[u8]> = desired.iter().map(|(key, ..)| key.name.as_bytes()).collect();
     differences.extend(unpublished(session, &configured, &seen).await?);

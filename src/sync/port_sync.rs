@@ -278,6 +278,14 @@ impl PortSync {
         self.links.values().map(|known| known.name).chain(self.old.values().copied()).collect()
     }
 
+    /// Of rows that a portsyncd wrote, those whose link does not exist. Those of sub-interfaces are intfmgrd's.
+    pub fn stale<'a>(&'a self, rows: &'a [RowKey]) -> impl Iterator<Item = &'a RowKey> {
+        let held = self.held_names();
+        rows.iter().filter(move |key| {
+            self.names.is_port(&key.name) && !key.name.is_sub_interface() && !held.contains(&key.name)
+        })
+    }
+
     /// Which names concern us.
     pub fn names(&self) -> &Names {
         &self.names
