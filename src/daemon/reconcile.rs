@@ -100,7 +100,8 @@ impl Daemon {
     async fn look_at_the_rest(&mut self, cause: Cause) -> Result<(), Stop> {
         self.audit_later();
         if cause == Cause::Audit {
-            for db in [Db::Appl, Db::Config] {
+            for server in 0..self.databases.servers.len() {
+                let db = self.databases.servers[server].databases[0];
                 if let Some(connection) = self.databases.connection(db) {
                     let notifies = self.during(async { connection.notifies().await }).await?;
                     let notifies = self.outcome(db, &connection, notifies)?;
@@ -111,8 +112,9 @@ impl Daemon {
                 }
             }
             self.followed.everything(Instant::now());
+            // Whether it is listened to them may have to change; what the comparison asked is known otherwise.
+            self.core.awaited_rows.check_all();
         }
-        self.core.awaited_rows.check_all();
         Ok(())
     }
 
