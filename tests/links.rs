@@ -435,6 +435,15 @@ fn name_often(link: &str) {
     }
 }
 
+/// In a namespace with two ports, one of which has hundreds of names.
+fn beside_a_link_with_hundreds_of_names(test: impl Future<Output = ()>) {
+    netns::enter_private().unwrap();
+    ip("link add Ethernet0 type veth peer name cable0");
+    ip("link add Ethernet4 type veth peer name cable4");
+    name_often("Ethernet0");
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
 /// Reads what the kernel has said by now: the names of the links that changed, and what the batches brought together.
 fn heard(monitor: &mut Monitor) -> (Vec<String>, Batch) {
     let (mut names, mut all) = (Vec::new(), Batch::default());
@@ -515,12 +524,7 @@ fn a_sub_interface_without_a_row_in_appl_db_has_none_and_is_not_awaited() {
 
 #[test]
 fn a_message_larger_than_the_buffer_is_a_loss_and_the_next_one_is_read() {
-    netns::enter_private().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        ip("link add Ethernet0 type veth peer name cable0");
-        ip("link add Ethernet4 type veth peer name cable4");
-        name_often("Ethernet0");
+    beside_a_link_with_hundreds_of_names(async {
         let mut monitor = Monitor::open(1 << 20).unwrap();
         ip("link set Ethernet0 mtu 1400");
         ip("link set Ethernet4 mtu 1400");
@@ -537,12 +541,7 @@ fn a_message_larger_than_the_buffer_is_a_loss_and_the_next_one_is_read() {
 
 #[test]
 fn a_list_of_links_has_those_whose_message_is_larger_than_the_buffer() {
-    netns::enter_private().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        ip("link add Ethernet0 type veth peer name cable0");
-        ip("link add Ethernet4 type veth peer name cable4");
-        name_often("Ethernet0");
+    beside_a_link_with_hundreds_of_names(async {
         let dump = dump().await.unwrap();
         let names: Vec<String> = dump.links.iter().map(|link| link.name.to_string()).collect();
         assert!(dump.complete && dump.retries == 0, "{} {names:?}", dump.retries);
