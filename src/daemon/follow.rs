@@ -70,6 +70,8 @@ pub(super) struct Followed {
     /// It told of a change of theirs; otherwise only their names are looked at.
     pub ports_changed: bool,
     pub names: Vec<Vec<u8>>,
+    /// When to look whether it has ports, while a start waits for them.
+    pub retry_at: Option<Instant>,
     /// How many of its keys are no ports.
     pub refused: usize,
     /// What went on to APPL_DB of each port.

@@ -12,6 +12,7 @@ mod awaited_rows;
 pub mod core;
 mod databases;
 mod follow;
+mod marks;
 mod outage;
 mod reconcile;
 mod startup;
@@ -38,7 +39,8 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::labels::{Cause, Db, Outcome};
 use databases::Databases;
 use follow::{Channels, Followed};
-use startup::{Said, Start};
+use marks::KnownMarks;
+use startup::Start;
 use timers::{Alarm, Timers};
 pub use turn::Signals;
 
@@ -78,7 +80,7 @@ pub struct Daemon {
     timers: Timers,
     alarm: Alarm,
     start: Start,
-    said: Said,
+    marks: KnownMarks,
     followed: Followed,
     /// The ports that CONFIG_DB had when it last had any.
     configured: Rc<[PortConfig]>,
@@ -134,7 +136,7 @@ impl Daemon {
             monitor,
             core,
             start: Start::Undecided,
-            said: Said::default(),
+            marks: KnownMarks::default(),
             followed: Followed::default(),
             configured: Rc::default(),
             burst: 0,

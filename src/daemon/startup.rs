@@ -9,26 +9,23 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use super::marks::KnownMarks;
 use super::{Daemon, Stop};
-use crate::db::publish::{self, Published};
+use crate::db::publish;
 use crate::db::read::{self, ConfigPorts, PortConfig};
-use crate::db::table::{PORT_CONFIG_DONE, PORT_INIT_DONE};
 use crate::health::Component;
 use crate::link::admin::set_down;
 use crate::link::{IfIndex, LinkName};
 use crate::sync::start::{Facts, Kind, decide};
-use crate::telemetry::labels::{Cause, Db, Outcome};
+use crate::telemetry::labels::{Cause, Db};
 
 /// How many ports a message names.
 const NAMED: usize = 20;
-const INIT_DUE: &str = "PortInitDone is still due";
+pub(super) const INIT_DUE: &str = "PortInitDone is still due";
 /// How often is looked whether CONFIG_DB has ports, where the start waits for them.
 const CONFIG_PAUSE: Duration = Duration::from_secs(1);
-/// How long `PortInitDone` waits for `PortConfigDone` to be taken, and how often is looked, at first.
-const ORDER_LIMIT: Duration = Duration::from_secs(1);
-const ORDER_PAUSE: Duration = Duration::from_millis(2);
 
 /// How far the start is.
 pub(super) enum Start {
@@ -63,19 +60,6 @@ enum Step {
     ConfigDone,
 }
 
-/// What is known of the marks in APPL_DB.
-#[derive(Default)]
-pub(super) struct Said {
-    /// `PortConfigDone` stood there or was published: if it is gone, Redis lost it.
-    config_done: bool,
-    /// Its `count`.
-    count: Option<usize>,
-    /// When to ask CONFIG_DB for ports again.
-    pub retry_at: Option<Instant>,
-    /// `PortInitDone` waits until `PortConfigDone` is taken: since when, when to look, and how long after that.
-    order: Option<(Instant, Instant, Duration)>,
-}
-
 impl Plan {
     pub(super) fn kind(&self) -> Kind {
         self.kind
@@ -105,7 +89,7 @@ impl Daemon {
     pub(super) fn may_decide(&self, now: Instant) -> bool {
         let open = match self.start {
             Start::Undecided => {
-                self.said.retry_at.is_none_or(|at| at <= now) || self.followed.ports.is_some_and(|at| at <= now)
+                self.followed.retry_at.is_none_or(|at| at <= now) || self.followed.ports.is_some_and(|at| at <= now)
             }
             Start::Again => true,
             Start::Planned(_) | Start::Done(_) => false,
@@ -148,8 +132,7 @@ impl Daemon {
             Kind::Live => metrics.live_restarts.count(()),
         }
         metrics.warm_start_fallbacks.add((), u64::from(decision.warning.is_some()));
-        self.said.config_done = marks.config_done;
-        self.said.count = marks.count.and_then(|count| std::str::from_utf8(&count).ok()?.parse().ok());
+        self.marks = KnownMarks::found(&marks);
         let retired = if kind == Kind::Cold {
             self.core.retire_existing()
         } else {
@@ -167,7 +150,8 @@ impl Daemon {
 
     /// Redis came back empty. As a live start: the links that are there are ours and stay as they are.
     fn plan_again(&mut self) {
-        self.said = Said::default();
+        self.marks = KnownMarks::default();
+        self.followed.retry_at = None;
         self.core.forget_published();
         self.core.rows_due.by(Instant::now(), Cause::Reconnect);
         self.telemetry.latches.unready(Component::Ports, INIT_DUE);
@@ -178,7 +162,7 @@ impl Daemon {
     }
 
     fn await_ports<'a>(&mut self, ports: impl Iterator<Item = &'a PortConfig>) {
-        self.said.retry_at = None;
+        self.followed.retry_at = None;
         self.core.await_ports(ports.map(|port| port.name.as_slice()));
         self.telemetry.latches.unready(Component::Ports, INIT_DUE);
         info!(ports = self.configured.len(), awaited = self.core.init.awaited().len(), "ports of CONFIG_DB");
@@ -186,20 +170,16 @@ impl Daemon {
 
     /// CONFIG_DB has no ports. Where APPL_DB has some, they are waited for.
     async fn must_wait_for_config_db(&mut self) -> Result<bool, Stop> {
-        let wait = self.ask(Db::Appl, async |appl| read::has_ports(&appl).await).await?;
-        if wait {
-            self.wait_for_config_db();
-        }
-        Ok(wait)
-    }
-
-    fn wait_for_config_db(&mut self) {
         const WAITING: &str = "APPL_DB has ports and CONFIG_DB has none: nothing is published before it has";
-        if self.said.retry_at.replace(Instant::now() + CONFIG_PAUSE).is_none() {
+        if !self.ask(Db::Appl, async |appl| read::has_ports(&appl).await).await? {
+            return Ok(false);
+        }
+        if self.followed.retry_at.replace(Instant::now() + CONFIG_PAUSE).is_none() {
             warn!("{WAITING}");
             self.telemetry.latches.unready(Component::Ports, WAITING);
             self.supervisor.status("waiting for ports in CONFIG_DB");
         }
+        Ok(true)
     }
 
     /// Reads the ports of CONFIG_DB, and on a cold start which of them APPL_DB knows by `admin_status`.
@@ -222,7 +202,7 @@ impl Daemon {
     /// Whether a step of the plan can be done.
     pub(super) fn may_carry_out(&self, now: Instant) -> bool {
         let Start::Planned(plan) = &self.start else { return false };
-        let retry = self.said.retry_at.is_none_or(|at| at <= now) && self.databases.is_up(Db::Config);
+        let retry = self.followed.retry_at.is_none_or(|at| at <= now) && self.databases.is_up(Db::Config);
         let retry = plan.ports.is_some() || retry;
         let needed = match plan.step {
             Step::RestoreCount => self.databases.is_up(Db::State),
@@ -280,8 +260,7 @@ impl Daemon {
                     return Ok(());
                 }
                 if links_first && kind.publishes() {
-                    let now = Instant::now();
-                    self.said.order = Some((now, now, ORDER_PAUSE));
+                    self.marks.begin_order();
                 }
                 self.core.init.configured();
                 self.followed.published(&ports);
@@ -334,133 +313,6 @@ impl Daemon {
         self.configured = ports.into();
         self.core.observer.configured(self.configured.iter().map(|port| port.name.as_slice()));
         Rc::clone(&self.configured)
-    }
-
-    /// Publishes all of them; those whose key is broken are reported and left out. False if Redis refused some: then all of
-    /// them are published again later.
-    pub(super) async fn publish(&mut self, ports: &Rc<[PortConfig]>) -> Result<bool, Stop> {
-        let sent = Rc::clone(ports);
-        let Published { refused, reason, broken } = self
-            .ask(Db::Appl, async move |appl| {
-                publish::load_script(&appl).await?;
-                publish::publish(&appl, &sent).await
-            })
-            .await?;
-        let writes = &self.telemetry.metrics.redis_writes;
-        writes.add((Db::Appl, Outcome::Ok), (ports.len() - refused - broken.len()) as u64);
-        writes.add((Db::Appl, Outcome::Refused), refused as u64);
-        writes.add((Db::Appl, Outcome::WrongType), broken.len() as u64);
-        for place in broken {
-            error!(
-                port = %ports[place].config_key(),
-                "port cannot be published, its key in APPL_DB holds another type than a hash; delete the key and restart"
-            );
-        }
-        let Some(reason) = reason else {
-            self.timers.publish_again = None;
-            self.timers.accepted();
-            return Ok(true);
-        };
-        self.refusals += refused;
-        warn!(ports = refused, total = self.refusals, reason = %reason, "Redis refuses ports, trying again until it takes them");
-        self.timers.publish_again = Some(self.timers.refused());
-        Ok(false)
-    }
-
-    /// `PortConfigDone`, with the number of ports that CONFIG_DB has. False if Redis refused it.
-    async fn publish_count(&mut self, count: usize) -> Result<bool, Stop> {
-        let mark = PortConfig::mark(PORT_CONFIG_DONE, "count", &count.to_string());
-        let taken = self.publish(&Rc::from([mark])).await?;
-        if taken {
-            self.said.config_done = true;
-            self.said.count = Some(count);
-            info!(count, "PortConfigDone published");
-        }
-        Ok(taken)
-    }
-
-    /// Whether CONFIG_DB has another number of ports than `PortConfigDone` says. orchagent compares the two at a warm start;
-    /// until that is over, nothing is said that it does not expect.
-    pub(super) fn is_count_due(&self, now: Instant) -> bool {
-        let may = match self.start {
-            Start::Done(Kind::Warm) => self.core.init.is_said(),
-            Start::Done(_) => true,
-            _ => false,
-        };
-        let count = self.configured.len();
-        may && self.said.config_done
-            && count > 0
-            && self.said.count != Some(count)
-            && self.databases.is_up(Db::Appl)
-            && self.timers.publish_again.is_none_or(|at| at <= now)
-            && self.ending.is_none()
-    }
-
-    /// See [`is_count_due`](Self::is_count_due).
-    pub(super) async fn say_count(&mut self) -> Result<(), Stop> {
-        self.publish_count(self.configured.len()).await.map(|_| ())
-    }
-
-    /// What a comparison found of the marks. True if everything has to be published again.
-    pub(super) fn found_marks(&mut self, marks: &read::Marks, any_row: bool) -> bool {
-        if matches!(self.start, Start::Planned(_)) {
-            return false;
-        }
-        let lost_all = self.core.init.is_said() && !marks.init_done && !any_row;
-        if !marks.config_done && (self.said.config_done || lost_all) {
-            warn!("Redis has lost its contents, publishing everything again");
-            self.telemetry.metrics.redis_emptied.count(());
-            self.telemetry.latches.unready(Component::Ports, INIT_DUE);
-            self.telemetry.starts.due_again();
-            self.start = Start::Again;
-            return true;
-        }
-        if marks.config_done {
-            let count = marks.count.as_deref().and_then(|count| std::str::from_utf8(count).ok()?.parse().ok());
-            self.said.count = count;
-        }
-        if self.core.init.is_said() && !marks.init_done {
-            warn!("Redis has lost PortInitDone, publishing it again");
-            self.core.init.lost();
-            self.telemetry.starts.due_again();
-        }
-        false
-    }
-
-    /// When to look again whether `PortConfigDone` was taken, where `PortInitDone` waits for that.
-    pub(super) fn order_at(&self) -> Option<Instant> {
-        self.said.order.filter(|_| self.core.init.is_due()).map(|(_, at, _)| at)
-    }
-
-    /// Whether `PortInitDone` can be said now.
-    pub(super) fn is_init_done_due(&self, now: Instant) -> bool {
-        self.core.init.is_due()
-            && self.databases.is_up(Db::Appl)
-            && self.timers.publish_again.is_none_or(|at| at <= now)
-            && self.said.order.is_none_or(|(_, at, _)| at <= now)
-    }
-
-    /// Every awaited port has its row: says so to the whole switch. Where links were there before `PortConfigDone`, a consumer
-    /// pops both marks in any order, so that the second waits until the first was taken.
-    pub(super) async fn say_init_done(&mut self) -> Result<(), Stop> {
-        if let Some((since, _, pause)) = self.said.order {
-            let now = Instant::now();
-            let taken = now >= since + ORDER_LIMIT
-                || self.ask(Db::Appl, async |appl| read::is_config_done_taken(&appl).await).await?;
-            self.said.order = (!taken).then_some((since, (now + pause).min(since + ORDER_LIMIT), pause * 2));
-            if !taken {
-                return Ok(());
-            }
-        }
-        let since = self.timers.awaited.as_ref().map_or(Duration::ZERO, |(_, _, since)| since.elapsed());
-        if !self.publish(&Rc::from([PortConfig::mark(PORT_INIT_DONE, "lanes", "0")])).await? {
-            return Ok(());
-        }
-        self.core.init.said();
-        self.start_is_done();
-        info!(seconds = since.as_secs_f64(), "PortInitDone published, every configured port is there");
-        self.supervisor.status("in service, every configured port is in step");
-        Ok(())
     }
 }
 

@@ -89,7 +89,7 @@ impl Daemon {
             core.awaited_rows.again_at(),
             self.followed.ports,
             self.timers.publish_again,
-            self.said.retry_at,
+            self.followed.retry_at,
             self.order_at(),
         ] {
             // What is due already waits for something else, a database perhaps: its time alone wakes nobody.
