@@ -74,11 +74,10 @@ impl Alarm {
         Ok(Self { timer, set: None })
     }
 
-    /// Comes back at `deadline`; never, if there is none. Cancel safe.
-    pub async fn at(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+    /// Comes back at `deadline`; never, if there is none. It is `now`. Cancel safe.
+    pub async fn at(&mut self, deadline: Option<Instant>, mut now: Instant) -> io::Result<()> {
         let Some(deadline) = deadline else { return std::future::pending().await };
         loop {
-            let now = Instant::now();
             if deadline <= now {
                 return Ok(());
             }
@@ -92,6 +91,7 @@ impl Alarm {
             // It went off, or was set anew meanwhile.
             let _ = self.timer.get_ref().0.wait();
             ready.clear_ready();
+            now = Instant::now();
         }
     }
 }

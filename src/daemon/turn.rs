@@ -107,6 +107,9 @@ impl Daemon {
             return Err(Stop::End);
         }
         self.telemetry.metrics.pending_rows.set_count((), self.core.pending.unwritten());
+        let now = Instant::now();
+        // A turn that need not wait is new work all the same.
+        self.telemetry.core_works_since(now.into_std());
         self.timers.left_out_since(self.logging.has_left_out());
         let deadline =
             earlier(earlier(work, self.ending), earlier(self.databases.deadline(), self.timers.next_service()));
@@ -117,12 +120,11 @@ impl Daemon {
                 Event::Links
             }
             event = self.databases.next() => Event::Database(event),
-            due = self.alarm.at(deadline) => {
+            due = self.alarm.at(deadline, now) => {
                 due.context("cannot wait for a timer").map_err(Stop::Fatal)?;
                 Event::Timer
             }
         };
-        self.telemetry.core_works();
         let links = matches!(event, Event::Links);
         match event {
             Event::Told(Told::End) => self.end()?,
@@ -200,8 +202,9 @@ impl Daemon {
             && writer.is_idle()
             && self.timers.write_again.is_none()
         {
-            *sent = Some(Instant::now());
-            self.core.pending.take(BATCH, |key, write| writer.push(key, write));
+            let now = Instant::now();
+            *sent = Some(now);
+            self.core.pending.take(BATCH, |key, write| writer.push(key, write, now));
             writer.send().await;
         }
         self.core.tell();

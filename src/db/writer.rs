@@ -49,9 +49,9 @@ impl Writer {
     }
 
     /// Adds a write to the batch. Nothing is sent before [`send`](Self::send).
-    pub fn push(&mut self, key: RowKey, write: Write) {
+    pub fn push(&mut self, key: RowKey, write: Write, now: Instant) {
         if self.under_way.is_empty() {
-            self.since = Instant::now();
+            self.since = now;
         }
         if matches!(write, Write::Replace(_)) {
             self.encoder.encode(self.wire.begin(), key, Write::Remove);

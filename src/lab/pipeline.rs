@@ -93,7 +93,8 @@ pub async fn write(core: &mut Core, writer: &mut Writer) -> Result<usize, Error>
     let mut rows = 0;
     while !core.pending.is_empty() || !writer.is_idle() {
         if writer.is_idle() {
-            core.pending.take(BATCH, |key, write| writer.push(key, write));
+            let now = Instant::now();
+            core.pending.take(BATCH, |key, write| writer.push(key, write, now));
             writer.send().await;
             core.tell();
         }

@@ -62,7 +62,13 @@ impl Style {
         let name = level_name(level);
         match self {
             Self::Bare => Ok(()),
-            Self::Text { colour: false } => write!(writer, "{} {name:>6} ", now()),
+            // What every change of a port passes: in pieces, without the machinery of padding.
+            Self::Text { colour: false } => {
+                write!(writer, "{}", now())?;
+                writer.write_str(&PADDING[name.len()..])?;
+                writer.write_str(name)?;
+                writer.write_char(' ')
+            }
             Self::Text { colour: true } => {
                 write!(writer, "\x1b[2m{}\x1b[0m \x1b[{}m{name:>6}\x1b[0m ", now(), colour(level))
             }
@@ -74,6 +80,9 @@ impl Style {
         writer.write_str(if self == Self::Json { "}}\n" } else { "\n" })
     }
 }
+
+/// As far as the longest name of a level is long, and a space.
+const PADDING: &str = "       ";
 
 /// What `SONiC` calls it.
 fn level_name(level: Level) -> &'static str {

@@ -83,24 +83,29 @@ impl Telemetry {
         ports::seconds(self.began_ms)
     }
 
-    fn moment(&self) -> u64 {
-        u64::try_from(self.uptime().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    fn moment(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 
     /// It happens now.
     pub fn mark(&self, moment: &AtomicU64) {
-        moment.store(self.moment(), Ordering::Relaxed);
+        moment.store(self.moment(Instant::now()), Ordering::Relaxed);
     }
 
     /// How long ago it happened, if it did.
     pub fn since(&self, moment: &AtomicU64) -> Option<Duration> {
         let at = moment.load(Ordering::Relaxed);
-        (at > 0).then(|| Duration::from_millis(self.moment().saturating_sub(at)))
+        (at > 0).then(|| Duration::from_millis(self.moment(Instant::now()).saturating_sub(at)))
     }
 
     /// The core begins to work on something. Until it first waits it works on its start.
     pub fn core_works(&self) {
-        self.mark(&self.busy);
+        self.core_works_since(Instant::now());
+    }
+
+    /// It began to at this time.
+    pub fn core_works_since(&self, at: Instant) {
+        self.busy.store(self.moment(at), Ordering::Relaxed);
     }
 
     /// The core waits for something to happen.
