@@ -163,16 +163,17 @@ impl Daemon {
 
     /// Does what there is to do, and waits for more.
     async fn serve(&mut self) -> Stop {
+        let mut now = Instant::now();
         loop {
-            let now = Instant::now();
             let done = match self.work(now).await {
                 Ok(false) => self.turn(now).await,
-                done => done.map(|_| ()),
+                done => done.map(|_| Instant::now()),
             };
-            match done {
-                Ok(()) | Err(Stop::Away) => {}
+            now = match done {
+                Ok(at) => at,
+                Err(Stop::Away) => Instant::now(),
                 Err(stop) => return stop,
-            }
+            };
         }
     }
 

@@ -199,7 +199,7 @@ impl Daemon {
     /// Whether rows are to be looked for, or it is listened to them though none is awaited.
     pub(super) fn awaited_rows_are_due(&self, now: Instant) -> bool {
         let rows = &self.core.awaited_rows;
-        rows.is_due(now) || (!rows.any() && self.databases.listens_to_ports())
+        if rows.any() { rows.is_due(now) } else { self.databases.listens_to_ports() }
     }
 
     /// Listens to APPL_DB's rows of ports while one is awaited: first listened to, then looked for, none is missed.
@@ -211,7 +211,7 @@ impl Daemon {
             listening.to_ports = true;
             listening.listener().subscribe(&pattern);
             while self.databases.listening(Db::Appl).is_some_and(|listening| !listening.listener().is_answered()) {
-                self.turn_until(None).await?;
+                self.turn_until(None, Instant::now()).await?;
             }
             self.core.awaited_rows.check_all();
         } else if listening.to_ports && (!wanted || !listening.notifies) {

@@ -74,13 +74,13 @@ impl Daemon {
         loop {
             tokio::select! {
                 done = &mut work => return Ok(done),
-                turned = self.turn_until(None) => turned?,
+                turned = self.turn_until(None, Instant::now()) => drop(turned?),
             }
         }
     }
 
-    /// A turn that ends at the latest when there is work to begin.
-    pub(super) async fn turn(&mut self, now: Instant) -> Result<(), Stop> {
+    /// A turn that ends at the latest when there is work to begin. Says when the wait was over.
+    pub(super) async fn turn(&mut self, now: Instant) -> Result<Instant, Stop> {
         let core = &self.core;
         let mut work = None;
         for at in [
@@ -95,21 +95,18 @@ impl Daemon {
             // What is due already waits for something else, a database perhaps: its time alone wakes nobody.
             work = earlier(work, at.filter(|at| *at > now));
         }
-        self.turn_until(work).await
+        self.turn_until(work, now).await
     }
 
-    /// Waits for one thing and deals with it. Cancel safe: nothing is taken before the wait is over, and what follows
-    /// does not wait.
-    pub(super) async fn turn_until(&mut self, work: Option<Instant>) -> Result<(), Stop> {
+    /// Waits for one thing and deals with it; it is `now`. Says when the wait was over. Cancel safe: nothing is taken before
+    /// that, and what follows does not wait.
+    pub(super) async fn turn_until(&mut self, work: Option<Instant>, now: Instant) -> Result<Instant, Stop> {
         self.databases.connect_due();
-        self.launch().await;
+        self.launch(now).await;
         if self.is_over() {
             return Err(Stop::End);
         }
         self.telemetry.metrics.pending_rows.set_count((), self.core.pending.unwritten());
-        let now = Instant::now();
-        // A turn that need not wait is new work all the same.
-        self.telemetry.core_works_since(now.into_std());
         self.timers.left_out_since(self.logging.has_left_out());
         let deadline =
             earlier(earlier(work, self.ending), earlier(self.databases.deadline(), self.timers.next_service()));
@@ -126,15 +123,18 @@ impl Daemon {
             }
         };
         let links = matches!(event, Event::Links);
+        let now = Instant::now();
+        // A turn that need not wait is new work all the same.
+        self.telemetry.core_works_since(now.into_std());
         match event {
             Event::Told(Told::End) => self.end()?,
             Event::Told(Told::Reload) => self.reload(),
             Event::Links => {
-                self.read_links().map_err(Stop::Fatal)?;
+                self.read_links(now).map_err(Stop::Fatal)?;
             }
             Event::Database(databases::Event::Connected(server)) => self.connected(server),
             Event::Database(databases::Event::Lost(server, error)) => self.lost(server, &error),
-            Event::Database(databases::Event::Written) => self.written(),
+            Event::Database(databases::Event::Written) => self.written(now),
             Event::Database(databases::Event::Heard(Heard::Channel(channel))) => self.heard(&channel),
             Event::Database(databases::Event::Heard(Heard::Answer(Err(refusal)))) => {
                 warn!(reason = %refusal, "Redis refuses to tell of changes in APPL_DB, rows are looked for from time to time");
@@ -144,13 +144,13 @@ impl Daemon {
                 self.core.awaited_rows.check_all();
             }
             Event::Database(databases::Event::Heard(Heard::Answer(Ok(())))) => {}
-            Event::Timer => self.tick(),
+            Event::Timer => self.tick(now),
         }
-        self.launch().await;
+        self.launch(now).await;
         if links {
             self.gather();
         }
-        Ok(())
+        Ok(now)
     }
 
     /// Reads what the kernel has to say until nothing is left. Messages that were queued before others were lost are older
@@ -159,7 +159,7 @@ impl Daemon {
         /// Far more than fit into the largest receive buffer.
         const BATCHES: usize = 10_000;
         for _ in 0..BATCHES {
-            if !self.read_links()? {
+            if !self.read_links(Instant::now())? {
                 return Ok(true);
             }
         }
@@ -167,10 +167,10 @@ impl Daemon {
     }
 
     /// Reads a batch of what the kernel has to say. True if there may be more.
-    pub(super) fn read_links(&mut self) -> anyhow::Result<bool> {
+    fn read_links(&mut self, now: Instant) -> anyhow::Result<bool> {
         let core = &mut self.core;
         let mut gone = 0;
-        core.pending.because(Origin::Message(Instant::now()));
+        core.pending.because(Origin::Message(now));
         let batch = self.monitor.read(|event| {
             gone += u64::from(matches!(event, LinkEvent::Del(_)));
             core.event(&event);
@@ -196,13 +196,12 @@ impl Daemon {
 
     /// Sends what is pending, unless a batch is under way or Redis is not to be bothered; then says what changed. The row
     /// comes first: whoever waits for it does not wait for the log.
-    async fn launch(&mut self) {
+    async fn launch(&mut self, now: Instant) {
         if let Some(Writing { writer, compared: true, sent }) = &mut self.databases.writing
             && !self.core.pending.is_empty()
             && writer.is_idle()
             && self.timers.write_again.is_none()
         {
-            let now = Instant::now();
             *sent = Some(now);
             self.core.pending.take(BATCH, |key, write| writer.push(key, write, now));
             writer.send().await;
@@ -221,10 +220,9 @@ impl Daemon {
     }
 
     /// Takes the answers that are there.
-    fn written(&mut self) {
+    fn written(&mut self, now: Instant) {
         let Some(Writing { writer, sent, .. }) = &mut self.databases.writing else { return };
         let (mut refused, mut reason) = (0, None);
-        let now = Instant::now();
         let metrics = &self.telemetry.metrics;
         let lost = loop {
             let (key, answer) = match writer.answer() {
@@ -287,8 +285,7 @@ impl Daemon {
     }
 
     /// Does what is due and takes no time.
-    fn tick(&mut self) {
-        let now = Instant::now();
+    fn tick(&mut self, now: Instant) {
         if let Some((server, error)) = self.databases.late(now) {
             self.lost(server, &error);
         }

@@ -1,8 +1,9 @@
 //! A line of the log. Text is tracing-subscriber's own but for the names of the levels, without its machinery for colours, which
 //! costs more than everything else that an event does; so is JSON. Levels have `SONiC`'s names.
 
+use std::cell::RefCell;
 use std::fmt::{self, Debug, Write};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -58,27 +59,54 @@ impl Style {
     }
 
     fn begin(self, writer: &mut impl Write, level: Level) -> fmt::Result {
-        let now = || humantime::format_rfc3339_micros(SystemTime::now());
         let name = level_name(level);
         match self {
             Self::Bare => Ok(()),
             // What every change of a port passes: in pieces, without the machinery of padding.
             Self::Text { colour: false } => {
-                write!(writer, "{}", now())?;
+                write_time(writer, SystemTime::now())?;
                 writer.write_str(&PADDING[name.len()..])?;
                 writer.write_str(name)?;
                 writer.write_char(' ')
             }
             Self::Text { colour: true } => {
-                write!(writer, "\x1b[2m{}\x1b[0m \x1b[{}m{name:>6}\x1b[0m ", now(), colour(level))
+                writer.write_str("\x1b[2m")?;
+                write_time(writer, SystemTime::now())?;
+                write!(writer, "\x1b[0m \x1b[{}m{name:>6}\x1b[0m ", colour(level))
             }
-            Self::Json => write!(writer, "{{\"timestamp\":\"{}\",\"level\":\"{name}\",\"fields\":{{", now()),
+            Self::Json => {
+                writer.write_str("{\"timestamp\":\"")?;
+                write_time(writer, SystemTime::now())?;
+                write!(writer, "\",\"level\":\"{name}\",\"fields\":{{")
+            }
         }
     }
 
     fn end(self, writer: &mut impl Write) -> fmt::Result {
         writer.write_str(if self == Self::Json { "}}\n" } else { "\n" })
     }
+}
+
+/// As RFC 3339 has it, to the microsecond. Date and time of a second are made once: a line is often of the same second as the
+/// one before it.
+fn write_time(writer: &mut impl Write, time: SystemTime) -> fmt::Result {
+    thread_local!(static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) });
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != since_epoch.as_secs() || text.is_empty() {
+            *second = since_epoch.as_secs();
+            text.clear();
+            write!(text, "{}", humantime::format_rfc3339_seconds(time.max(UNIX_EPOCH)))?;
+            text.truncate(text.len() - "Z".len());
+        }
+        writer.write_str(text)
+    })?;
+    // With its leading zeros, behind a digit that gives way to the point.
+    let mut micros = itoa::Buffer::new();
+    let micros = micros.format(1_000_000 + since_epoch.subsec_micros());
+    writer.write_str(".")?;
+    writer.write_str(&micros[1..])?;
+    writer.write_str("Z")
 }
 
 /// As far as the longest name of a level is long, and a space.
@@ -290,6 +318,17 @@ mod tests {
         let colour = Style::Text { colour: true };
         let coloured = logged(|kept| tracing_subscriber::fmt::layer().event_format(colour).with_writer(kept).boxed());
         assert!(coloured.contains("\x1b[32mNOTICE\x1b[0m port changed port=Ethernet0"), "{coloured:?}");
+    }
+
+    #[test]
+    fn times_are_as_the_library_writes_them() {
+        let start = UNIX_EPOCH + std::time::Duration::from_micros(1_764_302_400_000_000);
+        for micros in [0, 1, 999_999, 1_000_000, 1_000_001, 999_998, 86_400_000_007] {
+            let time = start + std::time::Duration::from_micros(micros);
+            let mut text = String::new();
+            write_time(&mut text, time).unwrap();
+            assert_eq!(text, humantime::format_rfc3339_micros(time).to_string());
+        }
     }
 
     #[test]

@@ -78,14 +78,15 @@ impl Cell {
             | (u64::from(mtu) << MTU_SHIFT);
         let row = !(IN_STEP | AWAITED | WAITING | CONFIGURED | IGNORED);
         let changed = before & PRESENT != 0 && (before ^ after) & OPER_UP != 0;
-        if changed {
-            let end = self.history_end.load(Ordering::Relaxed);
-            self.history[end % HISTORY].store(now_ms() << 1 | u64::from(oper_up), Ordering::Relaxed);
-            self.history_end.store(end + 1, Ordering::Release);
-        }
         let differs = (before ^ after) & row != 0;
         if differs {
-            self.changed.store(now_ms(), Ordering::Relaxed);
+            let now = now_ms();
+            self.changed.store(now, Ordering::Relaxed);
+            if changed {
+                let end = self.history_end.load(Ordering::Relaxed);
+                self.history[end % HISTORY].store(now << 1 | u64::from(oper_up), Ordering::Relaxed);
+                self.history_end.store(end + 1, Ordering::Release);
+            }
         }
         if !there && (differs || before & IN_STEP != 0) {
             self.behind.store(monotonic_ms(), Ordering::Relaxed);
