@@ -6,7 +6,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use portsyncd::alert::{Engine, Loader, Now, Settings};
+use portsyncd::alert::rules::Loader;
+use portsyncd::alert::{Engine, Now, Settings};
 use portsyncd::lab::ports;
 use portsyncd::link::LinkName;
 

@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use portsyncd::daemon::core::Core;
-use portsyncd::db::encode::Encoder;
+use portsyncd::db::client::encode::Encoder;
 use portsyncd::db::pending::Pending;
 use portsyncd::lab::messages::new_link;
 use portsyncd::lab::pipeline::{self, Switch, names};

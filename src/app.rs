@@ -22,12 +22,13 @@ use crate::alert::service::{Alerting, Told, Work};
 use crate::config::{self, Config, Flags};
 use crate::daemon::{Daemon, Hooks, Signals};
 use crate::db::store::Store;
-use crate::health::{Component, panic_message};
 use crate::http::{self, Service};
 use crate::logging::Logging;
+use crate::panics::panic_message;
+use crate::status::collector::Reader;
+use crate::telemetry::Component;
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::Sidecar;
-use crate::telemetry::read::Reader;
 use saver::Saver;
 use supervise::supervise;
 

@@ -5,8 +5,10 @@
 //! namespaces and fake ports; the daemon does not use it.
 
 pub mod alert;
+pub mod api;
 pub mod app;
 pub mod backoff;
+pub mod clock;
 pub mod config;
 pub mod control;
 pub mod daemon;
@@ -16,10 +18,13 @@ pub mod http;
 pub mod lab;
 pub mod link;
 pub mod logging;
+pub mod notify_socket;
 pub mod nowait;
 pub mod observe;
+pub mod panics;
 pub mod state;
+pub mod status;
 pub mod sync;
 pub mod telemetry;
 
-mod trust;
+mod tls_roots;

@@ -1,6 +1,6 @@
 //! The command line: `portsyncd` is the daemon; the other commands ask a running one, or look at what it would read.
 
-mod command;
+mod cli;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,7 +28,7 @@ enum Command {
     /// Run the daemon in the foreground; so does no command at all
     Run,
     /// Hold Redis against the kernel and tell what the daemon would write, without writing anything
-    Observe(command::observe::Options),
+    Observe(cli::observe::Options),
     /// Read everything that the daemon would read, and print what holds
     CheckConfig,
     /// Ask the running daemon how it stands; 0 if it answers, ready or not, 69 if it does not
@@ -52,7 +52,7 @@ enum Command {
     /// Ask the running daemon about its alerts, and silence some
     Alerts {
         #[command(subcommand)]
-        action: Option<command::alerts::Action>,
+        action: Option<cli::alerts::Action>,
         /// The daemon's JSON
         #[arg(long, global = true)]
         json: bool,
@@ -60,7 +60,7 @@ enum Command {
     /// Ask the running daemon about its rules, or test rules without it
     Rules {
         #[command(subcommand)]
-        action: command::rules::Action,
+        action: cli::rules::Action,
     },
     /// Watch the running daemon and its ports, live in the terminal
     Watch,
@@ -102,7 +102,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Nothing can be done about a closed terminal.
             let _ = error.print();
-            return if error.use_stderr() { command::USAGE.into() } else { ExitCode::SUCCESS };
+            return if error.use_stderr() { cli::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
     if !matches!(arguments.command, None | Some(Command::Run)) && held.is_ok() {
@@ -110,11 +110,11 @@ fn main() -> ExitCode {
     }
     match run(arguments) {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => command::FAILURE.into(),
+        Ok(false) => cli::FAILURE.into(),
         Err(error) => {
             // The end of the daemon waits for nobody who does not read.
             let _ = Stream::stderr().map(|stderr| stderr.write(format!("portsyncd: {error:#}\n").as_bytes()));
-            command::exit_code(&error).into()
+            cli::exit_code(&error).into()
         }
     }
 }
@@ -125,20 +125,18 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let config = || config::load(&flags);
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => app::run(config()?, flags),
-        Command::Observe(options) => command::observe::run(&config()?, &options),
-        Command::CheckConfig => command::check_config::run(&config()?),
-        Command::Status { json } => command::status::run(&config()?.control, json),
-        Command::Healthcheck { ready } => command::healthcheck::run(&config()?.control, ready),
-        Command::Ports { json } => command::ports::run(&config()?.control, json),
+        Command::Observe(options) => cli::observe::run(&config()?, &options),
+        Command::CheckConfig => cli::check_config::run(&config()?),
+        Command::Status { json } => cli::status::run(&config()?.control, json),
+        Command::Healthcheck { ready } => cli::healthcheck::run(&config()?.control, ready),
+        Command::Ports { json } => cli::ports::run(&config()?.control, json),
         Command::Alerts { action, json } => {
-            command::alerts::run(&config()?.control, &action.unwrap_or(command::alerts::Action::List), json)
+            cli::alerts::run(&config()?.control, &action.unwrap_or(cli::alerts::Action::List), json)
         }
-        Command::Rules { action: command::rules::Action::List { json } } => {
-            command::rules::list(&config()?.control, json)
-        }
-        Command::Rules { action: command::rules::Action::Test { files } } => command::rules::test(&files),
-        Command::Watch => command::watch::run(&config()?.control),
-        Command::Metrics { markdown } => command::metrics::run(markdown),
+        Command::Rules { action: cli::rules::Action::List { json } } => cli::rules::list(&config()?.control, json),
+        Command::Rules { action: cli::rules::Action::Test { files } } => cli::rules::test(&files),
+        Command::Watch => cli::watch::run(&config()?.control),
+        Command::Metrics { markdown } => cli::metrics::run(markdown),
     }
 }
 

@@ -4,7 +4,8 @@
 use std::alloc::System;
 use std::time::Duration;
 
-use portsyncd::alert::{Engine, Loader, Now, Rules, Settings};
+use portsyncd::alert::rules::{Loader, Rules};
+use portsyncd::alert::{Engine, Now, Settings};
 use portsyncd::link::LinkName;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use portsyncd::alert::{Engine, Loader, Now, Rules, Settings, SilenceRequest, State};
+use portsyncd::alert::engine::SilenceRequest;
+use portsyncd::alert::rules::{Loader, Rules};
+use portsyncd::alert::{Engine, Now, Settings, State};
 use portsyncd::link::LinkName;
 use portsyncd::telemetry::value::Reading;
 use proptest::prelude::*;

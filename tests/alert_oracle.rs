@@ -11,7 +11,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use fastrand::Rng;
-use portsyncd::alert::{Engine, Loader, Now, Settings, State};
+use portsyncd::alert::rules::Loader;
+use portsyncd::alert::{Engine, Now, Settings, State};
 use portsyncd::link::LinkName;
 use portsyncd::telemetry::value::{BOUNDS, Histogram, Reading};
 use serde_json::{Value, json};

@@ -13,9 +13,10 @@ mod server;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use portsyncd::alert::report::Fingerprint;
-use portsyncd::alert::sinks::{Fate, Sinks, Surroundings};
-use portsyncd::alert::{Action, Alert, Notification, Severity, State};
+use portsyncd::alert::model::Fingerprint;
+use portsyncd::alert::notify::{Fate, Sinks, Surroundings};
+use portsyncd::alert::rules::{Action, Severity};
+use portsyncd::alert::{Alert, Notification, State};
 use portsyncd::config::{RedisConfig, SinkConfig};
 use portsyncd::lab::{netns, wait};
 use portsyncd::link::LinkName;

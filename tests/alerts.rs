@@ -9,7 +9,7 @@ use common::Rig;
 use common::http::{ask, get, over_socket};
 use nix::sys::signal::Signal;
 use portsyncd::alert::State;
-use portsyncd::alert::evaluator::{AlertList, AlertView, History, RuleList, SilenceList};
+use portsyncd::alert::manager::{AlertList, AlertView, History, RuleList, SilenceList};
 use redis::Commands;
 
 const DOWN: &str = r#"
@@ -63,7 +63,7 @@ fn silence(rig: &Rig, body: &str) -> (u16, String) {
 }
 
 fn tomorrow() -> f64 {
-    portsyncd::telemetry::ports::seconds(portsyncd::telemetry::ports::now_ms()) + 86_400.0
+    portsyncd::clock::seconds(portsyncd::clock::now_ms()) + 86_400.0
 }
 
 #[test]

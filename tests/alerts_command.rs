@@ -9,7 +9,7 @@ use std::process::{Output, Stdio};
 use common::Rig;
 use common::terminal::Terminal;
 use portsyncd::alert::State;
-use portsyncd::alert::evaluator::{AlertList, AlertView, History, RuleList, SilenceList};
+use portsyncd::alert::manager::{AlertList, AlertView, History, RuleList, SilenceList};
 
 const RULES: &str = r#"
     [[rule]]
@@ -150,7 +150,7 @@ fn a_maintenance_window_begins_later() {
     assert!((silence.until - silence.starts - 1800.0).abs() < 1e-3, "{silence:?}");
     assert_eq!((silence.author.as_str(), silence.comment.as_str(), &silence.port), ("ada", "new optics", &None));
     expect(&rig, "Ethernet0", State::Firing);
-    let silence: portsyncd::alert::Silence = json(&rig, &["alerts", "unsilence", "1"]);
+    let silence: portsyncd::alert::engine::Silence = json(&rig, &["alerts", "unsilence", "1"]);
     assert_eq!(silence.id, 1);
 }
 

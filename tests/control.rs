@@ -9,7 +9,7 @@ use std::process::{Output, Stdio};
 use common::Rig;
 use common::terminal::Terminal;
 use nix::sys::signal::Signal;
-use portsyncd::telemetry::api::{Port, PortList, Standing, Status};
+use portsyncd::api::{Port, PortList, Standing, Status};
 use portsyncd::telemetry::catalog;
 
 fn ask(rig: &Rig, arguments: &[&str]) -> Output {

@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use common::http::{self, ask, connect, get};
 use common::{LIMIT, Rig};
+use portsyncd::api::{PortChanges, PortList, Readiness, Standing, Status};
 use portsyncd::lab::{certificates, wait};
-use portsyncd::telemetry::api::{PortChanges, PortList, Readiness, Standing, Status};
 use portsyncd::telemetry::catalog::catalog;
 
 fn readiness(rig: &Rig) -> (u16, Readiness) {

@@ -6,9 +6,10 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use portsyncd::alert::report::Fingerprint;
-use portsyncd::alert::sinks::{Sinks, Surroundings};
-use portsyncd::alert::{Action, Alert, Loader, Notification, Rule, Severity, State};
+use portsyncd::alert::model::Fingerprint;
+use portsyncd::alert::notify::{Sinks, Surroundings};
+use portsyncd::alert::rules::{Action, Loader, Rule, Severity};
+use portsyncd::alert::{Alert, Notification, State};
 use portsyncd::config::RedisConfig;
 use portsyncd::link::LinkName;
 use regex::Regex;

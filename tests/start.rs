@@ -6,8 +6,8 @@ mod common;
 use common::Rig;
 use common::watcher::Watcher;
 use nix::sys::signal::Signal;
+use portsyncd::api::{Start, Status};
 use portsyncd::lab::redis_server::{APPL_DB, CONFIG_DB, STATE_DB};
-use portsyncd::telemetry::api::{Start, Status};
 use redis::Commands;
 
 fn set_warm(rig: &Rig, whose: &str) {

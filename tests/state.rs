@@ -6,7 +6,7 @@ mod common;
 
 use common::Rig;
 use common::http::get;
-use portsyncd::telemetry::api::{PortList, Status};
+use portsyncd::api::{PortList, Status};
 
 const FLAPS: &str = "portsyncd_port_flaps_total{port=\"Ethernet0\"}";
 

@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::evaluator::Evaluator;
-use super::sinks::{Ledger, SavedSink, Sinks, Surroundings, Tally, daemon_url, status_line};
-use super::{Action, Saved};
+use super::engine::Saved;
+use super::manager::Evaluator;
+use super::notify::{Ledger, SavedSink, Sinks, Surroundings, Tally, daemon_url, status_line};
+use super::rules::Action;
 use crate::config::{AlertsConfig, Config};
-use crate::db::read::RuleRow;
+use crate::db::queries::RuleRow;
 use crate::db::store::Store;
-use crate::telemetry::read::Reader;
+use crate::status::collector::Reader;
 
 /// How long sinks may go on sending what waits once the daemon ends, if `shutdown.grace` is not less.
 const LAST_DELIVERIES: Duration = Duration::from_secs(1);

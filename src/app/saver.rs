@@ -12,9 +12,9 @@ use tracing::{info, warn};
 
 use crate::alert::service::Alerting;
 use crate::config::StateConfig;
-use crate::health::Component;
 use crate::state::Keeper;
-use crate::telemetry::read::Reader;
+use crate::status::collector::Reader;
+use crate::telemetry::Component;
 
 /// A disk that takes longer than this is said to hang.
 const HANGS: Duration = Duration::from_secs(10);

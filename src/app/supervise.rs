@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep};
 use tracing::error;
 
 use crate::backoff::Backoff;
-use crate::health::{Component, panic_message};
+use crate::panics::panic_message;
+use crate::telemetry::Component;
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::Sidecar;
 use crate::telemetry::value::Label;

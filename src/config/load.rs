@@ -8,11 +8,9 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use redis::{ConnectionAddr, IntoConnectionInfo};
 use thiserror::Error;
 
-use super::{Config, DATABASE_CONFIG, DEFAULT_FILE, LogLevel, RedisConfig, sinks};
-use crate::alert::RuleErrors;
+use super::{Config, DATABASE_CONFIG, DEFAULT_FILE, LogLevel, RedisConfig, alerts};
 use crate::db::store::Store;
 use crate::db::topology::{Address, Topology, TopologyError};
-use crate::http::tls::TlsError;
 
 const ENVIRONMENT: &str = "PORTSYNCD_";
 /// The path of a socket has at most 107 bytes; some are needed while it is made.
@@ -55,12 +53,9 @@ pub enum ConfigError {
     /// The databases' own files.
     #[error(transparent)]
     Topology(#[from] TopologyError),
-    /// The alert rules.
-    #[error("{0}")]
-    Rules(#[from] RuleErrors),
-    /// The HTTP server's certificates.
+    /// What others read of it: the alert rules, the certificates.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Content(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Reads everything. A default file that is not there is fine; one that was named has to be.
@@ -170,7 +165,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if !config.redis.username.is_empty() && config.redis.password_file.as_os_str().is_empty() {
         return wrong("redis.username", format!("{:?}", config.redis.username), "needs redis.password_file as well");
     }
-    sinks::check(&config.alerts)
+    alerts::check(&config.alerts)
 }
 
 impl RedisConfig {
@@ -254,5 +249,4 @@ impl Config {
 }
 
 #[cfg(test)]
-#[path = "load_tests.rs"]
 mod tests;

@@ -3,9 +3,11 @@
 //! Each key and its default stands once, here; docs/configuration.md lists them, and a test compares the two. Unknown keys
 //! are refused. What is wrong is told with where it came from, the key, the value, and what would be right.
 
+mod alerts;
 pub mod duration;
+pub mod glob;
 mod load;
-mod sinks;
+mod severity;
 mod written;
 
 use std::path::PathBuf;
@@ -15,8 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::sync::port_sync::Names;
 
+pub use alerts::{AlertmanagerConfig, AlertsConfig, DeliveryConfig, ExecConfig, SinkConfig, SinkKind, WebhookConfig};
 pub use load::{ConfigError, Flags, load};
-pub use sinks::{AlertmanagerConfig, AlertsConfig, DeliveryConfig, ExecConfig, SinkConfig, SinkKind, WebhookConfig};
+pub use severity::{Action, Severity};
 
 /// The configuration file that is read when none is named.
 pub const DEFAULT_FILE: &str = "/etc/sonic/portsyncd.toml";

@@ -7,9 +7,9 @@ use std::time::Duration;
 use hyper::Uri;
 use serde::{Deserialize, Serialize};
 
-use super::sinks::{AlertmanagerConfig, DeliveryConfig, ExecConfig, SinkConfig, SinkKind, WebhookConfig};
-use crate::alert::Severity;
-use crate::alert::glob::Glob;
+use super::Severity;
+use super::alerts::{AlertmanagerConfig, DeliveryConfig, ExecConfig, SinkConfig, SinkKind, WebhookConfig};
+use super::glob::Glob;
 
 /// Names that rules give to what is no sink of the configuration.
 const RESERVED: [&str; 2] = ["log", "notify"];

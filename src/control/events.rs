@@ -8,8 +8,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::sse::{Message, Parser};
 use super::{Control, ControlError, LONGEST};
-use crate::alert::evaluator::AlertView;
-use crate::telemetry::api::{PortChanges, PortList, Sample, Status};
+use crate::alert::manager::AlertView;
+use crate::api::{PortChanges, PortList, Sample, Status};
 
 /// The daemon tells something every second. Where it does not for so many times an answer's time it hangs.
 const SILENCE: u32 = 3;

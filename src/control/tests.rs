@@ -7,8 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
 use super::*;
-use crate::alert::report::Suppression;
-use crate::telemetry::api::{PortList, Readiness};
+use crate::alert::model::Suppression;
+use crate::api::{PortList, Readiness};
 
 /// A listener that answers the first connection with these pieces, one after the other, and then ends or holds it.
 struct Fake {

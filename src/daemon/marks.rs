@@ -10,10 +10,10 @@ use tracing::{error, info, warn};
 use super::startup::{INIT_DUE, Start};
 use super::{Daemon, Stop};
 use crate::db::publish::{self, Published};
-use crate::db::read::{self, PortConfig};
-use crate::db::table::{PORT_CONFIG_DONE, PORT_INIT_DONE};
-use crate::health::Component;
+use crate::db::queries::{self, PortConfig};
+use crate::db::tables::{PORT_CONFIG_DONE, PORT_INIT_DONE};
 use crate::sync::start::Kind;
+use crate::telemetry::Component;
 use crate::telemetry::labels::{Db, Outcome};
 
 /// How long `PortInitDone` waits for `PortConfigDone` to be taken, and how often is looked, at first.
@@ -33,7 +33,7 @@ pub(super) struct KnownMarks {
 
 impl KnownMarks {
     /// What stands there at the start.
-    pub fn found(marks: &read::Marks) -> Self {
+    pub fn found(marks: &queries::Marks) -> Self {
         Self { config_done: marks.config_done, count: count(marks), order: None }
     }
 
@@ -44,7 +44,7 @@ impl KnownMarks {
     }
 }
 
-fn count(marks: &read::Marks) -> Option<usize> {
+fn count(marks: &queries::Marks) -> Option<usize> {
     std::str::from_utf8(marks.count.as_deref()?).ok()?.parse().ok()
 }
 
@@ -115,7 +115,7 @@ impl Daemon {
     }
 
     /// What a comparison found of the marks. True if everything has to be published again.
-    pub(super) fn found_marks(&mut self, marks: &read::Marks, any_row: bool) -> bool {
+    pub(super) fn found_marks(&mut self, marks: &queries::Marks, any_row: bool) -> bool {
         if matches!(self.start, Start::Planned(_)) {
             return false;
         }
@@ -158,7 +158,7 @@ impl Daemon {
         if let Some((since, _, pause)) = self.marks.order {
             let now = Instant::now();
             let taken = now >= since + ORDER_LIMIT
-                || self.ask(Db::Appl, async |appl| read::is_config_done_taken(&appl).await).await?;
+                || self.ask(Db::Appl, async |appl| queries::is_config_done_taken(&appl).await).await?;
             self.marks.order = (!taken).then_some((since, (now + pause).min(since + ORDER_LIMIT), pause * 2));
             if !taken {
                 return Ok(());

@@ -9,15 +9,15 @@
 //! begins no start, writes what is pending, and ends as soon as nothing is, or at a deadline.
 
 mod awaited_rows;
+mod config_db;
 pub mod core;
-mod databases;
-mod follow;
+mod event_loop;
 mod marks;
-mod outage;
 mod reconcile;
+mod reconnect;
+mod session;
 mod startup;
 mod timers;
-mod turn;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,22 +27,23 @@ use anyhow::Context;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use self::core::Core;
 use crate::config::{Config, ConfigError};
 use crate::db::StoreError;
-use crate::db::read::{PortConfig, RuleRow};
-use crate::health::{Component, Supervisor, watchdog_interval};
+use crate::db::queries::{PortConfig, RuleRow};
+use crate::health::{Supervisor, watchdog_interval};
 use crate::link::dump::dump;
 use crate::link::monitor::Monitor;
 use crate::logging::Logging;
+use crate::telemetry::Component;
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::{Cause, Db, Outcome};
-use databases::Databases;
-use follow::{Channels, Followed};
+use config_db::{Channels, Followed};
+use core::Core;
+pub use event_loop::Signals;
 use marks::KnownMarks;
+use session::Databases;
 use startup::Start;
 use timers::{Alarm, Timers};
-pub use turn::Signals;
 
 /// Why a sequence ended early.
 #[derive(Debug)]

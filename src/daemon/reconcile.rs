@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{Daemon, Stop};
+use crate::clock::now_ms;
 use crate::db::pending::Origin;
-use crate::db::read::{self, state_rows};
-use crate::health::Component;
+use crate::db::queries::{self, state_rows};
 use crate::link::LinkName;
 use crate::link::dump::dump;
 use crate::sync::port_sync::{RowKey, Table};
+use crate::telemetry::Component;
 use crate::telemetry::labels::{Cause, Db, DumpOutcome};
-use crate::telemetry::ports::now_ms;
 use crate::telemetry::value::Label;
 
 impl Daemon {
@@ -47,8 +47,8 @@ impl Daemon {
         let names: Vec<LinkName> = self.core.machine.port_names().collect();
         let mut present = None;
         if self.databases.is_up(Db::Appl) {
-            let marks = self.ask(Db::Appl, async |appl| read::marks(&appl).await).await?;
-            let found = self.ask(Db::Appl, async |appl| read::published(&appl, &names).await).await?;
+            let marks = self.ask(Db::Appl, async |appl| queries::marks(&appl).await).await?;
+            let found = self.ask(Db::Appl, async |appl| queries::published(&appl, &names).await).await?;
             if self.found_marks(&marks, found.contains(&true)) {
                 return Ok(());
             }
@@ -180,7 +180,7 @@ impl Daemon {
             if names.is_empty() {
                 break;
             }
-            let asked = self.ask(Db::Appl, async |appl| read::published(&appl, &names).await).await;
+            let asked = self.ask(Db::Appl, async |appl| queries::published(&appl, &names).await).await;
             let present = asked.inspect_err(|_| self.core.awaited_rows.check_all())?;
             for (name, present) in names.into_iter().zip(present) {
                 self.core.published(name, present);

@@ -14,11 +14,11 @@ use tracing::{info, warn};
 use super::marks::KnownMarks;
 use super::{Daemon, Stop};
 use crate::db::publish;
-use crate::db::read::{self, ConfigPorts, PortConfig};
-use crate::health::Component;
+use crate::db::queries::{self, ConfigPorts, PortConfig};
 use crate::link::admin::set_down;
 use crate::link::{IfIndex, LinkName};
 use crate::sync::start::{Facts, Kind, decide};
+use crate::telemetry::Component;
 use crate::telemetry::labels::{Cause, Db};
 
 /// How many ports a message names.
@@ -103,9 +103,9 @@ impl Daemon {
             self.plan_again();
             return Ok(());
         }
-        let warm = self.ask(Db::State, async |state| read::warm_restart(&state).await).await?;
-        let dpu = self.ask(Db::Config, async |config| read::is_dpu(&config).await).await?;
-        let marks = self.ask(Db::Appl, async |appl| read::marks(&appl).await).await?;
+        let warm = self.ask(Db::State, async |state| queries::warm_restart(&state).await).await?;
+        let dpu = self.ask(Db::Config, async |config| queries::is_dpu(&config).await).await?;
+        let marks = self.ask(Db::Appl, async |appl| queries::marks(&appl).await).await?;
         let facts =
             Facts { warm_flag: warm.flag, restore_count: warm.restore_count, dpu, config_done: marks.config_done };
         let decision = decide(&facts);
@@ -171,7 +171,7 @@ impl Daemon {
     /// CONFIG_DB has no ports. Where APPL_DB has some, they are waited for.
     async fn must_wait_for_config_db(&mut self) -> Result<bool, Stop> {
         const WAITING: &str = "APPL_DB has ports and CONFIG_DB has none: nothing is published before it has";
-        if !self.ask(Db::Appl, async |appl| read::has_ports(&appl).await).await? {
+        if !self.ask(Db::Appl, async |appl| queries::has_ports(&appl).await).await? {
             return Ok(false);
         }
         if self.followed.retry_at.replace(Instant::now() + CONFIG_PAUSE).is_none() {
@@ -184,13 +184,13 @@ impl Daemon {
 
     /// Reads the ports of CONFIG_DB, and on a cold start which of them APPL_DB knows by `admin_status`.
     pub(super) async fn read_ports(&mut self, cold: bool) -> Result<(Rc<[PortConfig]>, HashSet<Vec<u8>>), Stop> {
-        let names = self.ask(Db::Config, async |config| read::config_names(&config).await).await?;
+        let names = self.ask(Db::Config, async |config| queries::config_names(&config).await).await?;
         let config = self.connection(Db::Config)?;
         // Asked nothing if the start is not cold, and not needed then.
         let (appl, asked) =
             if cold { (self.connection(Db::Appl)?, names.as_slice()) } else { (config.clone(), &[][..]) };
         // Two connections, so that the one's answers are read while Redis works for the other.
-        let both = join(read::config_rows(&config, &names), read::with_admin_status(&appl, asked));
+        let both = join(queries::config_rows(&config, &names), queries::with_admin_status(&appl, asked));
         let (found, known) = self.during(both).await?;
         let found = self.outcome(Db::Config, &config, found)?;
         let known = self.outcome(Db::Appl, &appl, known)?;

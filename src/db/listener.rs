@@ -8,9 +8,9 @@ use std::time::Duration;
 use redis::{RedisError, RedisResult};
 use tokio::time::{Instant, timeout_at};
 
+use super::client::connection::Wire;
+use super::client::resp::{Reply, command, words};
 use super::error::StoreError;
-use super::resp::{Reply, command, words};
-use super::wire::Wire;
 
 const OPERATION: &str = "cannot listen to keyspace notifications";
 

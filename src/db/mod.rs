@@ -1,21 +1,18 @@
-//! `SONiC`'s Redis databases: where they are ([`topology`]), how rows are laid out ([`table`]), what waits to be written
-//! ([`pending`]), their commands ([`encode`]) and the connection that they go over ([`writer`]), the connections to each
-//! database ([`store`]) with what is read and published over them ([`read`], [`publish`]), and the one that listens
+//! `SONiC`'s Redis databases: where they are ([`topology`]), how rows are laid out ([`tables`]), what waits to be written
+//! ([`pending`]), the connection that their commands go over ([`writer`]), the connections to each
+//! database ([`store`]) with what is read and published over them ([`queries`], [`publish`]), and the one that listens
 //! ([`listener`]).
 
-pub mod encode;
+pub mod client;
 mod error;
 pub mod listener;
 pub mod pending;
 pub mod publish;
-pub mod read;
-mod resp;
+pub mod queries;
 pub mod store;
-mod stream;
-pub mod table;
+pub mod tables;
 pub mod topology;
-mod wire;
 pub mod writer;
 
+pub use client::Request;
 pub use error::{StoreError, Trouble};
-pub use resp::Request;

@@ -294,5 +294,4 @@ impl Pending {
 }
 
 #[cfg(test)]
-#[path = "pending_tests.rs"]
 mod tests;

@@ -2,11 +2,11 @@
 
 use redis::{RedisError, RedisResult, Script};
 
+use super::client::resp::{Reply, Request, command, word, words};
 use super::error::{StoreError, Trouble};
-use super::read::PortConfig;
-use super::resp::{Reply, Request, command, word, words};
+use super::queries::PortConfig;
 use super::store::Connection;
-use super::table::{self, DAEMON, PORT_TABLE};
+use super::tables::{self, DAEMON, PORT_TABLE};
 
 /// The protocol's script: the key joins the set of changed keys, its fields go into a temporary hash, and the consumer is
 /// woken if the key was not in the set yet. Every key from the third on names that hash, once for each field. Calls are what
@@ -74,14 +74,14 @@ pub async fn publish(appl: &Connection, ports: &[PortConfig]) -> Result<Publishe
 
 /// Writes `restore_count`.
 pub async fn write_restore_count(state: &Connection, count: u64) -> Result<(), StoreError> {
-    let key = table::join("WARM_RESTART_TABLE", &state.separator, DAEMON.as_bytes());
+    let key = tables::join("WARM_RESTART_TABLE", &state.separator, DAEMON.as_bytes());
     let request = Request::new("HSET").arg(key).arg("restore_count").arg(count.to_string());
     state.tell("cannot write restore_count to STATE_DB", request).await
 }
 
 /// Fills in what the daemon's row of `LOGGER` lacks, as every daemon of the switch does.
 pub async fn complete_logger(config: &Connection, missing: &[(&str, &str)]) -> Result<(), StoreError> {
-    let key = table::join("LOGGER", &config.separator, DAEMON.as_bytes());
+    let key = tables::join("LOGGER", &config.separator, DAEMON.as_bytes());
     let set = |request: Request, (field, value): &(&str, &str)| request.arg(field).arg(value);
     let request = missing.iter().fold(Request::new("HSET").arg(key), set);
     config.tell("cannot create LOGGER|portsyncd in CONFIG_DB", request).await

@@ -8,11 +8,11 @@ use redis::RedisResult;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::client::connection::Wire;
+use super::client::resp::{Reply, Request};
 use super::error::{StoreError, late};
 use super::listener::Listener;
-use super::resp::{Reply, Request};
 use super::topology::{Database, Topology};
-use super::wire::Wire;
 use super::writer::Writer;
 
 /// Commands of one connection under way at once.

@@ -10,11 +10,11 @@ use std::time::Duration;
 use redis::RedisResult;
 use tokio::time::Instant;
 
-use super::encode::Encoder;
+use super::client::connection::Wire;
+use super::client::encode::Encoder;
+use super::client::resp::Reply;
 use super::error::StoreError;
 use super::pending::Write;
-use super::resp::Reply;
-use super::wire::Wire;
 use crate::sync::port_sync::RowKey;
 
 /// Rows of one batch. Redis works some milliseconds at so many, and what changes meanwhile joins the next.

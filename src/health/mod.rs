@@ -1,14 +1,6 @@
-//! Whether the daemon is well: its components' readiness, the score, and what a supervisor hears.
+//! Whether the daemon is well: the score, and what a supervisor hears.
 
-pub mod latch;
 pub mod score;
 pub mod supervisor;
 
-pub use latch::{Component, Latches};
-pub use supervisor::{StatusLine, Supervisor, heartbeat, watchdog_interval};
-
-/// What a panic said, for who caught it.
-pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("without a message")
-}
+pub use supervisor::{Supervisor, heartbeat, watchdog_interval};

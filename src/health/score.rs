@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::latch::Component;
+use crate::api::{Health, Latency, Part, PortCounts};
 use crate::config::HealthConfig;
 use crate::telemetry::Telemetry;
-use crate::telemetry::api::{Health, Latency, Part, PortCounts};
+use crate::telemetry::readiness::Component;
 
 /// What the score rests on besides what [`Telemetry`] holds.
 #[derive(Clone, Debug, Default)]
@@ -127,8 +127,8 @@ fn seconds(ago: Option<Duration>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::latch::COMPONENTS;
     use super::*;
+    use crate::telemetry::readiness::COMPONENTS;
 
     fn well() -> (Telemetry, Facts, HealthConfig) {
         let telemetry = Telemetry::default();

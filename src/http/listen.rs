@@ -25,7 +25,7 @@ use super::Service;
 use super::route::{self, Access};
 use super::tls::{self, TlsError};
 use crate::config::HttpConfig;
-use crate::health::Component;
+use crate::telemetry::Component;
 
 /// For a request's head to come, also on a connection that was idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);

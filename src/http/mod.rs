@@ -12,10 +12,10 @@ pub mod tls;
 
 use std::sync::Arc;
 
-use crate::alert::evaluator::Evaluator;
+use crate::alert::manager::Evaluator;
 use crate::config::{ControlConfig, HttpConfig};
+use crate::status::collector::Reader;
 use crate::telemetry::Telemetry;
-use crate::telemetry::read::Reader;
 use answers::Answers;
 use stream::Stream;
 

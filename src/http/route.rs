@@ -11,10 +11,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 
 use super::Service;
-use crate::alert::SilenceRequest;
-use crate::telemetry::expose::expose;
+use crate::alert::engine::SilenceRequest;
+use crate::status::exposition::expose;
+use crate::status::yielding::append_json;
 use crate::telemetry::labels::CodeClass;
-use crate::telemetry::way::append_json;
 
 /// What answers consist of.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -169,10 +169,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::alert::evaluator::Evaluator;
+    use crate::alert::manager::Evaluator;
     use crate::config::{AlertsConfig, HealthConfig};
+    use crate::status::collector::Reader;
     use crate::telemetry::Telemetry;
-    use crate::telemetry::read::Reader;
 
     #[tokio::test]
     async fn a_core_that_works_on_one_thing_for_long_is_not_alive() {

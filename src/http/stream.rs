@@ -17,10 +17,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::answers::Answer;
 use super::route::Body;
-use crate::alert::evaluator::Evaluator;
-use crate::telemetry::api::PortChanges;
-use crate::telemetry::read::{Reader, split};
-use crate::telemetry::way::append_json;
+use crate::alert::manager::Evaluator;
+use crate::api::PortChanges;
+use crate::status::collector::{Reader, split};
+use crate::status::yielding::append_json;
 
 /// How long changes are gathered.
 const GATHER: Duration = Duration::from_millis(100);

@@ -20,7 +20,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::{LogConfig, LogFormat, LogLevel};
-use crate::db::read::Logger;
+use crate::db::queries::Logger;
 use crate::nowait::Stream;
 use crate::telemetry::Telemetry;
 use limit::{Limit, LimitLayer};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::db::table;
+use crate::db::tables;
 use crate::sync::port_sync::{Row, Table};
 
 /// One key that is not as it would be.
@@ -66,8 +66,8 @@ impl What {
             return Some(Self::Missing);
         }
         let mut fields = Vec::new();
-        let mut names = table::fields(table).iter().zip(found);
-        table::values(row, |wanted| {
+        let mut names = tables::fields(table).iter().zip(found);
+        tables::values(row, |wanted| {
             if let Some((field, found)) = names.next()
                 && found.as_deref() != Some(wanted)
             {

@@ -11,18 +11,18 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use futures_util::try_join;
 use thiserror::Error;
 
-pub use self::difference::{Difference, FieldDifference, What};
 use crate::config::Config;
 use crate::db::StoreError;
 use crate::db::pending::Found;
-use crate::db::read::{self, state_rows};
+use crate::db::queries::{self, state_rows};
 use crate::db::store::{Connection, Store};
-use crate::db::table::{self, PORT_CONFIG_DONE, PORT_INIT_DONE, PORT_TABLE};
+use crate::db::tables::{self, PORT_CONFIG_DONE, PORT_INIT_DONE, PORT_TABLE};
 use crate::db::topology::Topology;
 use crate::link::dump::dump;
 use crate::link::monitor::Monitor;
 use crate::link::{LinkName, SocketError};
 use crate::sync::port_sync::{Names, PortSync, RowKey};
+pub use difference::{Difference, FieldDifference, What};
 
 /// Why nothing could be compared.
 #[derive(Debug, Error)]
@@ -102,9 +102,9 @@ async fn compare(session: &Session, names: Names) -> Result<Report, ObserveError
     // What is to be done is asked of `desired`.
     let mut actions = Vec::new();
     machine.resync(&dump.links, true, &mut actions);
-    let configured = read::config_names(&session.config).await?;
+    let configured = queries::config_names(&session.config).await?;
     let ports: Vec<LinkName> = machine.port_names().collect();
-    let present = read::published(&session.appl, &ports).await?;
+    let present = queries::published(&session.appl, &ports).await?;
     let waiting = ports.iter().zip(&present).filter(|(name, present)| !**present && !name.is_sub_interface()).count();
     for (name, present) in ports.iter().zip(present) {
         machine.published(*name, present, &mut actions);
@@ -115,7 +115,7 @@ async fn compare(session: &Session, names: Names) -> Result<Report, ObserveError
     let held = machine.held_names();
 
     let mut differences = BTreeSet::new();
-    let state_key = |key: RowKey| text(&table::redis_key(key, &session.state.separator));
+    let state_key = |key: RowKey| text(&tables::redis_key(key, &session.state.separator));
     for key in &rows.broken {
         differences.insert(Difference::state(state_key(*key), What::WrongType));
     }
@@ -145,14 +145,14 @@ async fn unpublished(
     configured: &[Vec<u8>],
     seen: &HashSet<&[u8]>,
 ) -> Result<Vec<Difference>, StoreError> {
-    let key = |name: &[u8]| text(&table::join(PORT_TABLE, &session.appl.separator, name));
+    let key = |name: &[u8]| text(&tables::join(PORT_TABLE, &session.appl.separator, name));
     let mut missing = Vec::new();
-    for (name, present) in configured.iter().zip(read::published_or_queued(&session.appl, configured).await?) {
+    for (name, present) in configured.iter().zip(queries::published_or_queued(&session.appl, configured).await?) {
         if !present {
             missing.push(Difference::appl(key(name), What::NotPublished));
         }
     }
-    let marks = read::marks(&session.appl).await?;
+    let marks = queries::marks(&session.appl).await?;
     let init_due = missing.is_empty() && configured.iter().all(|name| seen.contains(name.as_slice()));
     for (mark, lacks) in [(PORT_CONFIG_DONE, !marks.config_done), (PORT_INIT_DONE, init_due && !marks.init_done)] {
         if lacks {

@@ -375,5 +375,4 @@ fn holder(lock: File) -> String {
 }
 
 #[cfg(test)]
-#[path = "file_tests.rs"]
 mod tests;

@@ -14,12 +14,12 @@ use tracing::{debug, info, warn};
 use super::State;
 use super::file::{DirError, Loaded, Saved, StateDir};
 use super::form::Unusable;
-use crate::alert;
+use crate::alert::engine;
+use crate::clock::{now_ms, seconds};
 use crate::config::StateConfig;
-use crate::health::Component;
+use crate::telemetry::Component;
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::SaveOutcome;
-use crate::telemetry::ports::{now_ms, seconds};
 
 const BACKUPS: &str = "state_file_backups_total";
 
@@ -85,14 +85,14 @@ impl Keeper {
     }
 
     /// Gives back to the counters what was read, and to the caller what alerting is to go on from, once. Does not wait.
-    pub fn restore(&mut self) -> Option<alert::Saved> {
+    pub fn restore(&mut self) -> Option<engine::Saved> {
         let found = self.found.take()?;
         self.loaded = true;
         self.take(found)
     }
 
     /// Writes the state if it is not what is on the disk already. True if it was written.
-    pub fn save_if_changed(&mut self, alerts: alert::Saved) -> bool {
+    pub fn save_if_changed(&mut self, alerts: engine::Saved) -> bool {
         let Some(dir) = &mut self.dir else { return false };
         let metrics = &self.telemetry.metrics;
         if !self.loaded {
@@ -138,7 +138,7 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, loaded: Loaded<State>) -> Option<alert::Saved> {
+    fn take(&mut self, loaded: Loaded<State>) -> Option<engine::Saved> {
         let metrics = &self.telemetry.metrics;
         metrics.state_file_corruptions.add((), loaded.damaged());
         metrics.state_file_recoveries.add((), u64::from(loaded.recovered()));
@@ -236,5 +236,4 @@ fn fingerprint(state: &State) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "keeper_tests.rs"]
 mod tests;

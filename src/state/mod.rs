@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::debug;
 
-use crate::alert::Saved;
+use crate::alert::engine::Saved;
 use crate::telemetry::Telemetry;
 use crate::telemetry::flaps::Carrier;
 use crate::telemetry::ports::Cell;
@@ -185,5 +185,4 @@ fn key(name: &str, labels: &[&str], values: &[&str]) -> String {
 }
 
 #[cfg(test)]
-#[path = "state_tests.rs"]
 mod tests;

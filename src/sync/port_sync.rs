@@ -396,5 +396,4 @@ fn row(class: Class, link: &Link, before: Option<Row>) -> Row {
 }
 
 #[cfg(test)]
-#[path = "port_sync_tests.rs"]
 mod tests;

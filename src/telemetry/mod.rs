@@ -3,26 +3,26 @@
 //! The core writes to atomics and never waits for a reader, allocates nothing for an event, and knows nothing of who reads.
 //! Readers (HTTP, the control socket, the state file, alerting) run on a thread of their own.
 
-pub mod api;
 pub mod catalog;
-pub mod expose;
 pub mod flaps;
 pub mod labels;
 pub mod observe;
 pub mod ports;
-pub mod read;
+pub mod readiness;
 pub mod starts;
+pub mod status_line;
 pub mod value;
-pub mod way;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::health::{Latches, StatusLine};
 use catalog::Metrics;
 use ports::Ports;
 use starts::Starts;
+
+pub use readiness::{Component, Latches};
+pub use status_line::StatusLine;
 
 /// See the module. One for each daemon.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Default for Telemetry {
             status_line: Arc::default(),
             moments: Moments::default(),
             began: Instant::now(),
-            began_ms: ports::now_ms(),
+            began_ms: crate::clock::now_ms(),
             busy: AtomicU64::new(1),
         }
     }
@@ -80,7 +80,7 @@ impl Telemetry {
 
     /// When the daemon started, as Unix time.
     pub fn started(&self) -> f64 {
-        ports::seconds(self.began_ms)
+        crate::clock::seconds(self.began_ms)
     }
 
     fn moment(&self, at: Instant) -> u64 {

@@ -112,8 +112,8 @@ fn port(name: &[u8]) -> Option<LinkName> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::api::Standing;
     use super::*;
+    use crate::api::Standing;
 
     fn name(text: &str) -> LinkName {
         LinkName::new(text.as_bytes()).unwrap()

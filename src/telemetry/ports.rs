@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
-use super::api::{Change, Port, Standing};
 use super::flaps::{Carrier, Flaps};
+use crate::api::{Change, Port, Standing};
+use crate::clock::{self, monotonic_ms, now_ms};
 use crate::link::LinkName;
 use crate::sync::port_sync::Source;
 
@@ -216,7 +216,7 @@ impl Cell {
         let flags = self.flags();
         let known = flags & PRESENT != 0;
         let up_down = |flag| known.then(|| if flags & flag != 0 { "up" } else { "down" }.to_owned());
-        let seconds = |ms: u64| (ms > 0).then(|| seconds(ms));
+        let seconds = |ms: u64| (ms > 0).then(|| clock::seconds(ms));
         Some(Port {
             name: self.name.to_string(),
             admin: up_down(ADMIN_UP),
@@ -227,7 +227,7 @@ impl Cell {
             last_change: seconds(self.changed_ms()),
             state: standing,
             in_step: standing == Standing::InStep,
-            history: self.history().into_iter().map(|(at, up)| Change { at: self::seconds(at), up }).collect(),
+            history: self.history().into_iter().map(|(at, up)| Change { at: clock::seconds(at), up }).collect(),
         })
     }
 }
@@ -327,25 +327,6 @@ impl Cell {
     pub fn behind_since(&self, ms: u64) {
         self.behind.store(ms, Ordering::Relaxed);
     }
-}
-
-/// Milliseconds by a clock that nobody sets.
-fn monotonic_ms() -> u64 {
-    // It cannot fail for this clock.
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Milliseconds since 1970.
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Milliseconds as seconds.
-#[expect(clippy::cast_precision_loss, reason = "milliseconds of Unix time stay below 2^53")]
-pub fn seconds(ms: u64) -> f64 {
-    ms as f64 / 1e3
 }
 
 /// What names are ordered by: `Ethernet4` before `Ethernet12`.

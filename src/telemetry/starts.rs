@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::api::Durations;
+use crate::api::Durations;
 use crate::sync::start::Kind;
 
 /// Starts whose durations are kept.
@@ -103,7 +103,7 @@ impl Starts {
     }
 
     /// Those of these that are awaited still, for people.
-    pub(super) fn odd(&self) -> Vec<String> {
+    pub(crate) fn odd(&self) -> Vec<String> {
         self.lock().odd.iter().map(|name| name.escape_ascii().to_string()).collect()
     }
 

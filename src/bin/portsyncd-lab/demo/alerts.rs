@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use portsyncd::alert::State;
-use portsyncd::alert::evaluator::AlertList;
-use portsyncd::alert::{Silence, SilenceRequest};
+use portsyncd::alert::engine::{Silence, SilenceRequest};
+use portsyncd::alert::manager::AlertList;
+use portsyncd::clock::{now_ms, seconds};
 use portsyncd::control::Control;
-use portsyncd::telemetry::ports::{now_ms, seconds};
 use tokio::time::sleep;
 
 use super::stage::{Stage, up};

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use portsyncd::api::{PortList, Status};
 use portsyncd::control::Control;
 use portsyncd::lab::links::LinkState;
 use portsyncd::lab::redis_server::APPL_DB;
-use portsyncd::telemetry::api::{PortList, Status};
 use tokio::time::sleep;
 
 use super::alerts::fire_and_resolve;

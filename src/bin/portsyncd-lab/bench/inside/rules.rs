@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
-use portsyncd::alert::evaluator::RuleList;
+use portsyncd::alert::manager::RuleList;
 use portsyncd::lab::wait;
 
 use super::super::protocol::Evaluations;
@@ -136,7 +136,7 @@ fn ask(path: &str) -> anyhow::Result<Option<String>> {
 
 #[cfg(test)]
 mod tests {
-    use portsyncd::alert::Loader;
+    use portsyncd::alert::rules::Loader;
 
     use super::*;
 

@@ -1,0 +1,398 @@
+//! The engine at work: what it looks at, when, and what people ask of it.
+//!
+//! Beside the core: the values are read as everybody else reads them, and nothing here is waited for. In: the rules of the
+//! configuration, of its files and of CONFIG_DB, and what people silence. Out: notifications, for the sinks.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use super::engine::silence::SilenceError;
+use super::engine::{Saved, Silence, SilenceRequest};
+use super::model::Count;
+use super::notify::SavedSink;
+use super::rules::{Action, Loader, Rules};
+use super::{Alert, Engine, Notification, Now, Settings, State, Transition};
+use crate::clock::{now_ms, seconds};
+use crate::config::{AlertsConfig, ConfigError};
+use crate::db::queries::RuleRow;
+use crate::status::collector::Reader;
+use crate::telemetry::catalog::{self, Computed};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Evaluator {
+    engine: Mutex<Engine>,
+    sources: Mutex<Sources>,
+    /// What sinks have to know of an earlier run, until they do.
+    before: Mutex<Option<Before>>,
+    began: Instant,
+    looked: Mutex<Looked>,
+    version: AtomicU64,
+}
+
+/// What sinks go on from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Before {
+    /// What each was told; `None`: it was not noted.
+    pub sinks: Option<BTreeMap<String, SavedSink>>,
+    /// How long ago that was.
+    pub ago: Duration,
+}
+
+/// Where rules come from.
+#[derive(Debug)]
+struct Sources {
+    config: AlertsConfig,
+    rows: Vec<RuleRow>,
+    /// Why the rules in force are not the ones that stand there now.
+    problem: Option<String>,
+}
+
+/// The last evaluation.
+#[derive(Clone, Copy, Debug, Default)]
+struct Looked {
+    at: Option<f64>,
+    took: f64,
+}
+
+/// `/api/v1/alerts`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct AlertList {
+    /// What is pending, fires or is suppressed, in the order of the rules.
+    pub alerts: Vec<AlertView>,
+}
+
+/// An alert with the text that people read first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlertView {
+    /// The annotation of this name.
+    pub summary: String,
+    /// All of it.
+    #[serde(flatten)]
+    pub alert: Alert,
+}
+
+/// `/api/v1/alerts/history`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct History {
+    /// The last transitions, oldest first.
+    pub transitions: Vec<Transition>,
+}
+
+/// `/api/v1/silences`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SilenceList {
+    /// Those that are in force or begin later.
+    pub silences: Vec<Silence>,
+}
+
+/// `/api/v1/rules`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct RuleList {
+    /// When they were last evaluated, as Unix time.
+    pub last_evaluation: Option<f64>,
+    /// How long that took in seconds.
+    pub evaluation_seconds: f64,
+    /// Why the rules in force are not the ones that stand in the files and CONFIG_DB now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Every rule, those that are off included.
+    pub rules: Vec<RuleView>,
+}
+
+/// A rule and how it stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RuleView {
+    /// Its name.
+    pub name: String,
+    /// The file that it stands in, or its key in CONFIG_DB.
+    pub origin: String,
+    /// What it looks at.
+    pub metric: String,
+    /// Which ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<String>,
+    /// What has to hold.
+    pub condition: String,
+    /// For how long, in seconds.
+    pub r#for: f64,
+    /// How long it goes on firing, in seconds.
+    pub keep_firing_for: f64,
+    /// How bad it is.
+    pub severity: String,
+    /// Whether it is looked at.
+    pub enabled: bool,
+    /// Who is told.
+    pub actions: Vec<String>,
+    /// How many alerts of it stand how.
+    pub alerts: BTreeMap<String, usize>,
+}
+
+impl Evaluator {
+    /// Reads the rules. Wrong ones are said, and leave the default rules in force: what is wrong there never stops the daemon.
+    pub fn new(config: &AlertsConfig) -> Arc<Self> {
+        let (rules, problem) = match load(config, &[]) {
+            Ok(rules) => (rules, None),
+            Err(error) => {
+                warn!(problem = %error, "alert rules cannot be used, going on with the default rules");
+                (fallback(config), Some(error.to_string()))
+            }
+        };
+        Arc::new(Self {
+            engine: Mutex::new(Engine::new(&rules, settings(config))),
+            sources: Mutex::new(Sources { config: config.clone(), rows: Vec::new(), problem }),
+            before: Mutex::default(),
+            began: Instant::now(),
+            looked: Mutex::default(),
+            version: AtomicU64::new(0),
+        })
+    }
+
+    /// What time it is for the engine.
+    fn now(&self) -> Now {
+        Now { monotonic: self.began.elapsed(), wall: seconds(now_ms()) }
+    }
+
+    /// Looks at everything, once; returns who is to be told.
+    pub fn evaluate(&self, reader: &Reader) -> Vec<Notification> {
+        let began = Instant::now();
+        // The values are read without holding the engine: some of them are about it.
+        let mut snapshot = lock(&self.engine).snapshot();
+        reader.values_of_all(&mut |metric, value| {
+            if snapshot.wants(metric.name) {
+                snapshot.take(metric, &value);
+            }
+        });
+        // Of every port: that /metrics may list some of them only is no reason to look at those alone.
+        reader.values_of_ports(&mut |computed, port, number| snapshot.put_port(computed.name, *port, number));
+        let now = self.now();
+        let outcome = lock(&self.engine).evaluate(snapshot, now);
+        let took = began.elapsed();
+        reader.telemetry().metrics.alert_evaluation.observe(took);
+        *lock(&self.looked) = Looked { at: Some(now.wall), took: took.as_secs_f64() };
+        self.tell(&outcome);
+        outcome.notifications
+    }
+
+    fn tell(&self, outcome: &super::Outcome) {
+        if !outcome.is_empty() {
+            self.version.fetch_add(1, Ordering::Release);
+        }
+        for silence in &outcome.ended {
+            info!(id = silence.id, rule = silence.rule.as_str(), "silence is over");
+        }
+    }
+
+    /// A number that is another one whenever an alert or a silence has changed.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The configuration was read again: so are the rules. Returns who is to be told of alerts whose rules are no more.
+    pub fn reconfigure(&self, config: &AlertsConfig) -> Vec<Notification> {
+        lock(&self.sources).config = config.clone();
+        lock(&self.engine).set(settings(config));
+        self.reload()
+    }
+
+    /// CONFIG_DB has these rules now.
+    pub fn follow(&self, rows: Vec<RuleRow>) -> Vec<Notification> {
+        {
+            let mut sources = lock(&self.sources);
+            if sources.rows == rows {
+                return Vec::new();
+            }
+            sources.rows = rows;
+        }
+        self.reload()
+    }
+
+    fn reload(&self) -> Vec<Notification> {
+        let mut sources = lock(&self.sources);
+        match load(&sources.config, &sources.rows) {
+            Ok(rules) => {
+                sources.problem = None;
+                drop(sources);
+                let outcome = lock(&self.engine).reload(&rules, self.now());
+                info!(rules = rules.iter().len(), "alert rules read");
+                self.tell(&outcome);
+                outcome.notifications
+            }
+            Err(error) => {
+                warn!(problem = %error, "alert rules cannot be used, keeping the ones before");
+                sources.problem = Some(error.to_string());
+                Vec::new()
+            }
+        }
+    }
+
+    /// `/api/v1/alerts`
+    pub fn alerts(&self) -> AlertList {
+        let engine = lock(&self.engine);
+        let summary = |alert: &Alert| alert.annotations.get("summary").cloned().unwrap_or_default();
+        AlertList { alerts: engine.alerts().map(|alert| AlertView { summary: summary(&alert), alert }).collect() }
+    }
+
+    /// What fires and was told, suppressed meanwhile or not, with who is to be told of it; and what sinks have to know before
+    /// they hear of it, once.
+    pub fn told(&self) -> (Vec<Notification>, Option<Before>) {
+        let engine = lock(&self.engine);
+        let actions: BTreeMap<&str, &Arc<[Action]>> = engine.rules().map(|rule| (&*rule.name, &rule.actions)).collect();
+        let told = engine.alerts().filter(|alert| alert.notified);
+        let whole = told.filter_map(|alert| {
+            let actions = Arc::clone(actions.get(&*alert.rule)?);
+            Some(Notification { alert, ended: None, actions })
+        });
+        (whole.collect(), lock(&self.before).take())
+    }
+
+    /// How many alerts stand how, by rule.
+    pub fn counts(&self) -> Vec<Count> {
+        lock(&self.engine).counts()
+    }
+
+    /// The values of the metrics about alerts.
+    #[expect(clippy::cast_precision_loss, reason = "numbers of alerts")]
+    pub fn values(&self, tell: &mut dyn FnMut(&Computed, &[&str], f64)) {
+        let engine = lock(&self.engine);
+        let counts = engine.counts();
+        for rule in engine.rules().filter(|rule| rule.enabled) {
+            let mut firing = 0;
+            for count in counts.iter().filter(|count| count.rule == rule.name) {
+                if count.state == State::Firing {
+                    firing = count.alerts;
+                } else {
+                    let labels = [&*rule.name, rule.severity.name(), count.state.name()];
+                    tell(&catalog::ALERTS, &labels, count.alerts as f64);
+                }
+            }
+            tell(&catalog::ALERTS, &[&*rule.name, rule.severity.name(), State::Firing.name()], firing as f64);
+        }
+    }
+
+    /// `/api/v1/alerts/history`
+    pub fn history(&self) -> History {
+        History { transitions: lock(&self.engine).history().cloned().collect() }
+    }
+
+    /// `/api/v1/silences`
+    pub fn silences(&self) -> SilenceList {
+        SilenceList { silences: lock(&self.engine).silences().cloned().collect() }
+    }
+
+    /// `/api/v1/rules`
+    pub fn rules(&self) -> RuleList {
+        let Looked { at, took } = *lock(&self.looked);
+        let problem = lock(&self.sources).problem.clone();
+        let engine = lock(&self.engine);
+        let mut counts: BTreeMap<Arc<str>, BTreeMap<String, usize>> = BTreeMap::new();
+        for count in engine.counts() {
+            counts.entry(count.rule).or_default().insert(count.state.name().to_owned(), count.alerts);
+        }
+        let rules = engine
+            .rules()
+            .map(|rule| RuleView {
+                name: rule.name.to_string(),
+                origin: rule.origin.to_string(),
+                metric: rule.metric.name().to_owned(),
+                ports: rule.ports.as_ref().map(|glob| glob.as_str().to_owned()),
+                condition: rule.condition.to_string(),
+                r#for: f64::from(rule.hold) / 1e3,
+                keep_firing_for: f64::from(rule.keep_firing_for) / 1e3,
+                severity: rule.severity.name().to_owned(),
+                enabled: rule.enabled,
+                actions: rule.actions.iter().map(|action| action.name().to_owned()).collect(),
+                alerts: counts.remove(&rule.name).unwrap_or_default(),
+            })
+            .collect();
+        RuleList { last_evaluation: at, evaluation_seconds: took, problem, rules }
+    }
+
+    /// Silences alerts.
+    pub fn silence(&self, request: SilenceRequest) -> Result<Silence, SilenceError> {
+        let silence = lock(&self.engine).silence(request, self.now().wall)?;
+        self.version.fetch_add(1, Ordering::Release);
+        info!(
+            id = silence.id,
+            rule = silence.rule.as_str(),
+            author = silence.author,
+            comment = silence.comment,
+            "silenced"
+        );
+        Ok(silence)
+    }
+
+    /// Ends a silence. `None` if there is none of this number.
+    pub fn unsilence(&self, id: u32) -> Option<Silence> {
+        let silence = lock(&self.engine).unsilence(id)?;
+        self.version.fetch_add(1, Ordering::Release);
+        info!(id, rule = silence.rule.as_str(), "silence ended");
+        Some(silence)
+    }
+
+    /// For the disk. What sinks were told is only here until they know it themselves.
+    pub fn save(&self) -> Saved {
+        let engine = lock(&self.engine);
+        let sinks = match &*lock(&self.before) {
+            Some(before) => before.sinks.clone(),
+            None => Some(BTreeMap::new()),
+        };
+        Saved { sinks, ..engine.save(self.now()) }
+    }
+
+    /// Goes on from an earlier run, if `restore`, which gives the counters back what they were, has something of it. Nothing
+    /// is evaluated meanwhile, so that no counter is seen to jump.
+    pub fn go_on(&self, restore: impl FnOnce() -> Option<Saved>) {
+        let mut engine = lock(&self.engine);
+        let Some(mut saved) = restore() else { return };
+        let now = self.now();
+        let ago = Duration::try_from_secs_f64(now.wall - saved.saved).unwrap_or_default();
+        *lock(&self.before) = Some(Before { sinks: saved.sinks.take(), ago });
+        engine.restore(saved, now);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// The rules of the configuration: the default ones, files, and rows of CONFIG_DB.
+pub fn load(config: &AlertsConfig, rows: &[RuleRow]) -> Result<Rules, ConfigError> {
+    let mut loader = Loader::new(config.sink.iter().map(|sink| sink.name.clone()).collect());
+    if config.default_rules {
+        loader.defaults();
+    }
+    for pattern in &config.rules {
+        let wrong =
+            |problem: String| ConfigError::Value { key: "alerts.rules", value: format!("{pattern:?}"), problem };
+        let found = glob::glob(pattern).map_err(|error| wrong(format!("is no pattern of files: {error}")))?;
+        // In the order of their names, as glob has them.
+        for path in found {
+            let path = path.map_err(|error| wrong(format!("cannot be looked through: {error}")))?;
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| wrong(format!("{} cannot be read: {error}", path.display())))?;
+            loader.file(&path.display().to_string(), &text);
+        }
+    }
+    for (name, fields) in rows {
+        loader.fields(name, fields.iter().map(|(field, value)| (field.as_str(), value.as_str())));
+    }
+    loader.finish().map_err(|errors| ConfigError::Content(Box::new(errors)))
+}
+
+fn settings(config: &AlertsConfig) -> Settings {
+    Settings { evaluation_interval: config.evaluation_interval, history: config.history }
+}
+
+fn fallback(config: &AlertsConfig) -> Rules {
+    load(&AlertsConfig { rules: Vec::new(), ..config.clone() }, &[]).unwrap_or_default()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

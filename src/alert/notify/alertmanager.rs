@@ -1,0 +1,151 @@
+//! Prometheus' Alertmanager, by its API v2: what is new at once, what fires again and again.
+//!
+//! Alertmanager takes an alert that nobody speaks of any longer for resolved, so that what fires is sent anew in each
+//! `resend_interval`, to be over four of them later; and it forgets everything when it restarts. As Prometheus does, what
+//! ended is said for a quarter of an hour. Several servers are one cluster to Alertmanager, but each has to be told.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use hyper::header::{AUTHORIZATION, HeaderValue};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::active_set::Book;
+use super::error::DeliveryError;
+use super::http_client::{Headers, Server};
+use super::receiver::{Batch, PER_MESSAGE};
+use super::webhook::read_secret;
+use crate::alert::model::Notification;
+use crate::config::AlertmanagerConfig;
+
+const PATH: &str = "/api/v2/alerts";
+
+/// One server.
+#[derive(Debug)]
+pub(super) struct Alertmanager {
+    server: Server,
+    config: Arc<AlertmanagerConfig>,
+    /// Where the daemon itself can be looked at.
+    source: Option<Arc<str>>,
+    book: Arc<Book>,
+    resent: Mutex<Resent>,
+}
+
+#[derive(Debug)]
+struct Resent {
+    at: Instant,
+    /// `None`: the server may have missed anything.
+    generation: Option<u64>,
+}
+
+/// An alert of the API.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Posted<'a> {
+    labels: BTreeMap<&'a str, String>,
+    annotations: &'a BTreeMap<String, String>,
+    starts_at: String,
+    ends_at: String,
+    #[serde(rename = "generatorURL", skip_serializing_if = "Option::is_none")]
+    generator_url: Option<&'a str>,
+}
+
+impl Alertmanager {
+    pub fn new(url: &str, config: Arc<AlertmanagerConfig>, source: Option<Arc<str>>, book: Arc<Book>) -> Self {
+        let resent = Mutex::new(Resent { at: Instant::now(), generation: Some(book.generation()) });
+        Self { server: Server::new(url, PATH, &config.ca_file), config, source, book, resent }
+    }
+
+    pub fn shown(&self) -> &str {
+        self.server.shown()
+    }
+
+    pub async fn send(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
+        self.post(batch, batch.notifications()).await
+    }
+
+    /// When everything is to be sent again.
+    pub fn resend_due(&self) -> Option<Instant> {
+        let began = self.book.began()?;
+        let resent = self.resent.lock().unwrap_or_else(PoisonError::into_inner);
+        if resent.generation == Some(self.book.generation()) {
+            Some(resent.at.max(began) + self.config.resend_interval)
+        } else {
+            Some(Instant::now())
+        }
+    }
+
+    /// Sends everything.
+    pub async fn resend(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
+        let at = Instant::now();
+        let (all, generation) = self.book.all(at);
+        let mut refused = None;
+        for part in all.chunks(PER_MESSAGE) {
+            match self.post(batch, part.iter().map(|notification| &**notification)).await {
+                // It took what it could, and the other parts are not at fault.
+                Err(error) if !error.is_transient() => refused = Some(error),
+                outcome => outcome?,
+            }
+        }
+        *self.resent.lock().unwrap_or_else(PoisonError::into_inner) = Resent { at, generation: Some(generation) };
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// The server answers again. It may have been started anew, and know of nothing.
+    pub fn returned(&self) {
+        self.resent.lock().unwrap_or_else(PoisonError::into_inner).generation = None;
+    }
+
+    async fn post<'a>(
+        &self,
+        batch: &Batch<'_>,
+        notifications: impl Iterator<Item = &'a Notification> + Send,
+    ) -> Result<(), DeliveryError> {
+        let body = self.encode(batch, notifications)?;
+        let mut headers = Headers::new();
+        let token_file = &self.config.bearer_token_file;
+        if !token_file.as_os_str().is_empty() {
+            let token = read_secret("bearer_token_file", token_file).await?;
+            let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(hyper::http::Error::from)?;
+            value.set_sensitive(true);
+            headers.push((AUTHORIZATION, value));
+        }
+        self.server.post(body, headers).await
+    }
+
+    fn encode<'a>(
+        &self,
+        batch: &Batch<'_>,
+        notifications: impl Iterator<Item = &'a Notification>,
+    ) -> Result<Vec<u8>, serde_json::Error> {
+        let until = batch.now + 4.0 * self.config.resend_interval.as_secs_f64();
+        let posted = |notification: &'a Notification| {
+            let alert = &notification.alert;
+            let mut labels = BTreeMap::from([("instance", batch.host.to_owned())]);
+            labels.extend(alert.labels.iter().map(|(name, value)| (name.as_str(), value.clone())));
+            labels.insert("alertname", alert.rule.to_string());
+            labels.insert("severity", alert.severity.name().to_owned());
+            if let Some(port) = alert.port {
+                labels.insert("port", port.to_string());
+            }
+            Posted {
+                labels,
+                annotations: &alert.annotations,
+                starts_at: time(alert.since),
+                // An end before the beginning, by a clock that was set back, would be refused.
+                ends_at: time(notification.ended.unwrap_or(until).max(alert.since)),
+                generator_url: self.source.as_deref(),
+            }
+        };
+        serde_json::to_vec(&notifications.map(posted).collect::<Vec<_>>())
+    }
+}
+
+/// Unix time as RFC 3339.
+fn time(seconds: f64) -> String {
+    let since = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    let time = SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH);
+    humantime::format_rfc3339_millis(time).to_string()
+}

@@ -1,0 +1,94 @@
+//! The log: a line for each alert; of a storm the first ones, and how many more there were.
+
+use tracing::{info, warn};
+
+use super::outcome::{Counts, Fate};
+use crate::alert::model::Notification;
+use crate::alert::rules::{Action, Severity};
+
+/// Lines for what is told at once. The log's own limit would hold back others' lines as well.
+const LINES: usize = 100;
+
+/// Logs those that are for the log.
+pub(super) fn tell(notifications: &[Notification], counts: &Counts) {
+    let mine = || notifications.iter().filter(|notification| notification.actions.contains(&Action::Log));
+    for notification in mine().take(LINES) {
+        line(notification);
+    }
+    let all = mine().count();
+    if all > LINES {
+        let firing = mine().skip(LINES).filter(|notification| notification.ended.is_none()).count();
+        let resolved = all - LINES - firing;
+        warn!(firing, resolved, "more alerts than are logged one by one");
+    }
+    counts.add(Fate::Sent, all.min(LINES));
+    counts.add(Fate::Dropped, all.saturating_sub(LINES));
+}
+
+fn line(notification: &Notification) {
+    let alert = &notification.alert;
+    let rule = &*alert.rule;
+    let port = alert.port.map(tracing::field::display);
+    let severity = alert.severity.name();
+    let summary = alert.annotations.get("summary").map(String::as_str);
+    let value = alert.value;
+    match (notification.ended, alert.severity) {
+        (Some(_), _) => info!(rule, port, severity, value, summary, "alert resolved"),
+        (None, Severity::Info) => info!(rule, port, severity, value, summary, "alert"),
+        (None, _) => warn!(rule, port, severity, value, summary, "alert"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::super::tests::{fires, resolved};
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(notifications: &[Notification]) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let log =
+            tracing_subscriber::fmt().with_writer(move || writer.clone()).without_time().with_ansi(false).finish();
+        tracing::subscriber::with_default(log, || tell(notifications, &Counts::default()));
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_line_has_what_there_is_to_know() {
+        let mut other = fires(8);
+        other.actions = [Action::Notify].into();
+        let text = logged(&[fires(0), resolved(4), other]);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].starts_with("WARN") && lines[1].starts_with("INFO"), "{text}");
+        for part in ["alert rule=\"PortFlapping\"", "port=Ethernet0", "severity=\"critical\"", "Ethernet0 flaps"] {
+            assert!(lines[0].contains(part), "{part:?} is not in {text}");
+        }
+        assert!(lines[1].contains("alert resolved") && lines[1].contains("port=Ethernet4"), "{text}");
+    }
+
+    #[test]
+    fn of_a_storm_the_rest_is_summed_up() {
+        let all: Vec<_> = (0..150).map(fires).chain((0..7).map(resolved)).collect();
+        let text = logged(&all);
+        assert_eq!(text.lines().count(), LINES + 1);
+        assert!(text.trim_end().ends_with("more alerts than are logged one by one firing=50 resolved=7"), "{text}");
+    }
+}

@@ -1,0 +1,101 @@
+//! The JSON that webhooks and programs get. docs/alert-delivery.md is what receivers are written by: keys are added, not
+//! renamed, or the version counts up.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::alert::model::{Fingerprint, Notification};
+use crate::alert::rules::Severity;
+
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Message<'a> {
+    version: u32,
+    host: &'a str,
+    sink: &'a str,
+    sent: f64,
+    alerts: Vec<Told<'a>>,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    status: &'static str,
+    rule: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<String>,
+    severity: Severity,
+    labels: &'a BTreeMap<String, String>,
+    annotations: &'a BTreeMap<String, String>,
+    value: f64,
+    since: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<f64>,
+    fingerprint: Fingerprint,
+}
+
+/// The word for how it stands.
+pub(super) fn status(notification: &Notification) -> &'static str {
+    if notification.ended.is_none() { "firing" } else { "resolved" }
+}
+
+/// The message. `sent`: Unix time in seconds.
+pub(super) fn encode<'a>(
+    host: &str,
+    sink: &str,
+    sent: f64,
+    notifications: impl Iterator<Item = &'a Notification>,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let told = |notification: &'a Notification| {
+        let alert = &notification.alert;
+        Told {
+            status: status(notification),
+            rule: &alert.rule,
+            port: alert.port.map(|port| port.to_string()),
+            severity: alert.severity,
+            labels: &alert.labels,
+            annotations: &alert.annotations,
+            value: alert.value,
+            since: alert.since,
+            ended: notification.ended,
+            fingerprint: alert.fingerprint,
+        }
+    };
+    serde_json::to_vec(&Message { version: VERSION, host, sink, sent, alerts: notifications.map(told).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{fires, resolved};
+    use super::*;
+
+    /// As docs/alert-delivery.md shows it.
+    #[test]
+    fn the_message_has_the_documented_shape() {
+        let (firing, mut ended) = (fires(0), resolved(4));
+        ended.alert.port = None;
+        let bytes = encode("leaf1", "noc", 1_795_549_012.5, [&firing, &ended].into_iter()).unwrap();
+        let expected = serde_json::json!({
+            "version": 1, "host": "leaf1", "sink": "noc", "sent": 1_795_549_012.5,
+            "alerts": [
+                {"status": "firing", "rule": "PortFlapping", "port": "Ethernet0", "severity": "critical",
+                 "labels": {"team": "net"}, "annotations": {"summary": "Ethernet0 flaps"}, "value": 7.0,
+                 "since": 1_795_549_000.25, "fingerprint": firing.alert.fingerprint.to_string()},
+                {"status": "resolved", "rule": "PortFlapping", "severity": "critical",
+                 "labels": {"team": "net"}, "annotations": {"summary": "Ethernet4 flaps"}, "value": 7.0,
+                 "since": 1_795_549_000.25, "ended": 1_795_549_060.0,
+                 "fingerprint": ended.alert.fingerprint.to_string()},
+            ],
+        });
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&bytes).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_value_that_is_no_number_is_null() {
+        let mut notification = fires(0);
+        notification.alert.value = f64::INFINITY;
+        let bytes = encode("h", "s", 0.0, [&notification].into_iter()).unwrap();
+        assert!(String::from_utf8(bytes).unwrap().contains("\"value\":null"));
+    }
+}

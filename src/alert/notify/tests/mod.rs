@@ -1,0 +1,108 @@
+//! Sinks against real receivers: servers that listen, hang and break off, programs, Redis.
+
+mod alertmanager;
+mod exec;
+mod server;
+mod state_db;
+mod webhook;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::model::{Alert, Fingerprint, State};
+use super::super::rules::Severity;
+use super::*;
+use crate::lab::wait;
+use crate::link::LinkName;
+
+/// How long anything may take. Far more than it does.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A notification for the sinks `noc` and `other`, and the log.
+pub(super) fn fires(port: usize) -> Notification {
+    let port = LinkName::new(format!("Ethernet{port}").as_bytes()).unwrap();
+    let alert = Alert {
+        fingerprint: Fingerprint::new("PortFlapping", Some(&port)),
+        rule: "PortFlapping".into(),
+        port: Some(port),
+        state: State::Firing,
+        severity: Severity::Critical,
+        labels: BTreeMap::from([("team".to_owned(), "net".to_owned())]),
+        annotations: BTreeMap::from([("summary".to_owned(), format!("{port} flaps"))]),
+        value: 7.0,
+        since: 1_795_549_000.25,
+        suppressed: None,
+        notified: true,
+    };
+    let actions = ["noc", "other"].map(|name| Action::Sink(name.into()));
+    Notification { alert, ended: None, actions: actions.into_iter().chain([Action::Log]).collect::<Vec<_>>().into() }
+}
+
+pub(super) fn resolved(port: usize) -> Notification {
+    let mut notification = fires(port);
+    notification.alert.state = State::Resolved;
+    notification.ended = Some(1_795_549_060.0);
+    notification
+}
+
+/// Sinks as they stand in a configuration, quick ones unless they say otherwise.
+fn sinks(text: &str) -> Sinks {
+    Sinks::start(&config(text), surroundings(&nowhere()))
+}
+
+fn config(text: &str) -> Vec<SinkConfig> {
+    #[derive(serde::Deserialize)]
+    struct File {
+        sink: Vec<SinkConfig>,
+    }
+    let text = text.replace("type = ", "group_interval = \"5ms\"\nbackoff = \"5ms\"\nmax_backoff = \"20ms\"\ntype = ");
+    toml::from_str::<File>(&text).unwrap().sink
+}
+
+fn surroundings(store: &Store) -> Surroundings<'_> {
+    Surroundings { host: "leaf1", url: Some("http://127.0.0.1:9477/"), store }
+}
+
+fn nowhere() -> Store {
+    store("unix:///nonexistent/redis.sock")
+}
+
+fn store(url: &str) -> Store {
+    let mut config = crate::config::RedisConfig { url: url.to_owned(), ..Default::default() };
+    config.database_config = "/nonexistent".into();
+    config.store().unwrap()
+}
+
+fn count(sinks: &Sinks, sink: &str, fate: Fate) -> u64 {
+    let counts = sinks.counts();
+    counts.iter().find(|(name, of, _)| &**name == sink && *of == fate).map_or(0, |(_, _, count)| *count)
+}
+
+async fn until_counted(sinks: &Sinks, sink: &str, fate: Fate, least: u64) {
+    let counted = || std::future::ready(count(sinks, sink, fate) >= least);
+    if let Err(error) = wait::until_async(format!("{least} {}", fate.name()), LIMIT, counted).await {
+        panic!("{error}: {:?} {:?}", sinks.counts(), sinks.states());
+    }
+}
+
+#[test]
+fn nothing_is_told_to_sinks_that_a_rule_does_not_name_and_a_runtime_is_not_needed_without_sinks() {
+    let sinks = Sinks::start(&[], surroundings(&nowhere()));
+    sinks.tell(&(0..150).map(fires).collect::<Vec<_>>());
+    assert_eq!((count(&sinks, "log", Fate::Sent), count(&sinks, "log", Fate::Dropped)), (100, 50));
+    sinks.firing(&[fires(0)]);
+}
+
+#[test]
+fn the_daemon_says_where_it_is_reached() {
+    for (listen, cert, url) in [
+        ("127.0.0.1:9477", "", Some("http://127.0.0.1:9477/")),
+        ("[::]:9477", "", Some("http://leaf1:9477/")),
+        ("0.0.0.0:1", "c.pem", Some("https://leaf1:1/")),
+        ("", "", None),
+    ] {
+        let mut config = Config::default();
+        (config.http.listen, config.http.tls_cert) = (listen.to_owned(), cert.into());
+        assert_eq!(daemon_url(&config, "leaf1").as_deref(), url);
+    }
+}

@@ -1,0 +1,264 @@
+//! From texts to a set of rules that belong together.
+//!
+//! In: TOML files, hashes of CONFIG_DB (both as text: reading them is others' business), the rules that come with the daemon.
+//! Out: [`Rules`], or everything that is wrong. Rules are bound to the catalogue of metrics here, so that nothing is looked
+//! up by name when they are evaluated.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use toml::{Table, Value};
+
+use super::error::{RuleError, RuleErrors, nearest};
+use super::rule::Rule;
+use super::table::Place;
+use super::{DEFAULTS, DEFAULTS_FILE};
+
+/// What stands before a rule's name in CONFIG_DB.
+pub const CONFIG_TABLE: &str = "PORTSYNCD_ALERT_RULE";
+
+/// Rules with different names, each explained by others of them only, and none by itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rules {
+    rules: Vec<Arc<Rule>>,
+}
+
+impl Rules {
+    /// The rules, in the order in which they were read; those that are off included.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Rule>> {
+        self.rules.iter()
+    }
+
+    /// The rule of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Rule>> {
+        self.rules.iter().find(|rule| &*rule.name == name)
+    }
+}
+
+/// Reads rules from several places, and then checks how they go together.
+#[derive(Debug, Default)]
+pub struct Loader {
+    /// The names that `actions` may have besides `log` and `notify`; `None`: any.
+    sinks: Option<Vec<String>>,
+    defaults: Vec<Rule>,
+    rules: Vec<Rule>,
+    /// Names of default rules that are turned off without saying anything else, with the file.
+    off: Vec<(String, String)>,
+    errors: Vec<RuleError>,
+}
+
+impl Loader {
+    /// `sinks`: the names of the configured sinks.
+    pub fn new(sinks: Vec<String>) -> Self {
+        Self { sinks: Some(sinks), ..Self::default() }
+    }
+
+    /// Takes any name for a sink's, for checks apart from a configuration.
+    pub fn with_any_sink() -> Self {
+        Self::default()
+    }
+
+    /// Adds the rules that come with the daemon. A rule of the same name from elsewhere replaces one of them.
+    pub fn defaults(&mut self) {
+        let rules = std::mem::take(&mut self.rules);
+        self.file(DEFAULTS_FILE, DEFAULTS);
+        self.defaults = std::mem::replace(&mut self.rules, rules);
+    }
+
+    /// Adds a file of rules, whose name is for messages.
+    pub fn file(&mut self, name: &str, text: &str) {
+        let problem = |problem: String| RuleError::File { file: name.to_owned(), problem };
+        let mut table = match toml::from_str::<Table>(text) {
+            Ok(table) => table,
+            Err(error) => return self.errors.push(problem(error.to_string().trim_end().to_owned())),
+        };
+        let rules = table.remove("rule");
+        if let Some(key) = table.keys().next() {
+            let meant = nearest(key, ["rule"]);
+            self.errors
+                .push(problem(format!("{key}: no such key{meant}; a file of rules has [[rule]] and nothing else")));
+        }
+        match rules {
+            None => {}
+            Some(Value::Array(rules)) => {
+                for (at, rule) in rules.into_iter().enumerate() {
+                    match rule {
+                        Value::Table(table) => self.rule(name, &format!("number {}", at + 1), table),
+                        other => self.errors.push(problem(format!("rule = {other}: rules begin with [[rule]]"))),
+                    }
+                }
+            }
+            Some(other) => self.errors.push(problem(format!("rule = {other}: rules begin with [[rule]]"))),
+        }
+    }
+
+    /// Adds a rule of CONFIG_DB's `PORTSYNCD_ALERT_RULE|<name>`. Fields are the keys of a rule with TOML values, or texts
+    /// without quotes; lists may be separated by commas, and `condition.above` is the key `above` within `condition`.
+    pub fn fields<'a>(&mut self, name: &str, fields: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        let key = format!("{CONFIG_TABLE}|{name}");
+        let mut table = Table::new();
+        // In the order of the names, so that messages do not depend on Redis' order.
+        for (field, text) in fields.into_iter().collect::<BTreeMap<_, _>>() {
+            let place = Place { file: key.clone(), rule: name.to_owned() };
+            // SONiC marks lists by an @ behind the field's name.
+            if let Err(error) = insert(&mut table, field.trim_end_matches('@'), text, &place) {
+                return self.errors.push(error);
+            }
+        }
+        if let Some(other) = table.insert("name".to_owned(), name.into()).filter(|other| other.as_str() != Some(name)) {
+            let place = Place { file: key, rule: name.to_owned() };
+            return self.errors.push(place.wrong("name", other, format!("{name:?}, as in the key, or left out")));
+        }
+        self.rule(&key, name, table);
+    }
+
+    fn rule(&mut self, file: &str, number: &str, table: Table) {
+        let name = table.get("name").and_then(Value::as_str).map(str::to_owned);
+        if let Some(name) = name.as_ref().filter(|_| table.len() == 2 && table.get("enabled") == Some(&false.into())) {
+            return self.off.push((name.clone(), file.to_owned()));
+        }
+        let place = Place { file: file.to_owned(), rule: name.unwrap_or_else(|| number.to_owned()) };
+        match Rule::read(place, table, self.sinks.as_deref()) {
+            Ok(rule) => self.rules.push(rule),
+            Err(error) => self.errors.push(error),
+        }
+    }
+
+    /// The rules, if all is well with all of them.
+    pub fn finish(mut self) -> Result<Rules, RuleErrors> {
+        let mut origins: HashMap<Arc<str>, Arc<str>> = HashMap::new();
+        for rule in &self.rules {
+            if let Some(other) = origins.insert(Arc::clone(&rule.name), Arc::clone(&rule.origin)) {
+                let problem = format!("another name: a rule of {other} has this one already");
+                self.errors.push(place(rule).wrong("name", format!("{:?}", rule.name), problem));
+            }
+        }
+        for (name, file) in &self.off {
+            let rule = self.defaults.iter_mut().find(|rule| *rule.name == **name);
+            let Some(rule) = rule.filter(|_| !origins.contains_key(name.as_str())) else {
+                let place = Place { file: file.clone(), rule: name.clone() };
+                self.errors
+                    .push(place.missing("metric", "only a rule that comes with the daemon is turned off without it"));
+                continue;
+            };
+            rule.enabled = false;
+            rule.origin = file.as_str().into();
+        }
+        let mut rules = self.defaults;
+        rules.retain(|rule| !origins.contains_key(&rule.name));
+        rules.append(&mut self.rules);
+        self.errors.extend(check_explanations(&rules));
+        if !self.errors.is_empty() {
+            return Err(RuleErrors(self.errors));
+        }
+        share(&mut rules);
+        let mut rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
+        // They would stay where the larger ones were.
+        rules.shrink_to_fit();
+        Ok(Rules { rules })
+    }
+}
+
+fn place(rule: &Rule) -> Place {
+    Place { file: rule.origin.to_string(), rule: rule.name.to_string() }
+}
+
+/// Puts a field of a hash where a file would have it.
+fn insert(table: &mut Table, field: &str, text: &str, place: &Place) -> Result<(), RuleError> {
+    let Some((outer, inner)) = field.split_once('.') else {
+        table.insert(field.to_owned(), value("", field, text));
+        return Ok(());
+    };
+    match table.entry(outer).or_insert_with(|| Table::new().into()) {
+        Value::Table(table) => table.insert(inner.to_owned(), value(outer, inner, text)),
+        _ => return Err(place.wrong(field, text, format!("either {outer} or {field}, not both"))),
+    };
+    Ok(())
+}
+
+/// The value of a field. Where a text is wanted it stays one, even if it reads 1 or true.
+fn value(outer: &str, field: &str, text: &str) -> Value {
+    let parsed = toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
+    match (outer, field, parsed) {
+        (_, _, Some(parsed @ (Value::String(_) | Value::Array(_)))) => parsed,
+        ("", "actions" | "inhibited_by", _) => {
+            Value::Array(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect())
+        }
+        ("annotations" | "labels" | "match", _, _) => text.into(),
+        ("", "metric" | "ports" | "for" | "keep_firing_for" | "severity", _) => text.into(),
+        (_, _, Some(parsed)) => parsed,
+        (_, _, None) => text.into(),
+    }
+}
+
+/// Each rule is explained by rules that are there, and none by itself over others.
+fn check_explanations(rules: &[Rule]) -> Vec<RuleError> {
+    let by_name: HashMap<&str, &Rule> = rules.iter().map(|rule| (&*rule.name, rule)).collect();
+    let mut errors = Vec::new();
+    for rule in rules {
+        if let Some(unknown) = rule.inhibited_by().iter().find(|name| !by_name.contains_key(&***name)) {
+            let meant = nearest(unknown, by_name.keys().copied());
+            errors.push(place(rule).wrong(
+                "inhibited_by",
+                format!("{unknown:?}"),
+                format!("a rule that is there{meant}"),
+            ));
+        }
+    }
+    let mut done: HashSet<&str> = HashSet::new();
+    for rule in rules {
+        let mut path = Vec::new();
+        if let Some(cycle) = cycle(rule, &by_name, &mut path, &mut done) {
+            errors.push(place(rule).wrong(
+                "inhibited_by",
+                cycle.join(" by "),
+                "no rule may explain itself, over others either",
+            ));
+        }
+    }
+    errors
+}
+
+/// The names on a way from a rule back to itself.
+fn cycle<'a>(
+    rule: &'a Rule,
+    by_name: &HashMap<&str, &'a Rule>,
+    path: &mut Vec<&'a str>,
+    done: &mut HashSet<&'a str>,
+) -> Option<Vec<&'a str>> {
+    if let Some(at) = path.iter().position(|name| *name == &*rule.name) {
+        path.push(&rule.name);
+        return Some(path.split_off(at));
+    }
+    if done.contains(&*rule.name) {
+        return None;
+    }
+    path.push(&rule.name);
+    let explaining = rule.inhibited_by().iter().filter_map(|name| by_name.get(&**name));
+    let found = explaining.copied().find_map(|other| cycle(other, by_name, path, done));
+    path.pop();
+    done.insert(&rule.name);
+    found
+}
+
+/// Holds once what many rules have in common.
+fn share(rules: &mut [Rule]) {
+    fn once<T: PartialEq + ?Sized>(all: &mut Vec<Arc<T>>, one: &mut Arc<T>) {
+        match all.iter().find(|other| *other == one) {
+            Some(other) => *one = Arc::clone(other),
+            None => all.push(Arc::clone(one)),
+        }
+    }
+    let (mut annotations, mut actions, mut origins, mut globs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for rule in rules {
+        once(&mut annotations, &mut rule.annotations);
+        once(&mut actions, &mut rule.actions);
+        once(&mut origins, &mut rule.origin);
+        if let Some(glob) = &mut rule.ports {
+            once(&mut globs, glob);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

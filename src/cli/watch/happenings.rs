@@ -1,0 +1,106 @@
+//! What happened to the ports of late.
+
+use std::collections::HashSet;
+
+use portsyncd::api::{Port, Standing};
+
+/// As many are kept.
+const KEPT: usize = 200;
+
+/// Something that happened to a port.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Happening {
+    /// When, as Unix time.
+    pub at: f64,
+    /// The port.
+    pub port: String,
+    /// What.
+    pub what: What,
+}
+
+/// What can happen to a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum What {
+    /// It came up.
+    Up,
+    /// It went down.
+    Down,
+    /// Somebody wants it up.
+    AdminUp,
+    /// Nobody wants it up any longer.
+    AdminDown,
+    /// Its MTU is another one.
+    Mtu(u64),
+    /// Its link is there.
+    Came,
+    /// Its link is there, its row in `APPL_DB` is not.
+    Waits,
+    /// It is gone.
+    Gone,
+}
+
+/// The last of them, newest first.
+#[derive(Debug, Default)]
+pub struct Happenings(Vec<Happening>);
+
+impl Happenings {
+    /// The newest first.
+    pub fn iter(&self) -> std::slice::Iter<'_, Happening> {
+        self.0.iter()
+    }
+
+    /// Learns the past from what each port keeps of it. What is known already stays and does not stand twice.
+    pub fn remember(&mut self, ports: &[Port]) {
+        self.0.extend(ports.iter().flat_map(|port| history(port, usize::MAX)));
+        self.settle();
+    }
+
+    /// Adds what became of a port.
+    pub fn compare(&mut self, before: Option<&Port>, after: Option<&Port>, now: f64) {
+        let Some(after) = after else {
+            if let Some(before) = before.filter(|port| port.state != Standing::Awaited) {
+                self.0.push(Happening { at: now, port: before.name.clone(), what: What::Gone });
+            }
+            return;
+        };
+        let at = after.last_change.unwrap_or(now);
+        let mut add = |what| self.0.push(Happening { at, port: after.name.clone(), what });
+        let is_there = |port: &Port| matches!(port.state, Standing::InStep | Standing::Pending);
+        match (before.filter(|port| is_there(port)), is_there(after)) {
+            (None, true) => add(What::Came),
+            (Some(before), true) => {
+                if before.admin != after.admin {
+                    add(if after.admin.as_deref() == Some("up") { What::AdminUp } else { What::AdminDown });
+                }
+                if let Some(mtu) = after.mtu.filter(|mtu| before.mtu != Some(*mtu)) {
+                    add(What::Mtu(mtu));
+                }
+            }
+            _ => {}
+        }
+        if after.state == Standing::Waiting && before.is_none_or(|before| before.state != Standing::Waiting) {
+            // A link without a row has no change of its own.
+            self.0.push(Happening { at: now, port: after.name.clone(), what: What::Waits });
+        }
+        let news = before.map_or(u64::MAX, |before| after.flaps.saturating_sub(before.flaps));
+        self.0.extend(history(after, usize::try_from(news).unwrap_or(usize::MAX)));
+    }
+
+    /// The newest first, and no more than are kept. To be called after one or several additions.
+    pub fn settle(&mut self) {
+        self.0.sort_by(|one, other| other.at.total_cmp(&one.at).then_with(|| one.port.cmp(&other.port)));
+        // Not only neighbours: what is learned anew of a moment in which a port flapped stands behind all of that moment.
+        let mut seen = HashSet::new();
+        self.0.retain(|one| seen.insert((one.at.to_bits(), one.port.clone(), one.what)));
+        self.0.truncate(KEPT);
+    }
+}
+
+/// The last changes of the operational state, so many at most, newest first.
+fn history(port: &Port, most: usize) -> impl Iterator<Item = Happening> {
+    port.history.iter().rev().take(most).map(|change| Happening {
+        at: change.at,
+        port: port.name.clone(),
+        what: if change.up { What::Up } else { What::Down },
+    })
+}

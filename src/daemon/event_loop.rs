@@ -1,0 +1,380 @@
+//! One turn of the loop: wait for one thing to happen, and deal with it at once.
+
+use std::future::{Future, pending};
+use std::io;
+use std::time::Duration;
+
+use anyhow::Context;
+use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, SelectAll, poll_fn, select_all};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::session::{self, Writing};
+use super::timers::earlier;
+use super::{Daemon, Stop};
+use crate::db::listener::Heard;
+use crate::db::pending::Origin;
+use crate::db::tables::redis_key;
+use crate::db::writer::BATCH;
+use crate::db::{StoreError, Trouble};
+use crate::link::LinkEvent;
+use crate::telemetry::labels::{Cause, Db, LinkKind, Outcome, Refusal};
+
+/// So many link messages while Redis is busy without a pause make a burst.
+const BURST: usize = 32;
+/// How long messages of a burst may come together: about as long as Redis takes to answer.
+const GATHER: Duration = Duration::from_micros(50);
+
+/// The signals that the daemon listens to. Each is looked at only when it woke us.
+pub struct Signals(SelectAll<BoxStream<'static, Told>>);
+
+/// What a signal tells.
+#[derive(Clone, Copy)]
+enum Told {
+    End,
+    Reload,
+}
+
+enum Event {
+    Told(Told),
+    Links,
+    Database(session::Event),
+    Timer,
+}
+
+impl Signals {
+    /// From now on a signal is listened to; before, it ends the process. Within a runtime.
+    pub fn new() -> io::Result<Self> {
+        let told = |kind, told| -> io::Result<_> {
+            let mut signal = signal(kind)?;
+            Ok(poll_fn(move |context| signal.poll_recv(context).map(|heard| heard.map(|()| told))).boxed())
+        };
+        Ok(Self(select_all([
+            told(SignalKind::terminate(), Told::End)?,
+            told(SignalKind::interrupt(), Told::End)?,
+            told(SignalKind::hangup(), Told::Reload)?,
+        ])))
+    }
+
+    /// Cancel safe, as tokio's signals are.
+    async fn next(&mut self) -> Told {
+        match self.0.next().await {
+            Some(told) => told,
+            None => pending().await,
+        }
+    }
+}
+
+impl Daemon {
+    /// Goes on turning until `work` is done.
+    pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Stop> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                turned = self.turn_until(None, Instant::now()) => drop(turned?),
+            }
+        }
+    }
+
+    /// A turn that ends at the latest when there is work to begin. Says when the wait was over.
+    pub(super) async fn turn(&mut self, now: Instant) -> Result<Instant, Stop> {
+        let core = &self.core;
+        let mut work = None;
+        for at in [
+            core.links_due.at(),
+            core.rows_due.at(),
+            core.awaited_rows.again_at(),
+            self.followed.ports,
+            self.timers.publish_again,
+            self.followed.retry_at,
+            self.order_at(),
+        ] {
+            // What is due already waits for something else, a database perhaps: its time alone wakes nobody.
+            work = earlier(work, at.filter(|at| *at > now));
+        }
+        self.turn_until(work, now).await
+    }
+
+    /// Waits for one thing and deals with it; it is `now`. Says when the wait was over. Cancel safe: nothing is taken before
+    /// that, and what follows does not wait.
+    pub(super) async fn turn_until(&mut self, work: Option<Instant>, now: Instant) -> Result<Instant, Stop> {
+        self.databases.connect_due();
+        self.launch(now).await;
+        if self.is_over() {
+            return Err(Stop::End);
+        }
+        self.telemetry.metrics.pending_rows.set_count((), self.core.pending.unwritten());
+        self.timers.left_out_since(self.logging.has_left_out());
+        let deadline =
+            earlier(earlier(work, self.ending), earlier(self.databases.deadline(), self.timers.next_service()));
+        let event = tokio::select! {
+            told = self.signals.next() => Event::Told(told),
+            readable = self.monitor.readable() => {
+                readable.context("cannot watch the kernel's links").map_err(Stop::Fatal)?;
+                Event::Links
+            }
+            event = self.databases.next() => Event::Database(event),
+            due = self.alarm.at(deadline, now) => {
+                due.context("cannot wait for a timer").map_err(Stop::Fatal)?;
+                Event::Timer
+            }
+        };
+        let links = matches!(event, Event::Links);
+        let now = Instant::now();
+        // A turn that need not wait is new work all the same.
+        self.telemetry.core_works_since(now.into_std());
+        match event {
+            Event::Told(Told::End) => self.end()?,
+            Event::Told(Told::Reload) => self.reload(),
+            Event::Links => {
+                self.read_links(now).map_err(Stop::Fatal)?;
+            }
+            Event::Database(session::Event::Connected(server)) => self.connected(server),
+            Event::Database(session::Event::Lost(server, error)) => self.lost(server, &error),
+            Event::Database(session::Event::Written) => self.written(now),
+            Event::Database(session::Event::Heard(Heard::Channel(channel))) => self.heard(&channel),
+            Event::Database(session::Event::Heard(Heard::Answer(Err(refusal)))) => {
+                warn!(reason = %refusal, "Redis refuses to tell of changes in APPL_DB, rows are looked for from time to time");
+                if let Some(listening) = self.databases.listening(Db::Appl) {
+                    (listening.notifies, listening.to_ports) = (false, false);
+                }
+                self.core.awaited_rows.check_all();
+            }
+            Event::Database(session::Event::Heard(Heard::Answer(Ok(())))) => {}
+            Event::Timer => self.tick(now),
+        }
+        self.launch(now).await;
+        if links {
+            self.gather();
+        }
+        Ok(now)
+    }
+
+    /// Reads what the kernel has to say until nothing is left. Messages that were queued before others were lost are older
+    /// than a dump, so that none of them may be read after it. False if the kernel sends faster than they are read.
+    pub(super) fn drain_links(&mut self) -> anyhow::Result<bool> {
+        /// Far more than fit into the largest receive buffer.
+        const BATCHES: usize = 10_000;
+        for _ in 0..BATCHES {
+            if !self.read_links(Instant::now())? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads a batch of what the kernel has to say. True if there may be more.
+    fn read_links(&mut self, now: Instant) -> anyhow::Result<bool> {
+        let core = &mut self.core;
+        let mut gone = 0;
+        core.pending.because(Origin::Message(now));
+        let batch = self.monitor.read(|event| {
+            gone += u64::from(matches!(event, LinkEvent::Del(_)));
+            core.event(&event);
+        });
+        core.pending.because(Origin::Other);
+        let batch = batch.context("cannot watch the kernel's links")?;
+        let metrics = &self.telemetry.metrics;
+        metrics.link_events.add(LinkKind::Del, gone);
+        metrics.link_events.add(LinkKind::New, batch.events as u64 - gone);
+        metrics.netlink_refused.add(Refusal::Foreign, batch.foreign.into());
+        metrics.netlink_refused.add(Refusal::Malformed, batch.malformed.into());
+        self.burst = self.burst.saturating_add(batch.events);
+        if batch.lost {
+            if batch.malformed == 0 && batch.truncated == 0 {
+                warn!("the kernel had to drop link messages, asking it for all links");
+                metrics.netlink_overruns.count(());
+                self.telemetry.mark(&self.telemetry.moments.overrun);
+            }
+            self.core.list_links_in(Duration::ZERO, Cause::Overrun);
+        }
+        Ok(batch.more)
+    }
+
+    /// Sends what is pending, unless a batch is under way or Redis is not to be bothered; then says what changed. The row
+    /// comes first: whoever waits for it does not wait for the log.
+    async fn launch(&mut self, now: Instant) {
+        if let Some(Writing { writer, compared: true, sent }) = &mut self.databases.writing
+            && !self.core.pending.is_empty()
+            && writer.is_idle()
+            && self.timers.write_again.is_none()
+        {
+            *sent = Some(now);
+            self.core.pending.take(BATCH, |key, write| writer.push(key, write, now));
+            writer.send().await;
+        }
+        self.core.tell();
+    }
+
+    /// In a burst, lets more messages come together before they are read: nothing could be sent anyway before Redis answers,
+    /// and waking up for each message costs several times what the message itself does. A change on a quiet switch never
+    /// comes here, nor do the few messages that the kernel sends for one.
+    fn gather(&self) {
+        let busy = self.databases.writing.as_ref().is_some_and(|writing| !writing.writer.is_idle());
+        if busy && self.burst >= BURST {
+            std::thread::sleep(GATHER);
+        }
+    }
+
+    /// Takes the answers that are there.
+    fn written(&mut self, now: Instant) {
+        let Some(Writing { writer, sent, .. }) = &mut self.databases.writing else { return };
+        let (mut refused, mut reason) = (0, None);
+        let metrics = &self.telemetry.metrics;
+        let lost = loop {
+            let (key, answer) = match writer.answer() {
+                Ok(Some((key, _, answer))) => (key, answer),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            };
+            let Err(error) = answer else {
+                self.core.acknowledged(key, now);
+                continue;
+            };
+            match Trouble::of(&error) {
+                Trouble::WrongType => {
+                    metrics.redis_writes.count((Db::State, Outcome::WrongType));
+                    if self.core.pending.broken(key) {
+                        error!(
+                            key = %redis_key(key, &self.databases.store.topology.state.separator).escape_ascii(),
+                            "key of STATE_DB holds another type than a hash, its port cannot be shown; delete the key to mend it"
+                        );
+                    }
+                }
+                Trouble::NoScript | Trouble::Refused => {
+                    refused += 1;
+                    metrics.redis_writes.count((Db::State, Outcome::Refused));
+                    self.core.pending.failed(key);
+                    reason.get_or_insert(error);
+                }
+                Trouble::Lost => {
+                    metrics.redis_writes.count((Db::State, Outcome::Lost));
+                    self.core.pending.lost(key);
+                    break Some(StoreError { operation: "cannot write ports to STATE_DB", source: error });
+                }
+            }
+        };
+        let idle = writer.is_idle();
+        if idle && let Some(sent) = sent.take() {
+            metrics.redis_write.observe(now - sent);
+        }
+        if let Some(error) = lost {
+            return self.lost(self.databases.server_of(Db::State), &error);
+        }
+        let all_written = idle && self.core.pending.is_empty();
+        if all_written {
+            self.burst = 0;
+        }
+        if let Some(error) = reason {
+            self.refusals += refused;
+            if !self.timers.is_refused() {
+                warn!(rows = refused, total = self.refusals, reason = %error, "Redis refuses rows, trying again until it takes them");
+            }
+            self.timers.write_again = Some(self.timers.refused());
+        } else if idle && self.timers.write_again.is_none() {
+            if self.timers.accepted() {
+                info!(total = self.refusals, "Redis takes rows again");
+            }
+            if all_written {
+                self.prove();
+            }
+        }
+    }
+
+    /// Does what is due and takes no time.
+    fn tick(&mut self, now: Instant) {
+        if let Some((server, error)) = self.databases.late(now) {
+            self.lost(server, &error);
+        }
+        if let Some((at, every)) = self.timers.watchdog.as_mut().filter(|(at, _)| *at <= now) {
+            *at = now + *every;
+            self.supervisor.watchdog();
+        }
+        if let Some((at, every)) = self.timers.heartbeat.as_mut().filter(|(at, _)| *at <= now) {
+            *at = now + *every;
+            crate::health::heartbeat();
+        }
+        if self.timers.write_again.is_some_and(|at| at <= now) {
+            self.timers.write_again = None;
+        }
+        if self.timers.left_out.is_some_and(|at| at <= now) {
+            self.timers.left_out = None;
+            self.logging.report_left_out();
+        }
+        if self.timers.sync_limit.is_some_and(|at| at <= now) {
+            self.timers.sync_limit = None;
+            self.start_takes_too_long();
+        }
+        if self.core.init.is_said() {
+            self.timers.awaited = None;
+        } else if let Some(awaited_for) = self.timers.awaited_due(now) {
+            self.report_awaited(awaited_for);
+        }
+    }
+
+    fn start_takes_too_long(&self) {
+        if self.telemetry.starts.timed_out() {
+            self.telemetry.metrics.initial_sync_timeouts.count(());
+            warn!(
+                seconds = self.config.health.initial_sync_timeout.as_secs(),
+                awaited = self.core.init.awaited().len(),
+                "the start takes longer than health.initial_sync_timeout, going on"
+            );
+        }
+    }
+
+    fn report_awaited(&mut self, awaited_for: Duration) {
+        const NAMED: usize = 20;
+        let awaited = self.core.init.awaited();
+        let count = awaited.len();
+        if count == 0 {
+            return;
+        }
+        let mut ports: Vec<String> = awaited.take(NAMED).map(|name| name.escape_ascii().to_string()).collect();
+        if count > NAMED {
+            ports.push(format!("and {} more", count - NAMED));
+        }
+        let seconds = awaited_for.as_secs();
+        info!(ports = ports.join(" "), count, seconds, "still waiting for ports before PortInitDone");
+        self.supervisor.status(format!("waiting for {count} ports since {seconds} s, the first is {}", ports[0]));
+    }
+
+    fn reload(&mut self) {
+        self.supervisor.reloading();
+        match (self.hooks.read_config)() {
+            Ok(config) => {
+                self.logging.reconfigure(&config.log);
+                if config.log.heartbeat != self.config.log.heartbeat {
+                    self.timers.set_heartbeat(config.log.heartbeat);
+                }
+                if config.redis != self.config.redis
+                    || config.ports != self.config.ports
+                    || config.netlink.receive_buffer != self.config.netlink.receive_buffer
+                    || config.telemetry != self.config.telemetry
+                    || config.http != self.config.http
+                    || config.control != self.config.control
+                    || config.state != self.config.state
+                {
+                    warn!(
+                        "[redis], [ports], netlink.receive_buffer, [telemetry], [http], [control] and [state] hold from the next start on; restart the daemon for them"
+                    );
+                }
+                (self.hooks.reloaded)(&config);
+                self.config.log = config.log;
+                self.config.shutdown = config.shutdown;
+                self.config.health = config.health;
+                if config.netlink.audit_interval != self.config.netlink.audit_interval {
+                    self.config.netlink.audit_interval = config.netlink.audit_interval;
+                    self.core.rows_due.drop_cause(Cause::Audit);
+                    self.audit_later();
+                }
+                info!("configuration read again");
+            }
+            Err(problem) => error!(problem = %problem, "configuration is wrong, keeping the one before"),
+        }
+        self.supervisor.reloaded();
+    }
+}

@@ -1,0 +1,292 @@
+//! The connections to the databases' servers: opened beside the turning loop, each server by itself, so that one that is away
+//! stops only what needs it.
+//!
+//! A server has one connection for each of its databases, one that listens, whose end tells of the server's at once, and,
+//! where STATE_DB is, one that writes rows.
+
+use std::cell::{RefCell, RefMut};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use futures_util::future::{LocalBoxFuture, try_join_all};
+use futures_util::stream::{self, FuturesUnordered, LocalBoxStream, SelectAll};
+use futures_util::{FutureExt, StreamExt, try_join};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::reconnect::Outage;
+use super::timers::earlier;
+use crate::db::StoreError;
+use crate::db::listener::{Heard, Listener};
+use crate::db::store::{Connection, Store};
+use crate::db::topology::Database;
+use crate::db::writer::Writer;
+use crate::telemetry::labels::Db;
+
+const DATABASES: [Db; 3] = [Db::Appl, Db::Config, Db::State];
+
+/// What is said of a server.
+pub(super) enum Event {
+    /// It can be asked from now on.
+    Connected(usize),
+    /// It cannot be reached, or its connection ended.
+    Lost(usize, StoreError),
+    /// It told of something.
+    Heard(Heard),
+    /// It may have answered rows.
+    Written,
+}
+
+/// See the module.
+pub(super) struct Databases {
+    pub store: Store,
+    pub servers: Vec<Server>,
+    connections: [Option<Rc<Connection>>; 3],
+    /// While STATE_DB can be reached.
+    pub writing: Option<Writing>,
+    opening: FuturesUnordered<LocalBoxFuture<'static, (usize, Result<Opened, StoreError>)>>,
+    /// What the listeners hear. One that was not woken is not looked at.
+    heard: SelectAll<LocalBoxStream<'static, Event>>,
+    /// A server is to be connected to.
+    retrying: bool,
+    /// What is listened to on the server of CONFIG_DB.
+    config_patterns: Rc<[Vec<u8>]>,
+}
+
+/// A server, and what it holds.
+pub(super) struct Server {
+    pub databases: Vec<Db>,
+    pub listening: Option<Listening>,
+    pub outage: Outage,
+    /// When to try again; `None` while it is there, or being connected to.
+    retry_at: Option<Instant>,
+}
+
+pub(super) struct Listening {
+    listener: Rc<RefCell<Listener>>,
+    /// Whether the server tells of changes of hashes.
+    pub notifies: bool,
+    /// Whether it is listened to APPL_DB's rows of ports.
+    pub to_ports: bool,
+}
+
+/// The connection for rows.
+pub(super) struct Writing {
+    pub writer: Writer,
+    /// Compared with what stands there, so that rows may be written.
+    pub compared: bool,
+    /// When the batch under way was sent.
+    pub sent: Option<Instant>,
+}
+
+struct Opened {
+    connections: Vec<(Db, Connection)>,
+    listening: Listening,
+    writer: Option<Writer>,
+}
+
+impl Databases {
+    /// Knows the servers; connects to none yet. `config_patterns` are listened to where CONFIG_DB is.
+    pub fn new(store: Store, config_patterns: Vec<Vec<u8>>) -> Self {
+        let mut servers: Vec<Server> = Vec::new();
+        for db in DATABASES {
+            let address = &database(&store, db).address;
+            match servers.iter_mut().find(|server| database(&store, server.databases[0]).address == *address) {
+                Some(server) => server.databases.push(db),
+                None => servers.push(Server {
+                    databases: vec![db],
+                    listening: None,
+                    outage: Outage::default(),
+                    retry_at: Some(Instant::now()),
+                }),
+            }
+        }
+        Self {
+            store,
+            servers,
+            connections: [None, None, None],
+            writing: None,
+            opening: FuturesUnordered::new(),
+            heard: SelectAll::new(),
+            retrying: true,
+            config_patterns: config_patterns.into(),
+        }
+    }
+
+    /// The connection to a database, while there is one.
+    pub fn connection(&self, db: Db) -> Option<Rc<Connection>> {
+        self.connections[db as usize].clone()
+    }
+
+    pub fn is_up(&self, db: Db) -> bool {
+        self.connections[db as usize].is_some()
+    }
+
+    pub fn are_up(&self) -> bool {
+        self.connections.iter().all(Option::is_some)
+    }
+
+    /// The server of a database.
+    pub fn server_of(&self, db: Db) -> usize {
+        self.servers.iter().position(|server| server.databases.contains(&db)).unwrap_or_default()
+    }
+
+    /// What listens to the server of a database.
+    pub fn listening(&mut self, db: Db) -> Option<&mut Listening> {
+        let server = self.server_of(db);
+        self.servers[server].listening.as_mut()
+    }
+
+    /// Whether it is listened to APPL_DB's rows of ports.
+    pub fn listens_to_ports(&self) -> bool {
+        self.servers[self.server_of(Db::Appl)].listening.as_ref().is_some_and(|listening| listening.to_ports)
+    }
+
+    /// Where a server is, for messages.
+    pub fn address(&self, server: usize) -> String {
+        database(&self.store, self.servers[server].databases[0]).address.to_string()
+    }
+
+    /// Begins to connect to the servers whose time has come.
+    pub fn connect_due(&mut self) {
+        if !self.retrying {
+            return;
+        }
+        let now = Instant::now();
+        for (at, server) in self.servers.iter_mut().enumerate() {
+            if server.retry_at.is_some_and(|retry_at| retry_at <= now) {
+                server.retry_at = None;
+                let patterns = server.databases.contains(&Db::Config).then(|| Rc::clone(&self.config_patterns));
+                let opened = open(self.store.clone(), server.databases.clone(), patterns.unwrap_or_default());
+                self.opening.push(opened.map(move |opened| (at, opened)).boxed_local());
+            }
+        }
+        self.retrying = self.servers.iter().any(|server| server.retry_at.is_some());
+    }
+
+    /// The nearest moment at which [`connect_due`](Self::connect_due) or [`late`](Self::late) has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        let writer = self.writing.as_ref().and_then(|writing| writing.writer.deadline());
+        self.servers.iter().fold(writer, |nearest, server| {
+            earlier(earlier(nearest, server.retry_at), server.listening.as_ref().and_then(Listening::deadline))
+        })
+    }
+
+    /// A server that did not answer in time, rows or a listener.
+    pub fn late(&self, now: Instant) -> Option<(usize, StoreError)> {
+        let is_late = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
+        let listener = |server: &Server| is_late(server.listening.as_ref().and_then(Listening::deadline));
+        if let Some(at) = self.servers.iter().position(listener) {
+            return Some((at, StoreError::no_answer("cannot listen to keyspace notifications")));
+        }
+        let writer = self.writing.as_ref().and_then(|writing| writing.writer.deadline());
+        is_late(writer).then(|| (self.server_of(Db::State), StoreError::no_answer("cannot write ports to STATE_DB")))
+    }
+
+    /// The next thing that is said of a server. Cancel safe: nothing is taken before it is handed on.
+    pub async fn next(&mut self) -> Event {
+        poll_fn(|context| {
+            if !self.opening.is_empty()
+                && let Poll::Ready(Some((at, opened))) = self.opening.poll_next_unpin(context)
+            {
+                return Poll::Ready(match opened {
+                    Ok(opened) => self.opened(at, opened),
+                    Err(error) => Event::Lost(at, error),
+                });
+            }
+            if let Some(Writing { writer, .. }) = &mut self.writing
+                && let Poll::Ready(outcome) = writer.poll_progress(context)
+            {
+                return Poll::Ready(match outcome {
+                    Ok(()) => Event::Written,
+                    Err(error) => Event::Lost(self.server_of(Db::State), error),
+                });
+            }
+            match self.heard.poll_next_unpin(context) {
+                Poll::Ready(Some(event)) => Poll::Ready(event),
+                Poll::Ready(None) | Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    fn opened(&mut self, at: usize, opened: Opened) -> Event {
+        let Opened { connections, listening, writer } = opened;
+        for (db, connection) in connections {
+            self.connections[db as usize] = Some(Rc::new(connection));
+        }
+        self.heard.push(heard(at, &listening.listener));
+        self.servers[at].listening = Some(listening);
+        if let Some(writer) = writer {
+            self.writing = Some(Writing { writer, compared: false, sent: None });
+        }
+        Event::Connected(at)
+    }
+
+    /// Gives a server's connections up, to try again at `retry_at`. What is given back wrote rows.
+    pub fn give_up(&mut self, at: usize, retry_at: Instant) -> Option<Writing> {
+        self.retrying = true;
+        let server = &mut self.servers[at];
+        server.listening = None;
+        server.retry_at = Some(retry_at);
+        for db in &server.databases {
+            self.connections[*db as usize] = None;
+        }
+        let writing = if server.databases.contains(&Db::State) { self.writing.take() } else { None };
+        let others = self.servers.iter().enumerate();
+        let others = others.filter_map(|(at, server)| Some(heard(at, &server.listening.as_ref()?.listener)));
+        self.heard = others.collect();
+        writing
+    }
+}
+
+impl Listening {
+    /// What listens.
+    pub fn listener(&self) -> RefMut<'_, Listener> {
+        self.listener.borrow_mut()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.listener.borrow().deadline()
+    }
+}
+
+/// What a listener hears, to its end.
+fn heard(at: usize, listener: &Rc<RefCell<Listener>>) -> LocalBoxStream<'static, Event> {
+    let listener = Rc::clone(listener);
+    let next = move |context: &mut Context<'_>| listener.borrow_mut().poll_next(context).map(Some);
+    stream::poll_fn(next)
+        .map(move |heard| heard.map_or_else(|error| Event::Lost(at, error), Event::Heard))
+        .boxed_local()
+}
+
+fn database(store: &Store, db: Db) -> &Database {
+    let topology = &store.topology;
+    match db {
+        Db::Appl => &topology.appl,
+        Db::Config => &topology.config,
+        Db::State => &topology.state,
+    }
+}
+
+async fn open(store: Store, databases: Vec<Db>, patterns: Rc<[Vec<u8>]>) -> Result<Opened, StoreError> {
+    let connections = try_join_all(databases.iter().map(|db| store.open(database(&store, *db))));
+    let writer = async { if databases.contains(&Db::State) { store.writer().await.map(Some) } else { Ok(None) } };
+    let (connections, mut listener, writer) =
+        try_join!(connections, store.listener(database(&store, databases[0])), writer)?;
+    for pattern in patterns.iter() {
+        listener.subscribe(pattern);
+    }
+    let (refusal, notifies) = try_join!(listener.settle(), connections[0].notifies())?;
+    if let Some(refusal) = &refusal {
+        let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.escape_ascii().to_string()).collect();
+        warn!(
+            reason = %refusal, patterns = patterns.join(" "),
+            "Redis refuses to tell of changes in CONFIG_DB, they are seen at the next audit; allow PSUBSCRIBE on these channels"
+        );
+    }
+    let connections = databases.into_iter().zip(connections).collect();
+    let listener = Rc::new(RefCell::new(listener));
+    Ok(Opened { connections, listening: Listening { listener, notifies, to_ports: false }, writer })
+}

@@ -1,0 +1,494 @@
+//! The reader's side: everything as it stands at one moment, as [`api`](crate::api) has it and as single values.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::yielding::giving_way;
+use crate::api::{
+    Durations, Events, Kernel, Latency, Port, PortCounts, PortList, Readiness, Redis, Sample, Standing, Start,
+    StateFile, Status,
+};
+use crate::clock::{now_ms, seconds};
+use crate::config::HealthConfig;
+use crate::health::score::{self, Facts};
+use crate::link::LinkName;
+use crate::sync::start::Kind;
+use crate::telemetry::Component;
+use crate::telemetry::Telemetry;
+use crate::telemetry::catalog::{self, Computed, Metric};
+use crate::telemetry::labels::{Db, Outcome};
+use crate::telemetry::ports::Cell;
+use crate::telemetry::value::{Distribution, Label, Reading};
+
+/// A row that is out of step for longer is late.
+const LATE: Duration = Duration::from_secs(1);
+/// Awaited ports that are named, and ports that are not in step.
+const NAMED: usize = 20;
+/// What "recent" looks back to, at least.
+const RECENT: Duration = Duration::from_secs(60);
+
+/// Reads. There is one; what it computes from one look to the next (recent latencies, rates) it keeps itself.
+#[derive(Debug)]
+pub struct Reader {
+    telemetry: Arc<Telemetry>,
+    /// Ports that have series of their own.
+    per_port_limit: usize,
+    health: Mutex<HealthConfig>,
+    recent: Mutex<Recent>,
+    state_file: Mutex<StateFile>,
+    /// Whether configured ports were not in step at the last look, and since when (Unix time); 0 before that changed.
+    unserved: Mutex<(bool, f64)>,
+    host: String,
+    others: OnceLock<Others>,
+}
+
+/// Computes values of metrics that others look after.
+type Compute = dyn Fn(&mut dyn FnMut(&Computed, &[&str], f64)) + Send + Sync;
+
+/// See [`Reader::also`].
+struct Others(Box<Compute>);
+
+impl fmt::Debug for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Others")
+    }
+}
+
+/// Two earlier readings of the latency: what came since the older one is recent.
+#[derive(Debug)]
+struct Recent {
+    older: (Instant, Distribution),
+    newer: (Instant, Distribution),
+}
+
+/// One value of one metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// Its labels, in the order of the catalogue.
+    pub labels: Vec<(&'static str, String)>,
+    /// What it says.
+    pub reading: Reading,
+}
+
+/// What the stream of samples began its interval with.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    at: Instant,
+    events: u64,
+    writes: u64,
+    latency: Distribution,
+}
+
+impl Reader {
+    /// Reads from here.
+    pub fn new(telemetry: Arc<Telemetry>, per_port_limit: usize, health: HealthConfig) -> Self {
+        let now = (Instant::now(), Distribution::default());
+        Self {
+            telemetry,
+            per_port_limit,
+            health: Mutex::new(health),
+            recent: Mutex::new(Recent { older: now.clone(), newer: now }),
+            state_file: Mutex::default(),
+            unserved: Mutex::default(),
+            host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            others: OnceLock::new(),
+        }
+    }
+
+    /// From now on the values of these metrics belong to all; to be said once. They are computed without holding anything
+    /// of the reader's.
+    pub fn also(&self, compute: impl Fn(&mut dyn FnMut(&Computed, &[&str], f64)) + Send + Sync + 'static) {
+        let _ = self.others.set(Others(Box::new(compute)));
+    }
+
+    /// The host's name.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Where it reads.
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+
+    /// From now on health is judged by this.
+    pub fn judge_by(&self, health: HealthConfig) {
+        *lock(&self.health) = health;
+    }
+
+    /// When the state file was written, and where it is.
+    pub fn saved(&self, path: String, written: Option<f64>) {
+        let mut file = lock(&self.state_file);
+        file.path = path;
+        file.written = written.or(file.written);
+    }
+
+    /// `/api/v1/ports`
+    pub fn ports(&self) -> PortList {
+        PortList { ports: giving_way(self.telemetry.ports.cells().iter()).filter_map(|cell| cell.port()).collect() }
+    }
+
+    /// `/readyz`
+    pub fn readiness(&self) -> Readiness {
+        self.readiness_of(&self.telemetry.ports.cells())
+    }
+
+    /// The core says that ports are awaited; which they are is seen here, and whether others are not in step.
+    fn readiness_of(&self, cells: &[Arc<Cell>]) -> Readiness {
+        let mut readiness = self.telemetry.latches.readiness();
+        let awaited = self.awaited(cells);
+        let ports = readiness.components.iter_mut().find(|component| component.name == Component::Ports.name());
+        let Some(ports) = ports else { return readiness };
+        if let Some(reason) = ports.reason.as_mut().filter(|_| awaited.count > 0) {
+            let Awaited { count, first } = awaited;
+            let more = if count > NAMED { ", …" } else { "" };
+            reason.push_str(&format!(": {count} awaited, {}{more}", first.join(", ")));
+        }
+        let unserved = unserved(cells, NAMED);
+        let mut before = lock(&self.unserved);
+        if before.0 != unserved.is_some() {
+            *before = (unserved.is_some(), seconds(now_ms()));
+        }
+        if ports.ready {
+            ports.since = if unserved.is_some() { before.1 } else { ports.since.max(before.1) };
+        }
+        if let Some((_, why)) = unserved {
+            ports.ready = false;
+            readiness.ready = false;
+            ports.reason = Some(ports.reason.take().map_or(why.clone(), |reason| format!("{reason}; {why}")));
+        }
+        readiness
+    }
+
+    /// `/api/v1/status`
+    pub fn status(&self) -> Status {
+        let telemetry = &self.telemetry;
+        let metrics = &telemetry.metrics;
+        let cells = telemetry.ports.cells();
+        let facts = self.facts(&cells);
+        let readiness = self.readiness_of(&cells);
+        let current = telemetry.starts.current();
+        let awaited = self.awaited(&cells);
+        let health = score::score(telemetry, &facts, &lock(&self.health));
+        let written: u64 =
+            [Db::Appl, Db::Config, Db::State].map(|db| metrics.redis_writes.of((db, Outcome::Ok))).iter().sum();
+        let last_resync = telemetry.moments.resync_ms.load(std::sync::atomic::Ordering::Relaxed);
+        let mut state_file = lock(&self.state_file).clone();
+        state_file.recoveries = metrics.state_file_recoveries.sum();
+        state_file.corruptions = metrics.state_file_corruptions.sum();
+        state_file.backups = metrics.state_file_backups.sum();
+        Status {
+            version: VERSION.to_owned(),
+            commit: COMMIT.to_owned(),
+            pid: std::process::id(),
+            host: self.host.clone(),
+            started: telemetry.started(),
+            uptime: telemetry.uptime().as_secs_f64(),
+            summary: summary(&readiness, &facts.ports),
+            ready: readiness.ready,
+            components: readiness.components,
+            health,
+            ports: facts.ports,
+            start: Start {
+                kind: current.kind.map(|kind| kind_name(kind).to_owned()),
+                done: current.done,
+                seconds: current.seconds,
+                timed_out: current.timed_out,
+                awaited: awaited.count,
+                awaited_first: awaited.first,
+            },
+            starts: crate::api::Starts {
+                warm: metrics.warm_starts.sum(),
+                cold: metrics.cold_starts.sum(),
+                live: metrics.live_restarts.sum(),
+                fallbacks: metrics.warm_start_fallbacks.sum(),
+                completed: metrics.initial_syncs.sum(),
+                timed_out: metrics.initial_sync_timeouts.sum(),
+                durations: telemetry.starts.durations(),
+            },
+            events: Events {
+                total: metrics.link_events.sum(),
+                latency: latency(&metrics.event_latency.distribution()),
+                recent_latency: facts.recent,
+            },
+            redis: Redis {
+                up: [Db::Appl, Db::Config, Db::State]
+                    .map(|db| (Db::VALUES[db as usize].to_owned(), metrics.redis_up.of(db) > 0.0))
+                    .into(),
+                pending_rows: count(metrics.pending_rows.of(())),
+                reconnects: metrics.redis_reconnects.sum(),
+                emptied: metrics.redis_emptied.sum(),
+                written,
+                refused: metrics.redis_writes.sum() - written,
+                latency: latency(&metrics.redis_write.distribution()),
+            },
+            kernel: Kernel {
+                receive_buffer: count(metrics.netlink_receive_buffer.of(())) as u64,
+                overruns: metrics.netlink_overruns.sum(),
+                resyncs: metrics.resyncs.each().map(|(cause, count)| (cause.join(""), count)).collect(),
+                dump_retries: metrics.dump_retries.sum(),
+                drift_found: metrics.drift_found.sum(),
+                drift_repaired: metrics.drift_repairs.sum(),
+                last_resync: (last_resync > 0).then(|| seconds(last_resync)),
+            },
+            state_file,
+        }
+    }
+
+    /// Begins an interval of [`sample`](Self::sample).
+    pub fn mark(&self) -> Mark {
+        let metrics = &self.telemetry.metrics;
+        Mark {
+            at: Instant::now(),
+            events: metrics.link_events.sum(),
+            writes: metrics.redis_writes.sum(),
+            latency: metrics.event_latency.distribution(),
+        }
+    }
+
+    /// Rates and latencies since the mark, which begins anew.
+    pub fn sample(&self, mark: &mut Mark) -> Sample {
+        let now = self.mark();
+        let before = std::mem::replace(mark, now);
+        let passed = (mark.at - before.at).as_secs_f64().max(1e-3);
+        #[expect(clippy::cast_precision_loss, reason = "counts of an interval")]
+        let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / passed;
+        let cells = self.telemetry.ports.cells();
+        let health = score::score(&self.telemetry, &self.facts(&cells), &lock(&self.health));
+        Sample {
+            at: seconds(now_ms()),
+            events_per_second: rate(mark.events, before.events),
+            writes_per_second: rate(mark.writes, before.writes),
+            latency: latency(&mark.latency.since(&before.latency)),
+            pending_rows: count(self.telemetry.metrics.pending_rows.of(())),
+            health: health.score,
+        }
+    }
+
+    /// Every value that is exposed, but the process's own: of single ports those of the first `telemetry.per_port_limit`.
+    pub fn values(&self, each: &mut dyn FnMut(&Metric, Value)) {
+        self.values_of_all(each);
+        let cells = self.telemetry.ports.cells();
+        let listed = cells.iter().filter(|cell| cell.standing().is_some()).take(self.per_port_limit);
+        values_of_ports(listed, &mut |computed, port, number| {
+            let metric = computed.metric();
+            let labels = metric.labels.iter().map(|label| (*label, port.to_string())).collect();
+            each(&metric, Value { labels, reading: Reading::Number(number) });
+        });
+    }
+
+    /// Every value of the metrics of single ports, of all ports.
+    pub fn values_of_ports(&self, each: &mut dyn FnMut(&Computed, &LinkName, f64)) {
+        let cells = self.telemetry.ports.cells();
+        values_of_ports(cells.iter().filter(|cell| cell.standing().is_some()), each);
+    }
+
+    /// Every value of every other metric but the process's own.
+    #[expect(clippy::cast_precision_loss, reason = "numbers of ports and flaps")]
+    pub fn values_of_all(&self, each: &mut dyn FnMut(&Metric, Value)) {
+        let telemetry = &self.telemetry;
+        telemetry.metrics.each(&mut |metric, family| {
+            family.read(&mut |labels, reading| {
+                let labels =
+                    metric.labels.iter().copied().zip(labels.iter().map(|value| (*value).to_owned())).collect();
+                each(&metric, Value { labels, reading });
+            });
+        });
+        let mut gauge = |computed: &Computed, values: &[&str], number: f64| {
+            let metric = computed.metric();
+            let labels = metric.labels.iter().copied().zip(values.iter().map(|value| (*value).to_owned())).collect();
+            each(&metric, Value { labels, reading: Reading::Number(number) });
+        };
+        let cells = telemetry.ports.cells();
+        let facts = self.facts(&cells);
+        let counts = facts.ports;
+        let by_state = [counts.up, counts.down, counts.admin_down, counts.waiting, counts.ignored, counts.awaited];
+        for (state, ports) in catalog::PORT_STATES.into_iter().zip(by_state) {
+            gauge(&catalog::PORTS, &[state], ports as f64);
+        }
+        gauge(&catalog::PORTS_OUT_OF_STEP, &[], counts.out_of_step as f64);
+        let unlisted: Vec<&Arc<Cell>> =
+            cells.iter().filter(|cell| cell.standing().is_some()).skip(self.per_port_limit).collect();
+        gauge(&catalog::PORTS_UNLISTED, &[], unlisted.len() as f64);
+        gauge(&catalog::PORT_FLAPS_UNLISTED, &[], unlisted.iter().map(|cell| cell.flaps()).sum::<u64>() as f64);
+        let start = telemetry.starts.current();
+        gauge(&catalog::PORT_INIT_DONE, &[], f64::from(u8::from(start.done)));
+        gauge(&catalog::PORTS_AWAITED, &[], facts.awaited as f64);
+        gauge(&catalog::INITIAL_SYNC, &[], start.seconds);
+        gauge(&catalog::INITIAL_SYNC_DUE, &[], start.due_seconds);
+        if let Some(Durations { min, avg, max, p50, p90, p99, .. }) = telemetry.starts.durations() {
+            for (stat, value) in catalog::START_STATS.into_iter().zip([min, avg, max, p50, p90, p99]) {
+                gauge(&catalog::INITIAL_SYNC_HISTORY, &[stat], value);
+            }
+        }
+        let (recoveries, damaged) =
+            (telemetry.metrics.state_file_recoveries.sum(), telemetry.metrics.state_file_corruptions.sum());
+        gauge(
+            &catalog::STATE_FILE_RECOVERY,
+            &[],
+            if damaged == 0 { 1.0 } else { (recoveries as f64 / damaged as f64).min(1.0) },
+        );
+        gauge(
+            &catalog::LAST_AUDIT,
+            &[],
+            seconds(telemetry.moments.resync_ms.load(std::sync::atomic::Ordering::Relaxed)),
+        );
+        for component in self.readiness_of(&cells).components {
+            gauge(&catalog::COMPONENT_READY, &[&component.name], f64::from(u8::from(component.ready)));
+        }
+        let health = score::score(telemetry, &facts, &lock(&self.health));
+        gauge(&catalog::HEALTH_SCORE, &[], f64::from(health.score));
+        if let Some(Others(compute)) = self.others.get() {
+            compute(&mut gauge);
+        }
+        gauge(&catalog::BUILD_INFO, &[VERSION, COMMIT], 1.0);
+    }
+
+    fn facts(&self, cells: &[Arc<Cell>]) -> Facts {
+        let mut ports = PortCounts::default();
+        let mut late = 0;
+        for port in cells {
+            let Some(standing) = port.standing() else { continue };
+            ports.total += 1;
+            match standing {
+                Standing::Awaited => ports.awaited += 1,
+                Standing::Waiting => ports.waiting += 1,
+                Standing::Ignored => ports.ignored += 1,
+                Standing::InStep | Standing::Pending => match port.up_down() {
+                    (_, true) => ports.up += 1,
+                    (true, false) => ports.down += 1,
+                    (false, false) => ports.admin_down += 1,
+                },
+            }
+            if standing == Standing::Pending {
+                ports.out_of_step += 1;
+                late += usize::from(port.behind().is_some_and(|behind| behind > LATE));
+            }
+        }
+        Facts { ports, awaited: self.awaited(cells).count, late, unserved: unserved(cells, 1), recent: self.recent() }
+    }
+
+    fn awaited(&self, cells: &[Arc<Cell>]) -> Awaited {
+        let awaited = || cells.iter().filter(|cell| cell.is_awaited());
+        let odd = self.telemetry.starts.odd();
+        let count = awaited().count() + odd.len();
+        Awaited { count, first: awaited().map(|cell| cell.name().to_string()).chain(odd).take(NAMED).collect() }
+    }
+
+    fn recent(&self) -> Option<Latency> {
+        let now = Instant::now();
+        let distribution = self.telemetry.metrics.event_latency.distribution();
+        let mut recent = lock(&self.recent);
+        if now - recent.newer.0 >= RECENT {
+            recent.older = std::mem::replace(&mut recent.newer, (now, distribution.clone()));
+        }
+        let since = distribution.since(&recent.older.1);
+        (since.count() > 0).then(|| latency(&since))
+    }
+}
+
+/// The daemon's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit that it was built from, where the build knew it.
+pub const COMMIT: &str = match option_env!("PORTSYNCD_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
+/// The kind of start, for people and programs.
+pub fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Cold => "cold",
+        Kind::Dpu => "dpu",
+        Kind::Warm => "warm",
+        Kind::Live => "live",
+    }
+}
+
+fn summary(readiness: &Readiness, ports: &PortCounts) -> String {
+    let mut required = readiness.components.iter().filter(|component| component.required);
+    match required.find_map(|component| Some((&component.name, component.reason.as_ref()?))) {
+        Some((name, reason)) => format!("{name}: {reason}"),
+        None if ports.out_of_step > 0 => {
+            format!("in service, {} of {} ports are being written", ports.out_of_step, ports.total)
+        }
+        None => format!(
+            "in service, {} ports are in step, {} of them up",
+            ports.total - ports.waiting - ports.ignored - ports.awaited,
+            ports.up
+        ),
+    }
+}
+
+/// The ports whose rows the start waits for.
+struct Awaited {
+    count: usize,
+    /// The first of them.
+    first: Vec<String>,
+}
+
+/// How many configured ports have a link and no row, and the first of them in words.
+fn unserved(cells: &[Arc<Cell>], named: usize) -> Option<(usize, String)> {
+    let mut all = cells.iter().filter_map(|cell| Some((cell.name(), cell.unserved()?)));
+    let first: Vec<String> = all
+        .by_ref()
+        .take(named)
+        .map(|(name, standing)| match standing {
+            Standing::Ignored => format!("{name} (ignored: its link is from before the cold start)"),
+            _ => format!("{name} (waiting: APPL_DB has no row for it)"),
+        })
+        .collect();
+    let more = all.count();
+    let (count, names) = (first.len() + more, first.join(", "));
+    let ports = if count == 1 { "port is" } else { "ports are" };
+    let etc = if more > 0 { ", …" } else { "" };
+    (count > 0).then(|| (count, format!("{count} configured {ports} not in step: {names}{etc}")))
+}
+
+fn latency(distribution: &Distribution) -> Latency {
+    Latency {
+        count: distribution.count(),
+        p50: distribution.quantile(0.5),
+        p90: distribution.quantile(0.9),
+        p99: distribution.quantile(0.99),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "gauges that count rows, ports or bytes")]
+fn count(value: f64) -> usize {
+    value.max(0.0) as usize
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The values of the metrics of single ports.
+#[expect(clippy::cast_precision_loss, reason = "numbers of flaps")]
+fn values_of_ports<'a>(cells: impl Iterator<Item = &'a Arc<Cell>>, each: &mut dyn FnMut(&Computed, &LinkName, f64)) {
+    for cell in giving_way(cells) {
+        let (wanted, up) = cell.up_down();
+        each(&catalog::PORT_OPER_UP, cell.name(), f64::from(u8::from(up)));
+        each(&catalog::PORT_DOWN, cell.name(), f64::from(u8::from(wanted && !up)));
+        each(&catalog::PORT_FLAPS, cell.name(), cell.flaps() as f64);
+    }
+}
+
+/// Ports that changed, apart by whether they are still there.
+pub fn split(cells: &[Arc<Cell>]) -> (Vec<Port>, Vec<String>) {
+    let mut removed = Vec::new();
+    let ports = giving_way(cells.iter())
+        .filter_map(|cell| {
+            let port = cell.port();
+            if port.is_none() {
+                removed.push(cell.name().to_string());
+            }
+            port
+        })
+        .collect();
+    (ports, removed)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,5 @@
+//! Reading the telemetry, for people and programs: everything as JSON or values ([`collector`]), `/metrics` ([`exposition`]).
+
+pub mod collector;
+pub mod exposition;
+pub mod yielding;
