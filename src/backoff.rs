@@ -6,9 +6,7 @@ use std::time::Duration;
 /// that those who failed together do not all come back together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backoff {
-    /// The first pause.
     pub min: Duration,
-    /// The longest.
     pub max: Duration,
     /// A share, 0 to 1.
     pub jitter: f64,
@@ -29,7 +27,6 @@ impl Backoff {
 }
 
 impl Pauses {
-    /// How long to wait now.
     pub fn next_pause(&mut self) -> Duration {
         let Backoff { max, jitter, .. } = self.backoff;
         let pause = self.next;

@@ -16,7 +16,6 @@ use nix::sys::socket::{MsgFlags, send};
 /// What every pipe takes at once if it has room at all (`PIPE_BUF` of Linux).
 const AT_ONCE: usize = 4096;
 
-/// See the module.
 #[derive(Debug)]
 pub struct Stream {
     file: File,
@@ -35,7 +34,6 @@ enum Way {
 /// What was to be written was not, or not all of it.
 #[derive(Debug)]
 pub struct Unwritten {
-    /// A part of it was.
     pub partly: bool,
 }
 
@@ -50,7 +48,6 @@ impl Stream {
         Self::new(io::stdout().as_fd().try_clone_to_owned().ok()?).ok()
     }
 
-    /// Any other.
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
         let file = File::from(fd);
         let kind = file.metadata()?.file_type();

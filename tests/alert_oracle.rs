@@ -33,7 +33,6 @@ struct Pair {
     more: &'static str,
     /// What is compared, in `PromQL`, where `M` is the metric.
     value: &'static str,
-    /// The comparison.
     test: &'static str,
     /// `for` and `keep_firing_for`.
     times: (u64, u64),

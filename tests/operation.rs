@@ -272,7 +272,6 @@ impl Syslog {
         self.socket = Some(socket);
     }
 
-    /// Takes what there is.
     fn take(&mut self) -> &[String] {
         let mut buffer = [0; 16 * 1024];
         while let Ok(length) = self.socket.as_ref().unwrap().recv(&mut buffer) {

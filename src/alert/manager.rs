@@ -23,7 +23,6 @@ use crate::db::queries::RuleRow;
 use crate::status::collector::Reader;
 use crate::telemetry::catalog::{self, Computed};
 
-/// See the module.
 #[derive(Debug)]
 pub struct Evaluator {
     engine: Mutex<Engine>,
@@ -53,7 +52,6 @@ struct Sources {
     problem: Option<String>,
 }
 
-/// The last evaluation.
 #[derive(Clone, Copy, Debug, Default)]
 struct Looked {
     at: Option<f64>,
@@ -72,7 +70,6 @@ pub struct AlertList {
 pub struct AlertView {
     /// The annotation of this name.
     pub summary: String,
-    /// All of it.
     #[serde(flatten)]
     pub alert: Alert,
 }
@@ -108,26 +105,20 @@ pub struct RuleList {
 /// A rule and how it stands.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RuleView {
-    /// Its name.
     pub name: String,
     /// The file that it stands in, or its key in CONFIG_DB.
     pub origin: String,
-    /// What it looks at.
     pub metric: String,
-    /// Which ports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<String>,
-    /// What has to hold.
     pub condition: String,
     /// For how long, in seconds.
     pub r#for: f64,
     /// How long it goes on firing, in seconds.
     pub keep_firing_for: f64,
-    /// How bad it is.
     pub severity: String,
     /// Whether it is looked at.
     pub enabled: bool,
-    /// Who is told.
     pub actions: Vec<String>,
     /// How many alerts of it stand how.
     pub alerts: BTreeMap<String, usize>,
@@ -313,7 +304,6 @@ impl Evaluator {
         RuleList { last_evaluation: at, evaluation_seconds: took, problem, rules }
     }
 
-    /// Silences alerts.
     pub fn silence(&self, request: SilenceRequest) -> Result<Silence, SilenceError> {
         let silence = lock(&self.engine).silence(request, self.now().wall)?;
         self.version.fetch_add(1, Ordering::Release);

@@ -11,15 +11,12 @@ use super::engine::silence::Silence;
 use crate::config::{Action, Severity};
 use crate::link::LinkName;
 
-/// How an alert stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// There is none.
     Inactive,
     /// The condition holds, but not for long enough.
     Pending,
-    /// It fires.
     Firing,
     /// It fires, and a silence or another alert keeps it from being told.
     Suppressed,
@@ -28,7 +25,6 @@ pub enum State {
 }
 
 impl State {
-    /// The word for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Inactive => "inactive",
@@ -100,17 +96,12 @@ pub struct Now {
 /// An alert went from one state to another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Transition {
-    /// Of which rule.
     #[serde(with = "shared")]
     pub rule: Arc<str>,
-    /// Of which port.
     #[serde(default, with = "port", skip_serializing_if = "Option::is_none")]
     pub port: Option<LinkName>,
-    /// The rule's.
     pub severity: Severity,
-    /// From.
     pub from: State,
-    /// To.
     pub to: State,
     /// The condition's value then, or the last one if there was none.
     pub value: f64,
@@ -118,7 +109,6 @@ pub struct Transition {
     pub at: Duration,
     /// When, as Unix time in seconds.
     pub time: f64,
-    /// Why nobody is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suppressed: Option<Suppression>,
 }
@@ -130,34 +120,26 @@ pub struct Notification {
     pub alert: Alert,
     /// When it ended, as Unix time in seconds; `None`: it fires.
     pub ended: Option<f64>,
-    /// Who is told.
     pub actions: Arc<[Action]>,
 }
 
 /// An alert as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
-    /// What names it.
     pub fingerprint: Fingerprint,
-    /// Its rule.
     #[serde(with = "shared")]
     pub rule: Arc<str>,
-    /// Its port.
     #[serde(default, with = "port", skip_serializing_if = "Option::is_none")]
     pub port: Option<LinkName>,
-    /// How it stands.
     pub state: State,
-    /// How bad it is.
     pub severity: Severity,
     /// Labels besides rule, port and severity.
     pub labels: BTreeMap<String, String>,
-    /// Texts for people.
     pub annotations: BTreeMap<String, String>,
     /// The condition's value, or the last one if there is none.
     pub value: f64,
     /// Since when the condition holds, as Unix time in seconds.
     pub since: f64,
-    /// Why nobody is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suppressed: Option<Suppression>,
     /// Whether somebody was told that it fires.
@@ -169,7 +151,6 @@ pub struct Alert {
 pub struct Outcome {
     /// What changed, in the order of the rules and then of the ports' places.
     pub transitions: Vec<Transition>,
-    /// Who is to be told.
     pub notifications: Vec<Notification>,
     /// Silences that are over.
     pub ended: Vec<Silence>,
@@ -185,13 +166,10 @@ impl Outcome {
 /// How many alerts of a rule stand how: for the metric of alerts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Count {
-    /// The rule.
     pub rule: Arc<str>,
-    /// Its severity.
     pub severity: Severity,
     /// Pending, firing or suppressed.
     pub state: State,
-    /// How many.
     pub alerts: usize,
 }
 

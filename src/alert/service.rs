@@ -32,9 +32,7 @@ pub struct Alerting {
 pub struct Work {
     /// The configuration that holds now.
     pub config: Config,
-    /// What the core tells.
     pub told: mpsc::UnboundedReceiver<Told>,
-    /// Told to end.
     pub end: oneshot::Receiver<()>,
 }
 
@@ -62,7 +60,6 @@ impl Alerting {
         Self { reader: Arc::clone(reader), evaluator, tally, ledger: Mutex::default() }
     }
 
-    /// For the disk.
     pub fn save(&self) -> Saved {
         let mut saved = self.evaluator.save();
         // After the alerts: what is told between the two is told again after a crash, and not lost.

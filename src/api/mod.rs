@@ -12,33 +12,24 @@ pub struct Status {
     pub version: String,
     /// The commit that it was built from, or `unknown`.
     pub commit: String,
-    /// Its process.
     pub pid: u32,
-    /// The host's name.
     pub host: String,
-    /// When it started.
     pub started: f64,
-    /// How long it runs.
     pub uptime: f64,
-    /// One sentence.
     pub summary: String,
     /// Whether every component that readiness asks for is ready.
     pub ready: bool,
-    /// Each component.
     pub components: Vec<Component>,
     /// The health score and its parts.
     pub health: Health,
     /// How many ports stand how.
     pub ports: PortCounts,
-    /// This start.
     pub start: Start,
     /// All starts, over restarts.
     pub starts: Starts,
     /// Link messages and rows.
     pub events: Events,
-    /// Redis.
     pub redis: Redis,
-    /// The kernel.
     pub kernel: Kernel,
     /// What survives a restart.
     pub state_file: StateFile,
@@ -49,11 +40,9 @@ pub struct Status {
 pub struct Component {
     /// `kernel`, `redis`, `rows`, `ports`, `state`, `http` or `control`.
     pub name: String,
-    /// Whether it is ready.
     pub ready: bool,
     /// Whether `/readyz` asks for it.
     pub required: bool,
-    /// Why it is not ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Since when it stands like this.
@@ -65,23 +54,19 @@ pub struct Component {
 pub struct Readiness {
     /// Whether every required component is ready.
     pub ready: bool,
-    /// Each component.
     pub components: Vec<Component>,
 }
 
-/// The health score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Health {
     /// 0 to 100: the sum of the parts' points.
     pub score: u8,
-    /// What it is made of.
     pub parts: Vec<Part>,
 }
 
 /// A part of the health score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Part {
-    /// Its name.
     pub name: String,
     /// The most points that it can give.
     pub weight: u8,
@@ -95,13 +80,10 @@ pub struct Part {
 /// How many ports stand how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortCounts {
-    /// All.
     pub total: usize,
-    /// Up.
     pub up: usize,
     /// Wanted up, and not up.
     pub down: usize,
-    /// Not wanted up.
     pub admin_down: usize,
     /// The link is there, its row in `APPL_DB` is not.
     pub waiting: usize,
@@ -113,7 +95,6 @@ pub struct PortCounts {
     pub out_of_step: usize,
 }
 
-/// This start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Start {
     /// `cold`, `dpu`, `warm` or `live`; not known before Redis was asked.
@@ -127,14 +108,12 @@ pub struct Start {
     pub timed_out: bool,
     /// How many ports' rows are still to come before `PortInitDone`, with a link or without.
     pub awaited: usize,
-    /// The first of these.
     pub awaited_first: Vec<String>,
 }
 
 /// All starts, over restarts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Starts {
-    /// Warm starts.
     pub warm: u64,
     /// Cold starts, those on DPUs included.
     pub cold: u64,
@@ -154,15 +133,10 @@ pub struct Starts {
 /// Statistics of durations.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Durations {
-    /// How many.
     pub count: usize,
-    /// The shortest.
     pub min: f64,
-    /// The mean.
     pub avg: f64,
-    /// The longest.
     pub max: f64,
-    /// The median.
     pub p50: f64,
     /// Nine of ten were shorter.
     pub p90: f64,
@@ -185,7 +159,6 @@ pub struct Events {
 /// A distribution of latencies. The quantiles are those of a histogram: as exact as its buckets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
-    /// How many.
     pub count: u64,
     /// The median; absent if there were none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -198,7 +171,6 @@ pub struct Latency {
     pub p99: Option<f64>,
 }
 
-/// Redis.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Redis {
     /// Whether each database can be reached.
@@ -217,7 +189,6 @@ pub struct Redis {
     pub latency: Latency,
 }
 
-/// The kernel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Kernel {
     /// Size of the netlink receive buffer in bytes.
@@ -260,7 +231,6 @@ pub struct PortList {
     pub ports: Vec<Port>,
 }
 
-/// A port.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Port {
     /// Its name; bytes that are no plain ASCII are escaped.
@@ -282,7 +252,6 @@ pub struct Port {
     /// When the row last changed since the daemon started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change: Option<f64>,
-    /// How it stands.
     pub state: Standing,
     /// Whether `STATE_DB` says what the kernel says.
     pub in_step: bool,
@@ -291,7 +260,6 @@ pub struct Port {
     pub history: Vec<Change>,
 }
 
-/// How a port stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
@@ -310,9 +278,7 @@ pub enum Standing {
 /// A change of the operational state.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// When.
     pub at: f64,
-    /// Whether it came up.
     pub up: bool,
 }
 
@@ -329,7 +295,6 @@ pub struct PortChanges {
 /// `/api/v1/events`, event `sample`: rates and latencies since the last one, about a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// When.
     pub at: f64,
     /// Link messages a second.
     pub events_per_second: f64,
@@ -339,6 +304,5 @@ pub struct Sample {
     pub latency: Latency,
     /// Rows that wait to be written.
     pub pending_rows: usize,
-    /// The health score.
     pub health: u8,
 }

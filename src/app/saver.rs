@@ -65,7 +65,6 @@ impl Saver {
         let _ = timeout(limit, self.looked.subscribe().wait_for(|looked| *looked)).await;
     }
 
-    /// Saves now.
     pub async fn save(&self) {
         if self.is_off() {
             return;

@@ -2,7 +2,6 @@
 
 use portsyncd::telemetry::catalog;
 
-/// Prints the catalogue.
 pub fn run(markdown: bool) -> anyhow::Result<bool> {
     super::put(&if markdown { catalog::markdown() } else { catalog::text() })?;
     Ok(true)

@@ -15,7 +15,6 @@ const TABLE: Table<COLUMNS> = Table {
     numbers: &[3, 4, 5],
 };
 
-/// Asks and prints.
 pub fn run(config: &ControlConfig, as_json: bool) -> anyhow::Result<bool> {
     let control = Control::new(config)?;
     let text = block_on(async {

@@ -11,7 +11,6 @@ use super::text::{Paint, ago, bytes, count, duration, latency, plain, plural, sp
 use super::{alerts, block_on, json, now, put, shows_colour};
 
 const PATH: &str = "/api/v1/status";
-/// Where values begin.
 const INDENT: usize = 12;
 
 /// Asks and prints. A daemon that answers is success, ready or not.

@@ -102,27 +102,22 @@ pub fn plain(text: &str) -> String {
 /// Marks text by colour, or does not.
 #[derive(Clone, Copy, Debug)]
 pub struct Paint {
-    /// Whether it does.
     pub on: bool,
 }
 
 impl Paint {
-    /// As it should be.
     pub fn good(self, text: &str) -> String {
         self.with("32", text)
     }
 
-    /// Worth a look.
     pub fn fair(self, text: &str) -> String {
         self.with("33", text)
     }
 
-    /// As it should not be.
     pub fn bad(self, text: &str) -> String {
         self.with("31", text)
     }
 
-    /// A heading.
     pub fn strong(self, text: &str) -> String {
         self.with("1", text)
     }

@@ -47,13 +47,10 @@ impl Default for AlertsConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub struct SinkConfig {
-    /// What rules call it.
     pub name: String,
     /// Patterns of rules whose alerts are delivered here, whatever their actions are.
     pub rules: Vec<Glob>,
-    /// What every sink has.
     pub delivery: DeliveryConfig,
-    /// What it is.
     pub kind: SinkKind,
 }
 
@@ -80,7 +77,6 @@ pub struct DeliveryConfig {
     pub retry_for: Duration,
     /// The pause after the first failed attempt; doubled after each further one.
     pub backoff: Duration,
-    /// The longest pause.
     pub max_backoff: Duration,
 }
 
@@ -98,16 +94,12 @@ impl Default for DeliveryConfig {
     }
 }
 
-/// What a sink is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SinkKind {
-    /// JSON by HTTP POST.
     Webhook(WebhookConfig),
     /// Prometheus' Alertmanager.
     Alertmanager(AlertmanagerConfig),
-    /// Rows of STATE_DB.
     StateDb,
-    /// A program.
     Exec(ExecConfig),
 }
 
@@ -151,7 +143,6 @@ impl Default for AlertmanagerConfig {
 /// `type = "exec"`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecConfig {
-    /// The program's file.
     pub program: PathBuf,
     /// What it is called with.
     pub arguments: Vec<String>,

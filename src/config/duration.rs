@@ -11,7 +11,6 @@ pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A time, or none.
 pub trait Time: Copy {
-    /// Its length.
     fn length(self) -> Duration;
 }
 

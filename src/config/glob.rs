@@ -35,7 +35,6 @@ impl Glob {
         }
     }
 
-    /// The pattern.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }

@@ -31,9 +31,7 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("configuration file {}: cannot be read", .path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
@@ -42,14 +40,7 @@ pub enum ConfigError {
     Format(String),
     /// A value that makes no sense.
     #[error("{key} = {value}: {problem}")]
-    Value {
-        /// The key.
-        key: &'static str,
-        /// Its value.
-        value: String,
-        /// What would be right.
-        problem: String,
-    },
+    Value { key: &'static str, value: String, problem: String },
     /// The databases' own files.
     #[error(transparent)]
     Topology(#[from] TopologyError),

@@ -30,25 +30,17 @@ pub const DATABASE_CONFIG: &str = "/var/run/redis/sonic-db/database_config.json"
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The databases.
     pub redis: RedisConfig,
-    /// The kernel.
     pub netlink: NetlinkConfig,
-    /// Which ports.
     pub ports: PortsConfig,
     /// What is logged, and where.
     pub log: LogConfig,
-    /// How the daemon ends.
     pub shutdown: ShutdownConfig,
-    /// Metrics.
     pub telemetry: TelemetryConfig,
-    /// The HTTP server.
     pub http: HttpConfig,
-    /// The control socket.
     pub control: ControlConfig,
     /// What survives a restart.
     pub state: StateConfig,
-    /// What counts as well.
     pub health: HealthConfig,
     /// Rules, and who is told.
     pub alerts: AlertsConfig,
@@ -109,7 +101,6 @@ impl PortsConfig {
     }
 }
 
-/// Where the log goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -120,7 +111,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line on standard error.
     Json,
-    /// The system's log.
     Syslog,
 }
 
@@ -128,7 +118,6 @@ pub enum LogFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// What needs somebody.
     #[serde(
         alias = "emerg",
         alias = "alert",
@@ -148,7 +137,6 @@ pub enum LogLevel {
     /// What the daemon does about it.
     #[serde(alias = "INFO")]
     Info,
-    /// Everything.
     #[serde(alias = "trace", alias = "DEBUG")]
     Debug,
 }

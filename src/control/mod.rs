@@ -44,50 +44,22 @@ pub enum ControlError {
     TurnedOff,
     /// Nobody can be connected to.
     #[error("cannot reach the daemon at {}: {cause}; {}", .socket.display(), hint(.cause))]
-    Unreachable {
-        /// The socket.
-        socket: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
+    Unreachable { socket: PathBuf, cause: io::Error },
     /// Nothing came for too long.
     #[error(
         "the daemon at {} has not answered {path} for {patience:?}; it hangs or is overloaded, its log says more",
         .socket.display()
     )]
-    Silent {
-        /// The socket.
-        socket: PathBuf,
-        /// What was asked.
-        path: String,
-        /// For how long.
-        patience: Duration,
-    },
+    Silent { socket: PathBuf, path: String, patience: Duration },
     /// The connection ended in the middle of an answer.
     #[error("the daemon at {} broke off while it answered {path}: {cause}; was it ended?", .socket.display())]
-    BrokenOff {
-        /// The socket.
-        socket: PathBuf,
-        /// What was asked.
-        path: String,
-        /// Why.
-        cause: String,
-    },
+    BrokenOff { socket: PathBuf, path: String, cause: String },
     /// An answer that is none of what was asked.
     #[error(
         "the daemon at {} answers {path} with {code}: {message}; \
          daemon and command should be of the same version", .socket.display()
     )]
-    Refused {
-        /// The socket.
-        socket: PathBuf,
-        /// What was asked.
-        path: String,
-        /// HTTP's code.
-        code: StatusCode,
-        /// What it said.
-        message: String,
-    },
+    Refused { socket: PathBuf, path: String, code: StatusCode, message: String },
     /// The daemon was to change something, and says why it does not.
     #[error("{0}")]
     Declined(String),
@@ -96,22 +68,10 @@ pub enum ControlError {
         "what the daemon at {} answers to {path} is not understood: {cause}; \
          daemon and command should be of the same version", .socket.display()
     )]
-    Format {
-        /// The socket.
-        socket: PathBuf,
-        /// What was asked.
-        path: String,
-        /// Where it differs.
-        cause: serde_json::Error,
-    },
+    Format { socket: PathBuf, path: String, cause: serde_json::Error },
     /// An answer beyond all bounds.
     #[error("the daemon at {} answers {path} with more than {} MiB", .socket.display(), LONGEST >> 20)]
-    TooLong {
-        /// The socket.
-        socket: PathBuf,
-        /// What was asked.
-        path: String,
-    },
+    TooLong { socket: PathBuf, path: String },
 }
 
 impl ControlError {
@@ -158,7 +118,6 @@ impl Control {
         Ok(Self { socket: config.socket.clone(), patience: PATIENCE })
     }
 
-    /// The socket.
     pub fn socket(&self) -> &Path {
         &self.socket
     }

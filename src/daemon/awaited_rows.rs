@@ -12,7 +12,6 @@ use crate::link::LinkName;
 
 const FIRST: Duration = Duration::from_millis(50);
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct AwaitedRows {
     awaited: HashSet<LinkName>,
@@ -62,7 +61,6 @@ impl AwaitedRows {
         self.again = None;
     }
 
-    /// What to look for now.
     pub fn take_unchecked(&mut self, now: Instant) -> Vec<LinkName> {
         if let Some((_, pause)) = self.again.filter(|(at, _)| *at <= now) {
             self.unchecked.extend(&self.awaited);

@@ -19,7 +19,6 @@ use crate::telemetry::observe::Observer;
 /// The least time between two lists of all links: messages that are lost while one follows the other make one more enough.
 const LIST_PAUSE: Duration = Duration::from_millis(100);
 
-/// See the module.
 pub struct Core {
     /// Decides which row a link deserves.
     pub machine: PortSync,
@@ -80,7 +79,6 @@ struct Change {
 }
 
 impl Core {
-    /// Has seen nothing yet.
     pub fn new(names: Names, telemetry: Arc<Telemetry>) -> Self {
         Self {
             observer: Observer::new(telemetry),
@@ -97,7 +95,6 @@ impl Core {
         }
     }
 
-    /// Takes a link message.
     pub fn event(&mut self, event: &LinkEvent) {
         trace!(?event, "link message");
         self.machine.event(event, &mut self.actions);

@@ -30,7 +30,6 @@ const GATHER: Duration = Duration::from_micros(50);
 /// The signals that the daemon listens to. Each is looked at only when it woke us.
 pub struct Signals(SelectAll<BoxStream<'static, Told>>);
 
-/// What a signal tells.
 #[derive(Clone, Copy)]
 enum Told {
     End,

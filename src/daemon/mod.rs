@@ -66,7 +66,6 @@ pub struct Hooks {
     pub rules_found: Box<dyn Fn(Vec<RuleRow>)>,
 }
 
-/// See the module.
 pub struct Daemon {
     config: Config,
     telemetry: Arc<Telemetry>,

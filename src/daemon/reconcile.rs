@@ -118,7 +118,6 @@ impl Daemon {
         Ok(())
     }
 
-    /// The next audit.
     pub(super) fn audit_later(&mut self) {
         let interval = self.config.netlink.audit_interval;
         if !interval.is_zero() {

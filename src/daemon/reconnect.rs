@@ -10,7 +10,6 @@ use crate::backoff::{Backoff, Pauses};
 const ATTEMPTS: Backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(2), jitter: 0.5 };
 const REPORTS: Backoff = Backoff { min: Duration::from_secs(10), max: Duration::from_secs(600), jitter: 0.0 };
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     current: Option<Current>,

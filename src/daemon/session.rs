@@ -32,13 +32,11 @@ pub(super) enum Event {
     Connected(usize),
     /// It cannot be reached, or its connection ended.
     Lost(usize, StoreError),
-    /// It told of something.
     Heard(Heard),
     /// It may have answered rows.
     Written,
 }
 
-/// See the module.
 pub(super) struct Databases {
     pub store: Store,
     pub servers: Vec<Server>,
@@ -242,7 +240,6 @@ impl Databases {
 }
 
 impl Listening {
-    /// What listens.
     pub fn listener(&self) -> RefMut<'_, Listener> {
         self.listener.borrow_mut()
     }

@@ -27,7 +27,6 @@ pub(super) const INIT_DUE: &str = "PortInitDone is still due";
 /// How often is looked whether CONFIG_DB has ports, where the start waits for them.
 const CONFIG_PAUSE: Duration = Duration::from_secs(1);
 
-/// How far the start is.
 pub(super) enum Start {
     /// Not decided: Redis was not reached yet, or CONFIG_DB has no ports though the switch is at work.
     Undecided,
@@ -39,7 +38,6 @@ pub(super) enum Start {
     Again,
 }
 
-/// What a start does.
 pub(super) struct Plan {
     kind: Kind,
     step: Step,

@@ -17,7 +17,6 @@ const LEFT_OUT_REPORT: Duration = Duration::from_secs(10);
 /// Between attempts at what Redis refuses.
 const REFUSED: Backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(5), jitter: 0.5 };
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct Timers {
     pub watchdog: Option<(Instant, Duration)>,

@@ -7,7 +7,6 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[error("{operation}")]
 pub struct StoreError {
-    /// What was being done.
     pub operation: &'static str,
     /// What Redis or the connection said.
     #[source]
@@ -50,7 +49,6 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Sorts an error.
     pub fn of(error: &RedisError) -> Self {
         match error.code() {
             Some("WRONGTYPE") => Self::WrongType,

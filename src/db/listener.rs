@@ -23,7 +23,6 @@ pub enum Heard {
     Answer(RedisResult<()>),
 }
 
-/// See the module.
 pub struct Listener {
     wire: Wire,
     response_timeout: Duration,

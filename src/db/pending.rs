@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use crate::sync::port_sync::{Row, RowKey};
 
-/// One write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
     /// Our fields get these values; the fields of others stay.
@@ -41,7 +40,6 @@ impl Write {
 /// What was found in Redis for a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Just this row.
     Row(Row),
     /// It has `state`, and is not as we would write it.
     Other,
@@ -68,12 +66,10 @@ impl Origin {
     }
 }
 
-/// What Redis has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Done {
     /// The row that stands there now.
     pub row: Option<Row>,
-    /// Why it was written.
     pub origin: Origin,
     /// Whether nothing else of this row waits.
     pub settled: bool,
@@ -98,7 +94,6 @@ struct Slot {
     broken: bool,
 }
 
-/// See the module.
 #[derive(Debug, Default)]
 pub struct Pending {
     slots: HashMap<RowKey, Slot, RandomState>,
@@ -205,7 +200,6 @@ impl Pending {
         }
     }
 
-    /// Redis has done it.
     pub fn acknowledge(&mut self, key: RowKey) -> Option<Done> {
         let slot = self.slots.get_mut(&key)?;
         let write = slot.under_way.take()?;

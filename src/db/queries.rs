@@ -19,7 +19,6 @@ const MARKS: &str = "cannot read PORT_TABLE from APPL_DB";
 /// A port of CONFIG_DB: its name and its fields, byte by byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortConfig {
-    /// The name.
     pub name: Vec<u8>,
     /// How many fields it has.
     pub fields: usize,
@@ -30,7 +29,6 @@ pub struct PortConfig {
 /// CONFIG_DB's table of ports.
 #[derive(Debug, Default)]
 pub struct ConfigPorts {
-    /// The ports.
     pub ports: Vec<PortConfig>,
     /// Keys that are no ports, with the reason.
     pub refused: Vec<(Vec<u8>, &'static str)>,

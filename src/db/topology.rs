@@ -16,7 +16,6 @@ const DEFAULT_SOCKET: &str = "/var/run/redis/redis.sock";
 /// How a server is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
-    /// A unix socket.
     Unix(PathBuf),
     /// Plain TCP: host and port.
     Tcp(String, u16),
@@ -34,7 +33,6 @@ impl fmt::Display for Address {
     }
 }
 
-/// One database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database {
     /// `APPL_DB`, `CONFIG_DB` or `STATE_DB`.
@@ -43,48 +41,37 @@ pub struct Database {
     pub id: i64,
     /// What stands between the parts of a key.
     pub separator: String,
-    /// Its server.
     pub address: Address,
 }
 
 /// The three databases that the daemon uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topology {
-    /// Towards orchagent.
     pub appl: Database,
     /// What the operator configured.
     pub config: Database,
-    /// What is.
     pub state: Database,
 }
 
 /// A file of databases that cannot be used.
 #[derive(Debug, Error)]
 pub enum TopologyError {
-    /// Not to be read.
     #[error("cannot read {}", .path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// Not of the format.
     #[error("{} is no database configuration", .path.display())]
     Format {
-        /// The file.
         path: PathBuf,
-        /// Where and why.
         #[source]
         source: serde_json::Error,
     },
     /// Of the format, but something is missing or wrong.
     #[error("{}: {key}: {problem}", .path.display())]
     Content {
-        /// The file.
         path: PathBuf,
-        /// Which part of it.
         key: String,
         /// What is wrong, and what would be right.
         problem: String,

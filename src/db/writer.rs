@@ -24,7 +24,6 @@ const OPERATION: &str = "cannot write ports to STATE_DB";
 /// What Redis said of one write.
 pub type Answer = (RowKey, Write, RedisResult<()>);
 
-/// See the module.
 pub struct Writer {
     wire: Wire,
     encoder: Encoder,

@@ -23,7 +23,6 @@ pub struct Facts {
     pub recent: Option<Latency>,
 }
 
-/// Computes it.
 pub fn score(telemetry: &Telemetry, facts: &Facts, config: &HealthConfig) -> Health {
     let parts = vec![
         redis(telemetry),

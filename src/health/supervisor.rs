@@ -25,7 +25,6 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Shows this status.
     pub fn new(line: Arc<StatusLine>) -> Self {
         Self { ready: false, unsaid: false, line }
     }
@@ -69,12 +68,10 @@ impl Supervisor {
         }
     }
 
-    /// The daemon ends.
     pub fn stopping(&mut self) {
         notify(&[NotifyState::Stopping]);
     }
 
-    /// The core loop lives.
     pub fn watchdog(&mut self) {
         if self.unsaid {
             self.unsaid = !notify(&[NotifyState::Ready]);

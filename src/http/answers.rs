@@ -8,7 +8,6 @@ use hyper::body::Bytes;
 /// How old an answer may be. Short enough that nobody notices, long enough that a hundred clients cost little more than one.
 const FRESH: Duration = Duration::from_millis(250);
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     /// `/metrics`.
@@ -19,7 +18,6 @@ pub(super) struct Answers {
     pub ports: Answer,
 }
 
-/// One of them.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     last: Mutex<Option<(Instant, Bytes)>>,

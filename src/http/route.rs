@@ -22,7 +22,6 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// A core that works for so long without waiting hangs.
 const HANGS: Duration = Duration::from_secs(10);
 const PAGE: &str = include_str!("page.html");
-/// Where silences are.
 const SILENCES: &str = "/api/v1/silences";
 /// Of a request that wants something changed.
 const LONGEST_BODY: usize = 16 * 1024;
@@ -32,16 +31,13 @@ const JSON: &str = "application/json";
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What somebody may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Look.
     Look,
     /// Change what can be changed: silences.
     Change,
 }
 
-/// Answers a request.
 pub(super) async fn answer(service: &Service, access: Access, request: Request<Incoming>) -> Response<Body> {
     let head = *request.method() == Method::HEAD;
     let mut response = match *request.method() {

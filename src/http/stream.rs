@@ -34,7 +34,6 @@ const QUIET: Duration = Duration::from_secs(10);
 /// Messages that a client may lag behind.
 const BEHIND: usize = 16;
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct Stream {
     reader: Arc<Reader>,

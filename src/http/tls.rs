@@ -20,11 +20,9 @@ pub enum TlsError {
     File {
         /// The key of the configuration.
         key: &'static str,
-        /// The file.
         path: PathBuf,
         /// What should stand there.
         wanted: &'static str,
-        /// Why not.
         source: pem::Error,
     },
     /// Certificate and key do not belong together, or are of no use.

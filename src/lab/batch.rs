@@ -33,13 +33,10 @@ const GROUP: u32 = 0x706f_7274;
 /// What a look at all links says of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Its index.
     pub index: u32,
-    /// Its name.
     pub name: String,
     /// All its flags, `IFF_UP` and `IFF_RUNNING` among them.
     pub flags: u32,
-    /// Its MTU.
     pub mtu: u32,
 }
 
@@ -101,7 +98,6 @@ impl Requests {
         requests
     }
 
-    /// How many there are.
     pub fn len(&self) -> usize {
         self.count
     }
@@ -141,7 +137,6 @@ fn encode(message: RouteNetlinkMessage, flags: u16) -> Vec<u8> {
     bytes
 }
 
-/// The socket.
 #[derive(Debug)]
 pub struct Batch {
     socket: OwnedFd,
@@ -149,7 +144,6 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Opens it.
     pub fn open() -> Result<Self, Error> {
         let failed = |errno: Errno| Error::io("open a netlink socket")(errno.into());
         let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)

@@ -37,18 +37,14 @@ return result";
 /// What happened to a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
-    /// Fields were set.
     Set,
-    /// The key was removed.
     Del,
 }
 
-/// One popped key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The key, such as `Ethernet4` or `PortConfigDone`.
     pub key: String,
-    /// What happened to it.
     pub op: Op,
     /// The fields that were set, in Redis' order; empty for a removal.
     pub fields: Vec<(String, String)>,

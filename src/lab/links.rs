@@ -21,15 +21,12 @@ const CONCURRENT: usize = 64;
 /// What the kernel says of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkState {
-    /// Its index.
     pub ifindex: u32,
-    /// Its name.
     pub name: String,
     /// `IFF_UP`.
     pub admin_up: bool,
     /// `IFF_RUNNING`.
     pub running: bool,
-    /// Its MTU.
     pub mtu: u32,
     /// How often its carrier has changed; setting a port down and up counts too.
     pub carrier_changes: u32,
@@ -94,12 +91,10 @@ impl Links {
         request.execute().await.map_err(|source| refused(format!("delete {name}"), source))
     }
 
-    /// Sets a link up.
     pub async fn set_up(&self, name: &str) -> Result<(), Error> {
         self.set_admin(name, true).await
     }
 
-    /// Sets a link down.
     pub async fn set_down(&self, name: &str) -> Result<(), Error> {
         self.set_admin(name, false).await
     }

@@ -26,18 +26,12 @@ pub mod wait;
 pub enum Error {
     /// No network namespace could be made.
     #[error("cannot create a network namespace: {reason}; {hint}")]
-    Namespace {
-        /// The kernel's answer.
-        reason: String,
-        /// What would help.
-        hint: &'static str,
-    },
+    Namespace { reason: String, hint: &'static str },
     /// A program could not be started.
     #[error("cannot start {program}{hint}")]
     Spawn {
         /// The program as it was called.
         program: String,
-        /// The system's answer.
         source: io::Error,
         /// The package that has it, if it is missing.
         hint: &'static str,
@@ -45,48 +39,25 @@ pub enum Error {
     /// The Redis server ended, or never became ready.
     #[error("redis-server did not become ready: {reason}; its log ends with: {log}")]
     RedisNotReady {
-        /// What was seen.
         reason: String,
         /// The last lines of its log.
         log: String,
     },
     /// A condition did not come true in time.
     #[error("waited {limit:?} in vain for {what}")]
-    Timeout {
-        /// What was waited for.
-        what: String,
-        /// How long.
-        limit: Duration,
-    },
+    Timeout { what: String, limit: Duration },
     /// The kernel refused a request about a link.
     #[error("cannot {operation}")]
-    Link {
-        /// What was asked for.
-        operation: String,
-        /// The kernel's answer.
-        source: rtnetlink::Error,
-    },
+    Link { operation: String, source: rtnetlink::Error },
     /// A port cannot be broken out.
     #[error("cannot break {port} out into {into}: {why}")]
-    Breakout {
-        /// The port.
-        port: String,
-        /// How many were wanted.
-        into: usize,
-        /// What is in the way.
-        why: String,
-    },
+    Breakout { port: String, into: usize, why: String },
     /// A Redis command failed.
     #[error(transparent)]
     Redis(#[from] redis::RedisError),
     /// A file, process or socket failed.
     #[error("cannot {operation}")]
-    Io {
-        /// What was being done.
-        operation: String,
-        /// The system's answer.
-        source: io::Error,
-    },
+    Io { operation: String, source: io::Error },
 }
 
 impl Error {

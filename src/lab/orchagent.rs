@@ -14,7 +14,6 @@ use super::consumer::{Entry, Op};
 const CONFIG_DONE: &str = "PortConfigDone";
 const INIT_DONE: &str = "PortInitDone";
 
-/// See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Orchagent {
     /// The ports that were handed to it and not removed.

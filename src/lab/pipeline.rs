@@ -51,7 +51,6 @@ impl Switch {
         self.names.len()
     }
 
-    /// The name of a port.
     pub fn name(&self, port: usize) -> &str {
         &self.names[port]
     }

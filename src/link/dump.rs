@@ -66,7 +66,6 @@ struct Attempt {
     needed: usize,
 }
 
-/// One dump.
 async fn attempt(links: &mut Vec<Link>, places: &mut Places) -> Result<Attempt, SocketError> {
     let socket = Socket::open(0)?;
     socket.set_receive_buffer(RECEIVE_BUFFER);

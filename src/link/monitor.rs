@@ -21,7 +21,6 @@ const READS: usize = 16;
 /// What one batch brought besides its events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// Events handed on.
     pub events: usize,
     /// Datagrams that did not come from the kernel.
     pub foreign: u32,

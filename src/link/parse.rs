@@ -39,7 +39,6 @@ pub enum Message {
     Done(i32),
     /// The kernel's answer to a request: 0, or a negative errno.
     Error(i32),
-    /// Of no interest here.
     Other,
 }
 
@@ -56,16 +55,10 @@ pub enum ParseError {
     },
     /// An attribute reaches over the end of its message.
     #[error("netlink attribute {kind} reaches over the end of its message")]
-    Attribute {
-        /// The attribute's type.
-        kind: u16,
-    },
+    Attribute { kind: u16 },
     /// A link without a name, or with one longer than the kernel allows.
     #[error("link message of ifindex {ifindex} has no usable name")]
-    Name {
-        /// The link's number.
-        ifindex: u32,
-    },
+    Name { ifindex: u32 },
 }
 
 /// The messages of one datagram, in order.

@@ -21,7 +21,6 @@ pub(super) enum Style {
     },
     /// Message and fields: syslog has time and level of its own.
     Bare,
-    /// An object.
     Json,
 }
 
@@ -322,7 +321,7 @@ mod tests {
 
     #[test]
     fn times_are_as_the_library_writes_them() {
-        let start = UNIX_EPOCH + std::time::Duration::from_micros(1_764_302_400_000_000);
+        let start = UNIX_EPOCH + std::time::Duration::from_secs(1_764_302_400);
         for micros in [0, 1, 999_999, 1_000_000, 1_000_001, 999_998, 86_400_000_007] {
             let time = start + std::time::Duration::from_micros(micros);
             let mut text = String::new();

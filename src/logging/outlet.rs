@@ -18,7 +18,6 @@ use super::line::Style;
 use crate::nowait::Stream;
 use crate::telemetry::Telemetry;
 
-/// Where syslog listens.
 pub(super) const SYSLOG: &str = "/dev/log";
 /// The longest message that rsyslog takes by default.
 const LONGEST: usize = 8 * 1024;
@@ -32,7 +31,6 @@ pub(super) struct Dropped {
     unsaid: AtomicU64,
 }
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct Outlet {
     to: To,
@@ -96,7 +94,6 @@ impl Outlet {
         self.style.dropped(&mut *notice, count).is_ok() && self.send(Level::WARN, notice.as_bytes())
     }
 
-    /// True if it went.
     fn send(&self, level: Level, line: &[u8]) -> bool {
         let stream = match &self.to {
             To::Stream(Some(stream)) => stream,
@@ -160,7 +157,6 @@ fn send(socket: &UnixDatagram, parts: &[IoSlice<'_>]) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes one line.
 #[derive(Debug)]
 pub(super) struct Writing<'a>(&'a Outlet, Level);
 

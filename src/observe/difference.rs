@@ -41,7 +41,6 @@ pub enum What {
 /// A field, as it is and as it would be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct FieldDifference {
-    /// Its name.
     pub field: &'static str,
     /// What Redis has; nothing where the field is not there.
     pub found: Option<String>,

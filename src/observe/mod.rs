@@ -30,12 +30,10 @@ pub enum ObserveError {
     /// Redis did not answer, or not well.
     #[error(transparent)]
     Redis(#[from] StoreError),
-    /// The kernel did not.
     #[error("cannot read the kernel's links")]
     Kernel(#[from] SocketError),
 }
 
-/// One comparison.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Ports that `CONFIG_DB` has.

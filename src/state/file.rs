@@ -38,22 +38,10 @@ const NO_FILE: &str = "something else than a regular file is in its place, remov
 pub enum DirError {
     /// Another daemon uses it.
     #[error("{folder} is in use by {holder}; stop that one, or give this one a folder of its own (state.dir)")]
-    Taken {
-        /// The folder.
-        folder: PathBuf,
-        /// Who has it.
-        holder: String,
-    },
+    Taken { folder: PathBuf, holder: String },
     /// A file or the folder itself failed.
     #[error("cannot {doing} {path}{}", hint(source))]
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// To which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
 }
 
 impl DirError {
@@ -71,7 +59,6 @@ impl DirError {
     }
 }
 
-/// What would be right.
 fn hint(error: &io::Error) -> &'static str {
     // Of a symbolic link where none is followed.
     if error.raw_os_error() == Some(Errno::ELOOP as i32) {
@@ -95,7 +82,6 @@ pub struct Saved {
     pub backup: bool,
 }
 
-/// What was found.
 #[derive(Debug)]
 pub struct Loaded<T> {
     /// The content of the newest generation that can be used.
@@ -107,7 +93,6 @@ pub struct Loaded<T> {
 /// A file that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aside {
-    /// Where it was.
     pub path: PathBuf,
     /// Where it is now; `None` if it could not be moved.
     pub kept_as: Option<PathBuf>,
@@ -127,7 +112,6 @@ impl<T> Loaded<T> {
     }
 }
 
-/// See the module.
 #[derive(Debug)]
 pub struct StateDir {
     folder: PathBuf,

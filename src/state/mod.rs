@@ -28,7 +28,6 @@ use crate::telemetry::value::{Family, Reading};
 
 pub use keeper::Keeper;
 
-/// What is saved.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {

@@ -46,7 +46,6 @@ pub struct Reader {
 /// Computes values of metrics that others look after.
 type Compute = dyn Fn(&mut dyn FnMut(&Computed, &[&str], f64)) + Send + Sync;
 
-/// See [`Reader::also`].
 struct Others(Box<Compute>);
 
 impl fmt::Debug for Others {
@@ -67,7 +66,6 @@ struct Recent {
 pub struct Value {
     /// Its labels, in the order of the catalogue.
     pub labels: Vec<(&'static str, String)>,
-    /// What it says.
     pub reading: Reading,
 }
 
@@ -81,7 +79,6 @@ pub struct Mark {
 }
 
 impl Reader {
-    /// Reads from here.
     pub fn new(telemetry: Arc<Telemetry>, per_port_limit: usize, health: HealthConfig) -> Self {
         let now = (Instant::now(), Distribution::default());
         Self {
@@ -102,12 +99,10 @@ impl Reader {
         let _ = self.others.set(Others(Box::new(compute)));
     }
 
-    /// The host's name.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Where it reads.
     pub fn telemetry(&self) -> &Arc<Telemetry> {
         &self.telemetry
     }
@@ -388,7 +383,6 @@ impl Reader {
     }
 }
 
-/// The daemon's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit that it was built from, where the build knew it.
 pub const COMMIT: &str = match option_env!("PORTSYNCD_COMMIT") {
@@ -424,7 +418,6 @@ fn summary(readiness: &Readiness, ports: &PortCounts) -> String {
 /// The ports whose rows the start waits for.
 struct Awaited {
     count: usize,
-    /// The first of them.
     first: Vec<String>,
 }
 

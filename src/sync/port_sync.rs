@@ -22,16 +22,13 @@ pub enum Table {
     Management,
 }
 
-/// Which row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowKey {
-    /// Its table.
     pub table: Table,
     /// The link that it speaks of.
     pub name: LinkName,
 }
 
-/// What a row says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Row {
     /// A row of `PORT_TABLE`.
@@ -65,12 +62,10 @@ impl From<IfIndex> for Source {
     }
 }
 
-/// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// This is what the row has to say, and which link says it.
     Write(RowKey, Row, Source),
-    /// The row has to go.
     Remove(RowKey),
     /// A link waits for this port's APPL_DB row: write nothing, look for it, and watch until it is there.
     Await(LinkName),

@@ -17,7 +17,6 @@ pub struct Facts {
     pub config_done: bool,
 }
 
-/// The kind of start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// From nothing: publish every port; existing links are old.
@@ -42,10 +41,8 @@ impl Kind {
     }
 }
 
-/// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The kind of start.
     pub kind: Kind,
     /// What to write as `restore_count`.
     pub restore_count: u64,
@@ -53,7 +50,6 @@ pub struct Decision {
     pub warning: Option<&'static str>,
 }
 
-/// Decides.
 pub fn decide(facts: &Facts) -> Decision {
     let (count, warning) = match facts.restore_count.as_deref().map(number) {
         _ if !facts.warm_flag => (None, None),

@@ -38,7 +38,6 @@ impl Carrier {
     }
 }
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Flaps {
     total: AtomicU64,
@@ -59,7 +58,6 @@ pub(super) struct Flaps {
 }
 
 impl Flaps {
-    /// How many there were.
     pub(super) fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }

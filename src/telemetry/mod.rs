@@ -27,9 +27,7 @@ pub use status_line::StatusLine;
 /// See the module. One for each daemon.
 #[derive(Debug)]
 pub struct Telemetry {
-    /// What is counted.
     pub metrics: Metrics,
-    /// Each port.
     pub ports: Ports,
     /// The components, ready or not.
     pub latches: Latches,
@@ -87,7 +85,6 @@ impl Telemetry {
         u64::try_from(at.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// It happens now.
     pub fn mark(&self, moment: &AtomicU64) {
         moment.store(self.moment(Instant::now()), Ordering::Relaxed);
     }

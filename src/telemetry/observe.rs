@@ -21,12 +21,10 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Tells here.
     pub fn new(telemetry: Arc<Telemetry>) -> Self {
         Self { telemetry, cells: HashMap::default() }
     }
 
-    /// Where it tells.
     pub fn telemetry(&self) -> &Arc<Telemetry> {
         &self.telemetry
     }

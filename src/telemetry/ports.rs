@@ -31,7 +31,6 @@ const CONFIGURED: u64 = 1 << 6;
 const IGNORED: u64 = 1 << 7;
 const MTU_SHIFT: u32 = 32;
 
-/// One port.
 #[derive(Debug)]
 pub struct Cell {
     name: LinkName,
@@ -152,7 +151,6 @@ impl Cell {
         self.flags() & AWAITED != 0
     }
 
-    /// The port's name.
     pub fn name(&self) -> &LinkName {
         &self.name
     }

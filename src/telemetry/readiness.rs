@@ -8,7 +8,6 @@ use std::sync::{Mutex, PoisonError};
 use crate::api;
 use crate::clock::{now_ms, seconds};
 
-/// A component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Component {
     /// The subscription to the kernel's link messages.
@@ -19,11 +18,8 @@ pub enum Component {
     Rows,
     /// The configured ports, all there: `PortInitDone`.
     Ports,
-    /// The state file.
     State,
-    /// The HTTP server.
     Http,
-    /// The control socket.
     Control,
 }
 
@@ -39,7 +35,6 @@ pub const COMPONENTS: [Component; 7] = [
 ];
 
 impl Component {
-    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kernel => "kernel",

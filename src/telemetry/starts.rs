@@ -107,7 +107,6 @@ impl Starts {
         self.lock().odd.iter().map(|name| name.escape_ascii().to_string()).collect()
     }
 
-    /// How it stands.
     pub fn current(&self) -> Current {
         let inner = self.lock();
         Current {

@@ -20,7 +20,6 @@ struct Parts {
 }
 
 impl StatusLine {
-    /// How things stand.
     pub fn stands(&self, stands: String) {
         self.say(|parts| parts.stands = stands);
     }

@@ -8,13 +8,11 @@ use std::time::Duration;
 
 /// A label whose values are known beforehand.
 pub trait Label: Copy {
-    /// The label's name.
     const NAME: &'static str;
     /// Its values, in the order of [`index`](Self::index).
     const VALUES: &'static [&'static str];
     /// Which of the values this is.
     fn index(self) -> usize;
-    /// The value.
     fn text(self) -> &'static str {
         Self::VALUES[self.index()]
     }
@@ -24,7 +22,6 @@ pub trait Label: Copy {
 pub trait Labels: Copy {
     /// How many combinations of values there are.
     const COUNT: usize;
-    /// The labels' names.
     fn names() -> Vec<&'static str>;
     /// Which combination this is.
     fn index(self) -> usize;
@@ -94,13 +91,11 @@ pub(crate) use label;
 pub enum Reading {
     /// A counter's or gauge's value.
     Number(f64),
-    /// A histogram's.
     Distribution(Box<Distribution>),
 }
 
 /// A family whose values can be read without knowing which it is.
 pub trait Family {
-    /// The labels' names.
     fn labels(&self) -> Vec<&'static str>;
     /// Each combination of labels with its value.
     fn read(&self, each: &mut dyn FnMut(&[&'static str], Reading));
@@ -110,7 +105,6 @@ pub trait Family {
     }
 }
 
-/// Counts up.
 #[derive(Debug)]
 pub struct Counter<L = ()> {
     cells: Box<[AtomicU64]>,
@@ -124,12 +118,10 @@ impl<L: Labels> Default for Counter<L> {
 }
 
 impl<L: Labels> Counter<L> {
-    /// Counts once.
     pub fn count(&self, labels: L) {
         self.add(labels, 1);
     }
 
-    /// Counts so many.
     pub fn add(&self, labels: L, count: u64) {
         self.cells[labels.index()].fetch_add(count, Relaxed);
     }
@@ -169,7 +161,6 @@ impl<L: Labels> Family for Counter<L> {
     }
 }
 
-/// Goes up and down.
 #[derive(Debug)]
 pub struct Gauge<L = ()> {
     cells: Box<[AtomicU64]>,
@@ -188,13 +179,11 @@ impl<L: Labels> Gauge<L> {
         self.cells[labels.index()].store(value.to_bits(), Relaxed);
     }
 
-    /// This many there are.
     #[expect(clippy::cast_precision_loss, reason = "numbers of rows and ports are far below 2^53")]
     pub fn set_count(&self, labels: L, count: usize) {
         self.set(labels, count as f64);
     }
 
-    /// How it stands.
     pub fn of(&self, labels: L) -> f64 {
         f64::from_bits(self.cells[labels.index()].load(Relaxed))
     }
@@ -240,7 +229,6 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Takes one duration.
     pub fn observe(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|bound| *bound < nanos);
@@ -248,7 +236,6 @@ impl Histogram {
         self.nanos.fetch_add(nanos, Relaxed);
     }
 
-    /// How it stands.
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a sum of durations, rounded at 104 days")]
     pub fn distribution(&self) -> Distribution {
         let mut buckets = [0; BOUNDS.len() + 1];
@@ -274,7 +261,6 @@ impl Family for Histogram {
 pub struct Distribution {
     /// How many durations fell into each bucket, those of smaller buckets not included.
     pub buckets: [u64; BOUNDS.len() + 1],
-    /// The durations' sum.
     pub seconds: f64,
 }
 
@@ -326,7 +312,6 @@ mod tests {
     use super::*;
 
     label! {
-        /// A.
         Letter as "letter" {
             /// a
             A = "a",
@@ -336,7 +321,6 @@ mod tests {
     }
 
     label! {
-        /// B.
         Digit as "digit" {
             /// 1
             One = "1",

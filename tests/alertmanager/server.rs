@@ -13,7 +13,6 @@ use crate::{LIMIT, http};
 
 const MISSING: &str = "Alertmanager is needed: apt-get install prometheus-alertmanager";
 
-/// Runs until dropped.
 pub struct Alertmanager {
     child: Option<Child>,
     pub address: SocketAddr,
@@ -68,7 +67,6 @@ impl Alertmanager {
         serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
     }
 
-    /// Their ports.
     pub fn active(&self) -> BTreeSet<String> {
         self.alerts().iter().map(|alert| alert["labels"]["port"].as_str().unwrap().to_owned()).collect()
     }

@@ -37,7 +37,6 @@ const FLAGS: [&str; 13] = [
     "about:blank",
 ];
 
-/// See the module.
 pub struct Browser {
     process: Child,
     input: RefCell<ChildStdin>,
@@ -131,7 +130,6 @@ impl Browser {
         panic!("the browser, at {what}: {reason}; its log: {log}")
     }
 
-    /// Goes to this address.
     pub fn open(&self, url: &str) {
         let answer = self.call("Page.navigate", &json!({ "url": url }));
         assert_eq!(answer.get("errorText"), None, "{url}");

@@ -10,11 +10,9 @@ use std::time::Duration;
 /// Far longer than any answer takes.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// An answer.
 #[derive(Debug)]
 pub struct Answer {
     pub code: u16,
-    /// Lower case.
     pub head: String,
     pub body: String,
 }

@@ -49,7 +49,6 @@ pub struct Rig {
     runner: Vec<String>,
     /// Its standard output and error at the next start, if not the usual ones.
     output: Option<(Stdio, Stdio)>,
-    /// The configured ports.
     pub ports: Vec<String>,
     starts: usize,
     dir: TempDir,

@@ -8,7 +8,6 @@ use std::time::Duration;
 use portsyncd::lab::consumer::{BATCH, Entry, pop_now};
 use redis::{Client, ConnectionInfo};
 
-/// Runs until dropped.
 pub struct Orchagent {
     ended: Arc<AtomicBool>,
     seen: Arc<Mutex<Vec<Entry>>>,

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::promql::{Names, names};
 
-/// docs/monitoring.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/monitoring")
 }
@@ -38,7 +37,6 @@ pub fn panels(dashboard: &Value) -> Vec<&Value> {
 
 /// A query of a dashboard.
 pub struct Query {
-    /// Where it stands.
     pub place: String,
     pub expression: String,
     /// Asked for one moment only.
@@ -81,7 +79,6 @@ pub struct Rule {
     pub name: String,
     pub is_alert: bool,
     pub expression: String,
-    /// All of it.
     pub text: String,
 }
 

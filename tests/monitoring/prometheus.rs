@@ -21,7 +21,6 @@ pub fn promtool(arguments: &[&str]) -> Output {
     Command::new("promtool").args(arguments).current_dir(files::folder()).output().expect(MISSING)
 }
 
-/// Runs until dropped.
 pub struct Prometheus {
     child: Child,
     address: SocketAddr,

@@ -23,7 +23,6 @@ const STRANGERS: [(&str, &[(&str, &str)]); 3] = [
     ("PORT_TABLE|foreign", &[("state", "ok"), ("mtu", "1")]),
 ];
 
-/// What is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Run {
     /// A cold start with an old link; the ports' links come when they are published.
@@ -69,7 +68,6 @@ impl Strike {
 
 type Outcome<T> = Result<T, String>;
 
-/// See the module.
 pub struct Ground {
     run: Run,
     rig: Rig,

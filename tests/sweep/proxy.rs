@@ -82,7 +82,6 @@ impl Proxy {
         format!("unix://{}", self.path.display())
     }
 
-    /// Where it listens.
     pub fn socket(&self) -> PathBuf {
         self.path.clone()
     }
@@ -122,7 +121,6 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
-    /// Cuts all connections.
     pub fn cut(&self) {
         self.shared.lock().cut();
         self.shared.changed.notify_all();

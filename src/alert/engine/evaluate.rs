@@ -154,7 +154,6 @@ impl Engine {
         }
     }
 
-    /// The alert is over.
     pub(in crate::alert) fn end(&self, number: usize, active: &Active, now: Now, outcome: &mut Outcome) {
         let to = if active.phase.is_firing() { State::Resolved } else { State::Inactive };
         outcome.transitions.push(self.transition(number, active, to, Muted::No, now));

@@ -70,7 +70,6 @@ impl Scene {
         self
     }
 
-    /// Looks at once.
     pub fn look(&mut self) -> Outcome {
         let mut snapshot = self.engine.snapshot();
         for (metric, labels, reading) in &self.values {

@@ -60,7 +60,6 @@ impl Default for Settings {
     }
 }
 
-/// See the module.
 #[derive(Debug)]
 pub struct Engine {
     pub(in crate::alert) settings: Settings,
@@ -95,7 +94,6 @@ pub(in crate::alert) struct Active {
     pub restored: bool,
 }
 
-/// Why nobody is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::alert) enum Muted {
     No,
@@ -107,7 +105,6 @@ pub(in crate::alert) enum Muted {
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::alert) struct Clock {
     last: Option<Duration>,
-    /// Since the first look.
     pub time: Millis,
 }
 

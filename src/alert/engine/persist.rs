@@ -26,7 +26,6 @@ pub struct Saved {
     pub saved: f64,
     /// What is pending or firing.
     pub alerts: Vec<SavedAlert>,
-    /// What is silenced.
     pub silences: Vec<Silence>,
     /// The number of the last silence that there was.
     pub last_silence: u32,
@@ -42,9 +41,7 @@ pub struct Saved {
 /// An alert for the disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedAlert {
-    /// Its rule.
     pub rule: String,
-    /// Its port.
     #[serde(default, with = "port", skip_serializing_if = "Option::is_none")]
     pub port: Option<LinkName>,
     /// Pending, firing or suppressed.
@@ -54,7 +51,6 @@ pub struct SavedAlert {
     /// For how long it has ceased to, while `keep_firing_for` runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ceased: Option<Duration>,
-    /// The last value.
     pub value: f64,
     /// Since when, as Unix time in seconds.
     pub since: f64,
@@ -67,7 +63,6 @@ pub struct SavedAlert {
 pub struct SavedSamples {
     /// The metric, without prefix.
     pub metric: String,
-    /// Which of its series.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub matching: Vec<(String, Vec<String>)>,
     /// How many seconds ago, and the value; oldest first.
@@ -75,7 +70,6 @@ pub struct SavedSamples {
 }
 
 impl Engine {
-    /// The state to save.
     pub fn save(&self, now: Now) -> Saved {
         let time = self.clock.at(now.monotonic);
         let ago = |then: Millis| Duration::from_millis(u64::try_from(time - then).unwrap_or_default());

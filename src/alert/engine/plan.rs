@@ -103,7 +103,6 @@ pub(in crate::alert) struct Check {
     pub enabled: bool,
 }
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(in crate::alert) struct Plan {
     pub inputs: Arc<Inputs>,

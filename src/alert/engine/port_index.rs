@@ -7,7 +7,6 @@ use foldhash::fast::RandomState;
 use crate::alert::Millis;
 use crate::link::LinkName;
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(in crate::alert) struct Slots {
     names: Vec<LinkName>,

@@ -23,7 +23,6 @@ pub(in crate::alert) struct Ring<T> {
 #[derive(Debug, Default)]
 pub(in crate::alert) struct Sample {
     pub values: Vec<f64>,
-    /// None is missing.
     full: bool,
     /// One of them is less than in the sample before.
     falls: bool,
@@ -107,7 +106,6 @@ impl Ring<Sample> {
         self.samples.push_back((at, sample));
     }
 
-    /// Those of one port.
     pub fn series(&self, slot: usize, from: Millis) -> impl DoubleEndedIterator<Item = (Millis, f64)> + Clone {
         let value = move |(time, sample): &(Millis, Sample)| Some((*time, *sample.values.get(slot)?));
         self.since(from).filter_map(value).filter(|(_, value)| !value.is_nan())

@@ -14,21 +14,15 @@ use crate::link::LinkName;
 pub struct Silence {
     /// Its number, never used again.
     pub id: u32,
-    /// Which rules.
     pub rule: Glob,
     /// Which ports; absent: all, and alerts without a port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Glob>,
-    /// From when.
     pub starts: f64,
-    /// Until when.
     pub until: f64,
-    /// When it was made.
     pub created: f64,
-    /// By whom.
     #[serde(default)]
     pub author: String,
-    /// Why.
     #[serde(default)]
     pub comment: String,
 }
@@ -45,12 +39,9 @@ pub struct SilenceRequest {
     /// From when; absent: now. Later than now: a maintenance window.
     #[serde(default)]
     pub starts: Option<f64>,
-    /// Until when.
     pub until: f64,
-    /// By whom.
     #[serde(default)]
     pub author: String,
-    /// Why.
     #[serde(default)]
     pub comment: String,
 }
@@ -60,14 +51,7 @@ pub struct SilenceRequest {
 pub enum SilenceError {
     /// A value that makes no sense.
     #[error("silence: {key} = {value}: {problem}")]
-    Value {
-        /// The key.
-        key: &'static str,
-        /// Its value.
-        value: String,
-        /// What would be right.
-        problem: String,
-    },
+    Value { key: &'static str, value: String, problem: String },
     /// There are as many as there may be.
     #[error("silence: {0} silences are the most there may be: remove one, or make one with a wider pattern")]
     Many(usize),
@@ -76,7 +60,6 @@ pub enum SilenceError {
 /// Silences that there may be at once: each costs a look for every firing alert.
 const MOST: usize = 1000;
 
-/// All of them.
 #[derive(Debug, Default)]
 pub(in crate::alert) struct Silences {
     all: Vec<(Silence, Vec<bool>)>,

@@ -24,7 +24,6 @@ pub struct Snapshot {
     pub(in crate::alert) values: Vec<Values>,
 }
 
-/// What one input says.
 #[derive(Debug)]
 pub(in crate::alert) enum Values {
     /// NaN: nothing.

@@ -13,7 +13,6 @@ use crate::alert::model::{Fingerprint, Notification};
 /// For how long an end is told again, as Prometheus does: a receiver may have missed it.
 const ENDED_FOR: Duration = Duration::from_secs(15 * 60);
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct Book {
     most: usize,

@@ -22,7 +22,6 @@ use crate::config::AlertmanagerConfig;
 
 const PATH: &str = "/api/v2/alerts";
 
-/// One server.
 #[derive(Debug)]
 pub(super) struct Alertmanager {
     server: Server,
@@ -40,7 +39,6 @@ struct Resent {
     generation: Option<u64>,
 }
 
-/// An alert of the API.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Posted<'a> {
@@ -77,7 +75,6 @@ impl Alertmanager {
         }
     }
 
-    /// Sends everything.
     pub async fn resend(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
         let at = Instant::now();
         let (all, generation) = self.book.all(at);

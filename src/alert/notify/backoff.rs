@@ -10,7 +10,6 @@ use crate::config::DeliveryConfig;
 const FIRST_REPORT: Duration = Duration::from_secs(600);
 const LAST_REPORT: Duration = Duration::from_secs(6 * 3600);
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct Pace<'a> {
     sink: &'a str,

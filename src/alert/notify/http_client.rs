@@ -26,7 +26,6 @@ const HEAD: usize = 16 * 1024;
 const TEXT: usize = 512;
 const AGENT: &str = concat!("portsyncd/", env!("CARGO_PKG_VERSION"));
 
-/// Where to post.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     tls: bool,
@@ -66,7 +65,6 @@ impl Server {
         }
     }
 
-    /// For people.
     pub fn shown(&self) -> &str {
         &self.shown
     }

@@ -50,18 +50,15 @@ use sink::{Sink, Task, share};
 /// What sinks need besides their configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
-    /// The switch's name.
     pub host: &'a str,
     /// Where the daemon can be looked at ([`daemon_url`]).
     pub url: Option<&'a str>,
-    /// The databases.
     pub store: &'a Store,
 }
 
 /// How a receiver stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReceiverState {
-    /// The sink.
     pub sink: String,
     /// Which of its receivers; nothing secret.
     pub receiver: String,

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::receiver::Receiver;
 use crate::alert::model::{Alert, Fingerprint};
 
-/// A sink, for the disk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SavedSink {
@@ -25,7 +24,6 @@ pub struct SavedSink {
 /// An alert that ended, for the disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedEnd {
-    /// The alert.
     pub alert: Alert,
     /// When it ended, as Unix time in seconds.
     pub ended: f64,

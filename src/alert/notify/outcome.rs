@@ -12,9 +12,7 @@ use crate::telemetry::catalog::{self, Computed};
 /// What became of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fate {
-    /// Delivered.
     Sent,
-    /// Refused for good.
     Failed,
     /// Put back for another attempt.
     Retried,
@@ -27,10 +25,8 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// All of them.
     pub const ALL: [Self; 6] = [Self::Sent, Self::Failed, Self::Retried, Self::Dropped, Self::Filtered, Self::Replaced];
 
-    /// The label's value.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sent => "sent",
@@ -43,7 +39,6 @@ impl Fate {
     }
 }
 
-/// One sink's counts.
 #[derive(Debug, Default)]
 pub(super) struct Counts([AtomicU64; Fate::ALL.len()]);
 

@@ -35,7 +35,6 @@ pub(super) struct Lost {
     pub dropped: usize,
 }
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct Line {
     most: usize,
@@ -193,7 +192,6 @@ impl Line {
         (added, lost)
     }
 
-    /// For the disk.
     pub fn save(&self, now: Instant) -> SavedSink {
         // Of one that fired again since only the first time was heard.
         let all = self.waiting.values().chain(self.under_way.values()).map(|waiting| &waiting.notification);

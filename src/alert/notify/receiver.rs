@@ -43,7 +43,6 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// A receiver.
 #[derive(Debug)]
 pub(super) struct Receiver {
     host: Arc<str>,
@@ -93,7 +92,6 @@ impl Receiver {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For people.
     pub fn shown(&self) -> &str {
         self.destination.shown()
     }
@@ -130,7 +128,6 @@ impl Receiver {
         added > 0
     }
 
-    /// For the disk.
     pub fn save(&self) -> SavedSink {
         self.line().save(Instant::now())
     }
@@ -140,7 +137,6 @@ impl Receiver {
         self.line().has_heard(names);
     }
 
-    /// Something is new.
     pub fn ring(&self) {
         self.bell.notify_one();
     }
@@ -162,7 +158,6 @@ impl Receiver {
         std::mem::replace(&mut *self.line(), Line::new(0))
     }
 
-    /// Gives up what waits.
     pub fn give_up(&self) -> usize {
         let count = self.take_line().len();
         self.counts.add(Fate::Dropped, count);

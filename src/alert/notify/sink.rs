@@ -20,7 +20,6 @@ use crate::alert::model::Notification;
 use crate::alert::rules::Action;
 use crate::config::{SinkConfig, SinkKind};
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct Sink {
     pub config: SinkConfig,

@@ -73,25 +73,29 @@ pub enum Condition {
 /// On which side of the mean a value is an anomaly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// On either.
     Both,
-    /// When it is greater.
     Above,
-    /// When it is less.
     Below,
 }
 
 /// What is computed of a series before it is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::alert) enum Derived {
-    /// Nothing: its value.
     Value,
     /// Growth per second.
-    Rate { window: u32 },
+    Rate {
+        window: u32,
+    },
     /// Distance from the mean in standard deviations.
-    Score { window: u32, min_samples: u32 },
+    Score {
+        window: u32,
+        min_samples: u32,
+    },
     /// Where the line through the window will be.
-    Forecast { window: u32, horizon: u32 },
+    Forecast {
+        window: u32,
+        horizon: u32,
+    },
     /// Seconds since it last had a value.
     Age,
 }

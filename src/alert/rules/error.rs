@@ -10,7 +10,6 @@ pub enum RuleError {
     /// The file is no TOML, or holds something else than rules.
     #[error("{file}: {problem}")]
     File {
-        /// The file.
         file: String,
         /// What is wrong, with the line where that is known.
         problem: String,
@@ -22,11 +21,8 @@ pub enum RuleError {
         file: String,
         /// The rule's name; its place in the file where it has none.
         rule: String,
-        /// The key.
         key: String,
-        /// Its value.
         value: String,
-        /// What would be right.
         problem: String,
     },
     /// A key that has to be there.
@@ -36,9 +32,7 @@ pub enum RuleError {
         file: String,
         /// See [`Value`](Self::Value).
         rule: String,
-        /// The key.
         key: String,
-        /// What would be right.
         problem: String,
     },
 }

@@ -59,7 +59,6 @@ impl MetricId {
         Err(format!("no such metric{meant}; `portsyncd metrics` lists them"))
     }
 
-    /// The row.
     pub fn metric(self) -> &'static Metric {
         &CATALOGUE.metrics[usize::from(self.0)]
     }

@@ -21,33 +21,27 @@ pub type Labels = Box<[(Box<str>, Box<str>)]>;
 /// A rule as it was read and checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// Its name, unique.
     pub name: Arc<str>,
     /// The file that it stands in, or its key in CONFIG_DB.
     pub origin: Arc<str>,
-    /// What it looks at.
     pub metric: MetricId,
     /// Which ports; `None`: all.
     pub ports: Option<Arc<Glob>>,
-    /// What has to hold.
     pub condition: Condition,
     /// For so many milliseconds before it fires.
     pub hold: u32,
     /// So many milliseconds it goes on firing when the condition holds no longer.
     pub keep_firing_for: u32,
-    /// How bad it is.
     pub severity: Severity,
     /// Whether it is looked at.
     pub enabled: bool,
     /// Texts for people, by name.
     pub annotations: Annotations,
-    /// Who is told.
     pub actions: Arc<[Action]>,
     /// What most rules do not have.
     pub(in crate::alert) refined: Option<Box<Refined>>,
 }
 
-/// See [`Rule`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::alert) struct Refined {
     pub matching: Matching,

@@ -40,7 +40,6 @@ impl Place {
     }
 }
 
-/// See the module.
 pub(in crate::alert) struct Section {
     pub place: Place,
     /// What stands before the keys in messages: `condition.`, or nothing.

@@ -29,7 +29,6 @@ const MOST: u128 = 1_000_000;
 /// What came of a file of tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The file.
     pub file: String,
     /// How many expectations it has; none of them was looked at if the file is wrong.
     pub checked: usize,

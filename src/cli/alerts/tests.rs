@@ -7,7 +7,6 @@ use super::*;
 const NOW: f64 = 10_000.0;
 const PLAIN: Paint = Paint { on: false };
 
-/// An alert that fires.
 pub fn alert(rule: &str, severity: Severity, port: &str, since: f64) -> AlertView {
     let port = LinkName::new(port.as_bytes());
     AlertView {

@@ -2,7 +2,6 @@
 
 use ratatui::layout::Rect;
 
-/// Lines at the top.
 const HEADER: u16 = 3;
 /// Narrower terminals show the ports alone.
 const WITH_SIDE: u16 = 76;
@@ -30,7 +29,6 @@ pub struct Arrangement {
     pub header: Rect,
     /// Alerts, with their heading.
     pub alerts: Rect,
-    /// The ports.
     pub ports: PortsArea,
     /// Charts of rates and latency, with their heading.
     pub charts: Rect,
@@ -38,14 +36,12 @@ pub struct Arrangement {
     pub health: Rect,
     /// What happened, with its heading.
     pub happenings: Rect,
-    /// Keys.
     pub help: Rect,
 }
 
 /// The parts of the ports' area.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PortsArea {
-    /// The heading.
     pub title: Rect,
     /// Table (its head included) or panel.
     pub list: Rect,

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use portsyncd::api::{Port, Standing};
 
-/// As many are kept.
 const KEPT: usize = 200;
 
 /// Something that happened to a port.
@@ -12,30 +11,23 @@ const KEPT: usize = 200;
 pub struct Happening {
     /// When, as Unix time.
     pub at: f64,
-    /// The port.
     pub port: String,
-    /// What.
     pub what: What,
 }
 
 /// What can happen to a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum What {
-    /// It came up.
     Up,
-    /// It went down.
     Down,
-    /// Somebody wants it up.
     AdminUp,
     /// Nobody wants it up any longer.
     AdminDown,
     /// Its MTU is another one.
     Mtu(u64),
-    /// Its link is there.
     Came,
     /// Its link is there, its row in `APPL_DB` is not.
     Waits,
-    /// It is gone.
     Gone,
 }
 
@@ -44,7 +36,6 @@ pub enum What {
 pub struct Happenings(Vec<Happening>);
 
 impl Happenings {
-    /// The newest first.
     pub fn iter(&self) -> std::slice::Iter<'_, Happening> {
         self.0.iter()
     }

@@ -18,7 +18,6 @@ pub enum Sort {
 }
 
 impl Sort {
-    /// What it is called.
     pub fn name(self) -> &'static str {
         match self {
             Self::Name => "name",
@@ -36,14 +35,11 @@ impl Sort {
     }
 }
 
-/// How a port looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// Up.
     Up,
     /// Wanted up, and not up.
     Down,
-    /// Not wanted up.
     AdminDown,
     /// The link is there, its row in `APPL_DB` is not.
     Waiting,
@@ -54,10 +50,8 @@ pub enum Look {
 }
 
 impl Look {
-    /// All of them.
     pub const ALL: [Self; 6] = [Self::Up, Self::Down, Self::AdminDown, Self::Waiting, Self::Ignored, Self::Awaited];
 
-    /// That of this port.
     pub fn of(port: &Port) -> Self {
         match port.state {
             Standing::Waiting => Self::Waiting,
@@ -71,7 +65,6 @@ impl Look {
         }
     }
 
-    /// In words.
     pub fn name(self) -> &'static str {
         match self {
             Self::Up => "up",
@@ -84,7 +77,6 @@ impl Look {
     }
 }
 
-/// See the module.
 #[derive(Debug, Default)]
 pub struct List {
     /// All, in the order of their names.
@@ -147,12 +139,10 @@ impl List {
         self.cursor = self.cursor.min(self.shown.len().saturating_sub(1));
     }
 
-    /// Every port.
     pub fn all(&self) -> &[Port] {
         &self.ports
     }
 
-    /// How many are shown.
     pub fn len(&self) -> usize {
         self.shown.len()
     }
@@ -162,7 +152,6 @@ impl List {
         self.shown.get(at).map(|at| &self.ports[*at])
     }
 
-    /// Where the cursor is.
     pub fn cursor(&self) -> usize {
         self.cursor
     }
@@ -182,7 +171,6 @@ impl List {
         &self.filter
     }
 
-    /// Another filter.
     pub fn set_filter(&mut self, filter: String) {
         self.filter = filter;
         self.arrange();

@@ -16,7 +16,6 @@ use super::view::View;
 /// As much as a full frame of a large terminal needs, so that it is written at once.
 const FRAME: usize = 64 * 1024;
 
-/// See the module.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
     _given_back: GivenBack,

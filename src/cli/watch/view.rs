@@ -25,9 +25,7 @@ const FILTER: usize = 60;
 /// How the ports are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// A line for each.
     Table,
-    /// A cell for each.
     Panel,
 }
 
@@ -36,18 +34,15 @@ pub enum Form {
 pub struct Lost {
     /// When it last said something, as Unix time: what is shown is as old.
     pub heard: f64,
-    /// Why.
     pub reason: String,
 }
 
-/// See the module.
 #[derive(Debug, Default)]
 pub struct View {
     /// Unix time.
     pub now: f64,
     /// How the daemon stands; `None` before it said so.
     pub status: Option<Box<Status>>,
-    /// The ports.
     pub list: List,
     /// Rates and latencies of the last two minutes, oldest first.
     pub samples: VecDeque<Sample>,
@@ -111,7 +106,6 @@ impl View {
         self.form.unwrap_or(if self.list.all().len() > MANY { Form::Panel } else { Form::Table })
     }
 
-    /// Where everything is.
     pub fn arrangement(&self) -> Arrangement {
         let alerts = self.alerts.as_ref().map_or(0, Vec::len);
         let parts = self.status.iter().flat_map(|status| &status.health.parts);

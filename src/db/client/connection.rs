@@ -23,7 +23,6 @@ const INPUT: usize = 16 * 1024;
 /// Buffers that grew beyond this are given back when they are empty.
 const KEPT: usize = 256 * 1024;
 
-/// See the module.
 pub(in crate::db) struct Wire {
     stream: Stream,
     output: Vec<u8>,

@@ -49,7 +49,6 @@ impl Request {
         Self::default().arg(name)
     }
 
-    /// With this word.
     #[must_use]
     pub fn arg(mut self, text: impl AsRef<[u8]>) -> Self {
         word(&mut self.words, &[text.as_ref()]);
@@ -74,7 +73,6 @@ pub(in crate::db) enum Reply<'a> {
     Nil,
     /// A string of bytes.
     Bulk(&'a [u8]),
-    /// Several replies.
     Array(Array<'a>),
 }
 

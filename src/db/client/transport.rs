@@ -16,10 +16,8 @@ use crate::tls_roots;
 pub(in crate::db) trait Duplex: AsyncRead + AsyncWrite + Send {}
 impl<S: AsyncRead + AsyncWrite + Send> Duplex for S {}
 
-/// An open stream.
 pub(in crate::db) type Stream = Pin<Box<dyn Duplex>>;
 
-/// Connects.
 pub(in crate::db) async fn connect(address: &Address) -> io::Result<Stream> {
     Ok(match address {
         Address::Unix(path) => Box::pin(UnixStream::connect(path).await?),

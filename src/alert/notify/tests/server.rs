@@ -17,7 +17,6 @@ use tokio_rustls::TlsAcceptor;
 pub enum Answer {
     /// These bytes, once the request is there.
     Bytes(String),
-    /// Nothing, for ever.
     Hang,
     /// Nothing, not even a look at the request.
     Cut,
@@ -29,7 +28,6 @@ impl Answer {
     }
 }
 
-/// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Its first line and headers, names in lower case.

@@ -25,7 +25,6 @@ const RULES_COUNTED: [usize; 2] = [0, 50];
 /// What was measured with some number of ports: for each target, one entry for each round; none where it was left out.
 #[derive(Debug, Clone)]
 pub struct Series<T> {
-    /// Number of ports.
     pub ports: usize,
     /// Changes of a port in a row (bursts), clients (load), alert rules (rules), or whether the restart was a warm one.
     pub variant: usize,
@@ -34,7 +33,6 @@ pub struct Series<T> {
 }
 
 impl<T> Series<T> {
-    /// What one target did.
     pub fn of(&self, target: usize) -> impl Iterator<Item = &T> {
         self.rounds[target].iter().flatten()
     }
@@ -43,11 +41,8 @@ impl<T> Series<T> {
 /// What went wrong with a target.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Failure {
-    /// Which.
     pub target: String,
-    /// In what.
     pub during: String,
-    /// Why.
     pub reason: String,
 }
 
@@ -56,17 +51,12 @@ pub struct Failure {
 pub struct Results {
     /// One change at a time.
     pub latency: Vec<Series<Latency>>,
-    /// Bursts.
     pub burst: Vec<Series<Burst>>,
-    /// Cold starts.
     pub start: Vec<Series<Start>>,
-    /// Restarts.
     pub restart: Vec<Series<Restart>>,
-    /// Steady changes.
     pub load: Vec<Series<Load>>,
     /// Changes with alert rules: one for each number of them.
     pub rules: Vec<Series<Ruled>>,
-    /// Idle processes.
     pub memory: Vec<Series<Memory>>,
     /// User instructions of [`COUNTED`] events, per target; with how many alert rules, if not with its own.
     pub instructions: Vec<(Option<usize>, Vec<Option<u64>>)>,
@@ -78,7 +68,6 @@ pub struct Results {
     pub failures: Vec<Failure>,
 }
 
-/// Measures.
 pub fn run(targets: &[Target], plan: &Plan) -> Results {
     let mut course = Course { targets, places: Vec::new(), results: Results::default(), began: Instant::now() };
     course.starts(plan);

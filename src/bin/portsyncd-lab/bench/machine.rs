@@ -5,14 +5,11 @@ use std::process::Command;
 
 use serde::Serialize;
 
-/// On what was measured.
 #[derive(Debug, Clone, Serialize)]
 pub struct Machine {
     /// Processors that we may use.
     pub cores: usize,
-    /// Their name.
     pub processor: String,
-    /// The kernel's release.
     pub kernel: String,
     /// Version of redis-server.
     pub redis: String,
@@ -21,7 +18,6 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Looks.
     pub fn look() -> Self {
         let unknown = || "unknown".to_owned();
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").map(|text| text.trim().to_owned());
@@ -38,7 +34,6 @@ impl Machine {
         }
     }
 
-    /// In one line.
     pub fn line(&self) -> String {
         let debug = if self.debug_build { ", the laboratory is a debug build" } else { "" };
         let Self { cores, processor, kernel, redis, .. } = self;

@@ -32,11 +32,9 @@ pub enum Request {
     TakeDown,
 }
 
-/// An answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// Done, nothing to say.
     Done,
     /// To [`Request::Latency`].
     Latency(Latency),
@@ -82,16 +80,13 @@ pub struct Latency {
     pub cpu: Cpu,
 }
 
-/// All ports at once.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Burst {
-    /// Changes made.
     pub events: usize,
     /// From before the first change until every row was right; none if they never were.
     pub nanoseconds: Option<u64>,
     /// Rows that were wrong in the end.
     pub wrong: usize,
-    /// Until then.
     pub cpu: Cpu,
 }
 
@@ -109,7 +104,6 @@ pub struct Ruled {
 /// Evaluations of the rules.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluations {
-    /// How many.
     pub count: u64,
     /// How long they took, all together.
     pub nanoseconds: u64,
@@ -126,7 +120,6 @@ impl Evaluations {
     }
 }
 
-/// A cold start.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Start {
     /// From before the executable was started until `PortConfigDone` was there.
@@ -150,7 +143,6 @@ pub struct Restart {
     pub ping_ns: u64,
 }
 
-/// Steady changes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     /// Nobody asks for anything.
@@ -164,7 +156,6 @@ pub struct Load {
 /// Steady changes for a while.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Loaded {
-    /// How long.
     pub nanoseconds: u64,
     /// Changes made in this time.
     pub events: u64,
@@ -178,7 +169,6 @@ pub struct Loaded {
     pub lab_ns: u64,
     /// Whether every row was right a while after the last change.
     pub right: bool,
-    /// Rows that were not.
     pub wrong: usize,
 }
 
@@ -189,7 +179,6 @@ pub struct Memory {
     pub peak_kib: u64,
     /// `Pss` now.
     pub pss_kib: u64,
-    /// Threads.
     pub threads: u64,
     /// Voluntary context switches of all threads, for each second.
     pub wakeups_per_second: f64,
@@ -197,7 +186,6 @@ pub struct Memory {
     pub file_bytes: u64,
 }
 
-/// Counted by callgrind.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Instructions {
     /// From start to end, these events among them.

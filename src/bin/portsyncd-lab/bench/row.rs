@@ -5,7 +5,6 @@ use serde::Serialize;
 use super::plan::Measure;
 use super::stats::paired_ratio;
 
-/// What a number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
@@ -24,7 +23,6 @@ pub enum Unit {
 /// A quantity of one target.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Cell {
-    /// Over all rounds.
     pub value: Option<f64>,
     /// Round by round, where rounds can be paired.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -34,16 +32,12 @@ pub struct Cell {
     pub text: Option<String>,
 }
 
-/// One line.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
-    /// Of which measurement.
     pub measure: &'static str,
     /// With what: number of ports, kind of restart.
     pub what: String,
-    /// What was measured.
     pub quantity: &'static str,
-    /// In what.
     pub unit: Unit,
     /// In the order of the targets.
     pub values: Vec<Cell>,
@@ -87,7 +81,6 @@ pub fn name(measure: Measure) -> &'static str {
 }
 
 impl Cell {
-    /// As a table shows it.
     pub fn show(&self, unit: Unit) -> String {
         match (&self.text, self.value) {
             (Some(text), _) => text.clone(),

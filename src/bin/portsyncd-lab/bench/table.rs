@@ -7,9 +7,7 @@ use super::target::Target;
 /// Where the tables are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// On a terminal.
     Plain,
-    /// As Markdown.
     Markdown,
 }
 

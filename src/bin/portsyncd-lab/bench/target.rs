@@ -16,7 +16,6 @@ use super::protocol::{Answer, Request};
 const ANSWER_LIMIT: Duration = Duration::from_secs(240);
 const END_LIMIT: Duration = Duration::from_secs(60);
 
-/// Whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -28,12 +27,10 @@ pub enum Role {
     Floor,
 }
 
-/// Something to measure.
 #[derive(Debug, Clone, Serialize)]
 pub struct Target {
     /// How tables call it; unique.
     pub name: String,
-    /// Whose it is.
     pub role: Role,
     /// The executable; none for the floor.
     pub path: Option<PathBuf>,
@@ -66,7 +63,6 @@ impl Target {
     }
 }
 
-/// The child.
 #[derive(Debug)]
 pub struct Place {
     child: Child,
@@ -75,7 +71,6 @@ pub struct Place {
 }
 
 impl Place {
-    /// Starts it.
     pub fn start(target: &Target) -> anyhow::Result<Self> {
         let mut command = Command::new("/proc/self/exe");
         command.arg("bench-place");
@@ -99,7 +94,6 @@ impl Place {
         Ok(Self { child, requests, answers })
     }
 
-    /// Asks for something.
     pub fn ask(&mut self, request: &Request) -> anyhow::Result<()> {
         let line = serde_json::to_string(request)?;
         let requests = self.requests.as_mut().context("it is ending")?;

@@ -14,16 +14,11 @@ use super::observe::{Done, Held, Snapshot};
 use super::scenario::Row;
 use super::text;
 
-/// One disagreement.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Difference {
-    /// The step's name.
     pub step: String,
-    /// What was compared.
     pub what: String,
-    /// What the file says.
     pub expected: String,
-    /// What was seen.
     pub found: String,
 }
 
@@ -34,7 +29,6 @@ pub struct Link {
     pub up: bool,
     /// Interface index and number of changes of its carrier: the same before and after means untouched.
     pub marks: (u32, u32),
-    /// Its MTU.
     pub mtu: u32,
     /// It has a link-local address.
     pub addressed: bool,
@@ -50,7 +44,6 @@ impl Link {
 /// Everything that can be expected, as it was seen.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// The databases.
     pub rows: Snapshot,
     /// What the daemon did during the step.
     pub step: Done,
@@ -60,19 +53,15 @@ pub struct Seen {
     pub total: Done,
     /// Links before the step.
     pub links_before: BTreeMap<String, Link>,
-    /// Links now.
     pub links: BTreeMap<String, Link>,
     /// What orchagent was handed.
     pub orchagent: Orchagent,
-    /// How the daemon ended.
     pub exit: Option<ExitStatus>,
     /// It was told to start and runs, or ended by itself.
     pub started: bool,
-    /// Its output.
     pub log: String,
 }
 
-/// Compares.
 pub fn check(expect: &Expect, seen: &Seen) -> Vec<Difference> {
     let mut found = Findings::default();
     found.rows(expect, seen);
@@ -230,7 +219,6 @@ impl Findings {
     }
 }
 
-/// A link's state now.
 pub fn state_of(seen: &Seen, name: &str) -> LinkState {
     match seen.links.get(name) {
         Some(link) if link.up => LinkState::Up,

@@ -10,7 +10,6 @@ use super::scenario::Rows;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
-    /// Rows as they stand.
     #[serde(default)]
     pub rows: Rows,
     /// The last write of each row that changed it, in any order, and nothing else.
@@ -21,7 +20,6 @@ pub struct Expect {
     /// How many writes match, since the scenario began.
     #[serde(default)]
     pub total: BTreeMap<String, Times>,
-    /// No write matches.
     #[serde(default)]
     pub never: Vec<String>,
     /// Commands as the daemon sent them, each at least once.
@@ -35,7 +33,6 @@ pub struct Expect {
     /// Whether links have a link-local address.
     #[serde(default)]
     pub addresses: BTreeMap<String, bool>,
-    /// MTUs of links.
     #[serde(default)]
     pub mtu: BTreeMap<String, u32>,
     /// What the present orchagent was handed.
@@ -66,7 +63,6 @@ pub struct Handed {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "a place of an order is a write, or a list of writes in any order among themselves")]
 pub enum Group {
-    /// One write.
     One(String),
     /// Several, in any order.
     Any(Vec<String>),
@@ -82,11 +78,9 @@ impl Group {
     }
 }
 
-/// How often.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(untagged, expecting = "how often is a number, or { at-least = n, at-most = n }")]
 pub enum Times {
-    /// Exactly.
     Exactly(usize),
     /// Between bounds.
     Between(Bounds),
@@ -96,10 +90,8 @@ pub enum Times {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Bounds {
-    /// Lower bound.
     #[serde(default)]
     pub at_least: usize,
-    /// Upper bound.
     pub at_most: Option<usize>,
 }
 
@@ -113,7 +105,6 @@ impl Times {
     }
 }
 
-/// A link's state.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkState {
@@ -121,17 +112,13 @@ pub enum LinkState {
     Up,
     /// Not `IFF_UP`.
     Down,
-    /// No such link.
     Absent,
 }
 
-/// How a daemon ended.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exit {
-    /// With an exit code.
     Code(i32),
-    /// By a signal.
     Signal(i32),
     /// `{ any = true }`: it ended.
     Any(bool),

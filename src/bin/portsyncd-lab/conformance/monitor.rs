@@ -9,14 +9,11 @@ use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// One command.
 #[derive(Clone, Debug)]
 pub struct Command {
     /// The database's number.
     pub db: u8,
-    /// Called from a script.
     pub lua: bool,
-    /// Name and arguments.
     pub args: Vec<Vec<u8>>,
 }
 

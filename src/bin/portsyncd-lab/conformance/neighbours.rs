@@ -30,7 +30,6 @@ struct Shared {
 }
 
 impl Agent {
-    /// What it was handed.
     pub fn handed(&self) -> Orchagent {
         lock(&self.0.handed).clone()
     }
@@ -58,7 +57,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// See the module.
 pub struct Neighbours {
     /// What was popped by whom does not matter.
     pub orchagent: Agent,

@@ -14,9 +14,7 @@ use super::text;
 /// What a key of Redis holds, as text (see [`text::show`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Held {
-    /// A hash.
     Hash(BTreeMap<String, String>),
-    /// A set.
     Set(BTreeSet<String>),
     /// A plain value, or the name of another type.
     Text(String),
@@ -39,7 +37,6 @@ pub fn is_hidden(word: &str) -> bool {
 /// What the daemon did, in Redis' order.
 #[derive(Clone, Debug, Default)]
 pub struct Done {
-    /// Writes.
     pub writes: Vec<Vec<String>>,
     /// `channel message` of each message.
     pub published: Vec<String>,

@@ -9,21 +9,16 @@ use super::run::Outcome;
 /// One scenario's result.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// The scenario's file.
     pub file: PathBuf,
-    /// Its title.
     pub title: String,
     /// It goes beyond the C++ daemon.
     pub beyond: bool,
-    /// How long it took.
     pub seconds: f64,
-    /// What came of it.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
 impl Report {
-    /// No difference.
     pub fn agrees(&self) -> bool {
         self.outcome.broken.is_none() && self.outcome.differences.is_empty()
     }

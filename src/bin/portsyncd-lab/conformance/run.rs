@@ -35,7 +35,6 @@ const POP_LIMIT: Duration = Duration::from_secs(20);
 /// What came of a scenario.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Outcome {
-    /// None: all agreed.
     pub differences: Vec<Difference>,
     /// Why it could not be run to its end, if so.
     pub broken: Option<String>,

@@ -15,7 +15,6 @@ use super::text;
 /// Rows by database name and key.
 pub type Rows = BTreeMap<String, BTreeMap<String, Row>>;
 
-/// One scenario file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
@@ -37,7 +36,6 @@ pub struct Scenario {
     /// How long a step may take until its expectations hold.
     #[serde(default = "default_within", with = "humantime_serde")]
     pub within: Duration,
-    /// The Redis server.
     #[serde(default)]
     pub redis: Redis,
     /// Environment of the daemon.
@@ -46,7 +44,6 @@ pub struct Scenario {
     /// What is there before the first step.
     #[serde(default)]
     pub setup: Setup,
-    /// The steps, in order.
     pub step: Vec<Step>,
 }
 
@@ -99,7 +96,6 @@ pub struct Database {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Setup {
-    /// Rows.
     #[serde(default)]
     pub rows: Rows,
     /// Ports with a cable: veth pairs, the far end up.
@@ -116,9 +112,7 @@ pub struct Setup {
 pub enum Row {
     /// `false`: no such row; `true`: any row.
     There(bool),
-    /// A plain value.
     Text(String),
-    /// A set.
     Members(Vec<String>),
     /// A hash; as an expectation the field `..` says that others may be there.
     Hash(BTreeMap<String, String>),
@@ -128,9 +122,7 @@ pub enum Row {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// For the report.
     pub name: String,
-    /// In order.
     #[serde(default, rename = "do")]
     pub actions: Vec<Action>,
     /// Held against what is seen, until it holds and once more when all is quiet.
@@ -138,29 +130,20 @@ pub struct Step {
     pub expect: Expect,
 }
 
-/// One action.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// Start the daemon.
     Start,
     /// SIGTERM; wait for its end.
     Term,
     /// SIGKILL; wait for its end.
     Kill,
-    /// SIGSTOP.
     Pause,
-    /// SIGCONT.
     Resume,
-    /// Start Redis, empty.
     RedisStart,
-    /// SIGKILL to Redis.
     RedisKill,
-    /// SIGSTOP to Redis.
     RedisPause,
-    /// SIGCONT to Redis.
     RedisResume,
-    /// Empty all databases.
     Flushall,
     /// Forget all Lua scripts.
     ScriptFlush,
@@ -170,7 +153,6 @@ pub enum Action {
     OrchagentRestart,
     /// Let time pass.
     Wait(#[serde(with = "humantime_serde")] Duration),
-    /// Write rows.
     Rows(Rows),
     /// Remove rows: `DB key`.
     Del(Vec<String>),
@@ -198,7 +180,6 @@ pub enum Action {
 pub struct Breakout {
     /// The port; a row of `CONFIG_DB` with lanes.
     pub port: String,
-    /// Into how many.
     pub into: usize,
 }
 
@@ -210,7 +191,6 @@ pub struct Flood {
     pub links: Vec<String>,
     /// How many changes of each.
     pub times: u32,
-    /// The MTU at the end.
     pub mtu: u32,
 }
 
@@ -222,7 +202,6 @@ pub struct Forge {
     pub name: String,
     /// Interface index in the message.
     pub index: i32,
-    /// MTU in the message.
     pub mtu: u32,
 }
 

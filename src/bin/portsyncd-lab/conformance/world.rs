@@ -36,7 +36,6 @@ const END_LIMIT: Duration = Duration::from_secs(20);
 pub struct World {
     /// The databases by name.
     pub databases: BTreeMap<String, Database>,
-    /// What Redis is told.
     pub monitor: Monitor,
     /// Redis is stopped by a signal.
     pub redis_paused: bool,
@@ -112,7 +111,6 @@ impl World {
         std::os::unix::fs::symlink(server, SOCKET).map_err(|e| format!("cannot link {SOCKET}: {e}"))
     }
 
-    /// SIGKILL.
     pub fn kill_redis(&mut self) {
         self.connections.clear();
         if let Some(server) = &mut self.redis {
@@ -142,7 +140,6 @@ impl World {
         self.connections.get_mut(&id).ok_or_else(|| "no connection".to_owned())
     }
 
-    /// Sends one command.
     pub fn send(&mut self, database: &str, words: &[&[u8]]) -> Result<redis::Value, String> {
         let mut command = redis::Cmd::new();
         for word in words {
@@ -198,14 +195,12 @@ impl World {
         Ok(all)
     }
 
-    /// Pops once.
     pub fn consume(&mut self) -> Result<(), String> {
         let separator = self.databases["APPL_DB"].separator.clone();
         let orchagent = self.neighbours.orchagent.clone();
         orchagent.pop(self.db("APPL_DB")?, &separator)
     }
 
-    /// Starts the daemon.
     pub fn start(&mut self, program: &std::path::Path) -> Result<(), String> {
         let output = fs::OpenOptions::new()
             .create(true)

@@ -34,7 +34,6 @@ actions = ["log"]
 pub const INTERVAL: &str = "100ms";
 const FLAP: Duration = Duration::from_millis(50);
 
-/// The whole step.
 pub async fn fire_and_resolve(stage: &mut Stage, control: &Control) -> anyhow::Result<String> {
     let (flapping, pulled) = (stage.rows[0].name.clone(), stage.rows[1].name.clone());
     // The storm of flaps has to be forgotten first.

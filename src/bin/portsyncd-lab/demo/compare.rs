@@ -18,10 +18,8 @@ pub struct Seen {
     pub mtu: String,
 }
 
-/// One port, both sides.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// Its name.
     pub port: String,
     /// What the kernel says, if it has the link.
     pub kernel: Option<Seen>,
@@ -36,12 +34,9 @@ impl Line {
     }
 }
 
-/// What a port is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Port {
-    /// Set up, plugged.
     pub wanted: Wanted,
-    /// Its MTU.
     pub mtu: u32,
 }
 

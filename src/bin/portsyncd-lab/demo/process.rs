@@ -10,7 +10,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portsyncd::lab::wait;
 
-/// A running child.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -34,7 +33,6 @@ impl Process {
         Ok(Self { child, log: log.to_owned() })
     }
 
-    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

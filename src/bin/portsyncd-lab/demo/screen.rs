@@ -19,20 +19,16 @@ const PLAIN: &str = "\x1b[0m";
 /// Cursor home, everything below cleared.
 const CLEAR: &str = "\x1b[H\x1b[J";
 
-/// How one step went.
 #[derive(Debug)]
 pub struct Report {
-    /// What was done.
     pub title: &'static str,
     /// What is worth saying of it, or why it failed.
     pub outcome: Result<String, String>,
-    /// The whole step.
     pub took: Duration,
     /// The last lines of the daemon's log, if it failed.
     pub log: Vec<String>,
 }
 
-/// Standard output.
 #[derive(Debug)]
 pub struct Screen {
     /// Stands above everything while it runs.
@@ -88,7 +84,6 @@ impl Screen {
         self.drawn = None;
     }
 
-    /// Free text.
     pub fn say(text: &str) {
         put(&format!("{text}\n"));
     }

@@ -39,17 +39,13 @@ pub struct Stage {
     /// The daemon, while it runs.
     pub daemon: Option<Process>,
     switch: Option<Process>,
-    /// The private Redis.
     pub server: RedisServer,
-    /// The kernel's links.
     pub links: Links,
     /// What the ports are meant to be.
     pub wanted: BTreeMap<String, Port>,
-    /// CONFIG_DB's rows.
     pub rows: Vec<Row>,
     /// Writes to APPL_DB as another daemon would.
     pub producer: Producer,
-    /// Seed of the flaps.
     pub seed: u64,
     /// Where the status page is.
     page: String,
@@ -113,7 +109,6 @@ impl Stage {
         Ok(())
     }
 
-    /// Starts the daemon.
     pub fn start_daemon(&mut self) -> anyhow::Result<()> {
         let mut command = bare(&self.binary);
         command.env("PORTSYNCD_LOG__FORMAT", "text").envs(self.environment.iter().map(|(key, value)| (key, value)));

@@ -37,7 +37,6 @@ pub async fn all(stage: &mut Stage) {
     }
 }
 
-/// The last step.
 pub async fn end(stage: &mut Stage) {
     stage
         .step("SIGTERM", async |stage| {

@@ -11,7 +11,6 @@ use tokio::task::JoinSet;
 /// Where the daemon serves HTTP unless it is told otherwise.
 const SERVER: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 9477);
 
-/// See the module.
 #[derive(Debug)]
 pub struct Window {
     listener: TcpListener,
@@ -25,7 +24,6 @@ impl Window {
         Ok(Self { listener })
     }
 
-    /// Where it is.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }

@@ -9,7 +9,6 @@ use tracing::warn;
 
 const KNOWN: &str = "orchagent, orchagent-restart, breakout PORT NUMBER";
 
-/// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Say what orchagent was handed.
@@ -57,7 +56,6 @@ pub fn read() -> UnboundedReceiver<Command> {
     told
 }
 
-/// Answers a command.
 #[expect(clippy::print_stdout, reason = "the command's answer")]
 pub fn answer(answer: &serde_json::Value) {
     println!("{answer}");

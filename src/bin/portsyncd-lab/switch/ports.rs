@@ -15,7 +15,6 @@ use crate::flap::Wanted;
 /// orchagent's MTU for a row without one.
 const DEFAULT_MTU: u32 = 9100;
 
-/// What a row asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Row {
     admin: bool,
@@ -63,7 +62,6 @@ pub struct Ports {
 pub struct Changed {
     /// Name, and whether it was set up.
     pub created: Vec<(String, bool)>,
-    /// Names.
     pub removed: Vec<String>,
 }
 

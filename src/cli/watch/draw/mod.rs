@@ -21,7 +21,6 @@ const GAUGE: [u16; 2] = [18, 31];
 /// Columns of a wide terminal.
 const WIDE: u16 = 100;
 
-/// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, view: &View, theme: Theme) {
     let places = view.arrangement();
     let buffer = frame.buffer_mut();

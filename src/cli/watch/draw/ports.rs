@@ -39,7 +39,6 @@ const COLUMNS: [Column; 7] = [
     column("history", 8, Alignment::Left, |_, port| history(port)),
 ];
 
-/// Draws them.
 pub fn draw(buffer: &mut Buffer, area: &PortsArea, view: &View, theme: Theme) {
     let (all, shown) = (view.list.all().len(), view.list.len());
     let mut more = if shown == all { count(all as u64) } else { format!("{shown} of {all}") };

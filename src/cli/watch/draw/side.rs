@@ -167,7 +167,6 @@ pub fn happenings(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     }
 }
 
-/// Alerts.
 pub fn alerts(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     let Some(alerts) = view.alerts.as_ref().filter(|alerts| !alerts.is_empty()) else { return };
     let rows = below(area, 1);

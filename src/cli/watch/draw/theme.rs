@@ -19,11 +19,9 @@ pub fn sign(look: Look) -> &'static str {
     }
 }
 
-/// Of a heading, a key.
 pub const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
 /// Of what may be overlooked. Dim rather than grey: in some palettes grey is the ground's colour.
 pub const QUIET: Style = Style::new().add_modifier(Modifier::DIM);
-/// Where the cursor is.
 pub const CURSOR: Style = Style::new().add_modifier(Modifier::REVERSED);
 
 /// Text on a ground of its own.
@@ -31,7 +29,6 @@ pub fn badge(style: Style) -> Style {
     style.add_modifier(Modifier::REVERSED)
 }
 
-/// See the module.
 #[derive(Clone, Copy, Debug)]
 pub struct Theme {
     /// Whether there are colours.
@@ -43,27 +40,22 @@ impl Theme {
         if self.colour { Style::new().fg(colour) } else { Style::new() }
     }
 
-    /// As it should be.
     pub fn good(self) -> Style {
         self.ink(Color::Green)
     }
 
-    /// Worth a look.
     pub fn fair(self) -> Style {
         self.ink(Color::Yellow)
     }
 
-    /// As it should not be.
     pub fn bad(self) -> Style {
         self.ink(Color::Red).add_modifier(Modifier::BOLD)
     }
 
-    /// Lines of charts.
     pub fn chart(self) -> Style {
         self.ink(Color::Cyan)
     }
 
-    /// Of the health score.
     pub fn score(self, score: u8) -> Style {
         match score {
             90.. => self.good(),
@@ -72,7 +64,6 @@ impl Theme {
         }
     }
 
-    /// Of a port, as text.
     pub fn look(self, look: Look) -> Style {
         match look {
             Look::Up => self.good(),

@@ -10,7 +10,6 @@ const BEGINNING: usize = 32;
 const NAME: &[u8] = b"event: ";
 const DATA: &[u8] = b"data: ";
 
-/// Reads a stream.
 #[derive(Debug, Default)]
 pub struct Events {
     /// The beginning of the line that is being read, and its last byte.

@@ -19,7 +19,6 @@ pub struct Head {
 pub enum Length {
     /// So many bytes.
     Known(usize),
-    /// It comes in chunks.
     Chunked,
 }
 
@@ -91,7 +90,6 @@ impl Answer {
     }
 }
 
-/// Takes chunks apart.
 #[derive(Debug, Default)]
 pub struct Chunks {
     state: State,

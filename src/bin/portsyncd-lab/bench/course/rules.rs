@@ -83,7 +83,6 @@ impl Course<'_> {
     }
 }
 
-/// Slices as one.
 fn joined(slices: Vec<Latency>) -> Latency {
     let mut all = Latency::default();
     for slice in slices {

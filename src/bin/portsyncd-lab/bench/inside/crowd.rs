@@ -27,7 +27,6 @@ impl Crowd {
         Ok(Self { child, input })
     }
 
-    /// What counts begins.
     pub fn begin(&mut self) -> anyhow::Result<()> {
         let input = self.input.as_mut().context("the clients have no input")?;
         input.write_all(b"\n").context("the clients ended by themselves")

@@ -120,7 +120,6 @@ fn changes(
     Ok((loaded, report))
 }
 
-/// Changes links.
 struct Maker {
     batch: Batch,
     /// Index and MTU of each.

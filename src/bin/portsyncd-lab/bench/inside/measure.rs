@@ -14,7 +14,6 @@ use super::watch::Watch;
 
 /// For a row to be seen changed.
 pub const EVENT_LIMIT: Duration = Duration::from_secs(2);
-/// Under valgrind.
 const SLOW_LIMIT: Duration = Duration::from_secs(20);
 /// So many rows in a row that were not seen to change mean that there is nobody to change them.
 const MISSED: usize = 3;

@@ -21,7 +21,6 @@ const END_LIMIT: Duration = Duration::from_secs(10);
 /// Variables that it gets from us.
 const KEPT: [&str; 3] = ["PATH", "LD_LIBRARY_PATH", "RUST_BACKTRACE"];
 
-/// What is measured.
 #[derive(Debug, Clone)]
 pub enum Target {
     /// An executable that is started without arguments.
@@ -52,7 +51,6 @@ impl Target {
         command
     }
 
-    /// Size of its file.
     pub fn file_bytes(&self) -> u64 {
         let path = match self {
             Self::Bin(path) => path.as_path(),
@@ -107,7 +105,6 @@ impl Program {
         ticks(&stat)
     }
 
-    /// Sends it a signal.
     pub fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
         self.check()?;
         kill(self.pid, signal).with_context(|| format!("cannot send it {signal}"))
@@ -168,7 +165,6 @@ pub fn clock_ns(clock: ClockId) -> u64 {
     u64::try_from(Duration::from(time).as_nanos()).unwrap_or_default()
 }
 
-/// Its output.
 pub fn output() -> String {
     String::from_utf8_lossy(&fs::read(OUTPUT).unwrap_or_default()).into_owned()
 }

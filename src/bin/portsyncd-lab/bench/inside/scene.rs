@@ -41,9 +41,7 @@ const PING_PAUSE: Duration = Duration::from_micros(400);
 pub struct Port {
     /// Its key in `STATE_DB`.
     pub key: String,
-    /// Its link.
     pub index: u32,
-    /// What was set last.
     pub mtu: u32,
 }
 
@@ -54,19 +52,15 @@ pub struct Ended {
     pub at: Option<Instant>,
     /// CPU times at that moment: the executable's, its ticks, Redis'.
     pub cpu: super::super::protocol::Cpu,
-    /// Rows that are wrong.
     pub wrong: Vec<usize>,
 }
 
-/// All of it.
 pub struct Scene {
-    /// What is measured.
     pub target: Target,
     /// The process, while it runs.
     pub program: Option<Program>,
     /// The ports, in the order of their links.
     pub ports: Vec<Port>,
-    /// For changes of links.
     pub batch: Batch,
     /// A connection to `STATE_DB`.
     pub state_db: Connection,
@@ -186,7 +180,6 @@ impl Scene {
         Ok(())
     }
 
-    /// Indexes of all links.
     pub fn indexes(&self) -> Vec<u32> {
         self.ports.iter().map(|port| port.index).collect()
     }

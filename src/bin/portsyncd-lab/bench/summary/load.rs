@@ -11,7 +11,6 @@ use super::{by_round, ended_wrong, outcome, pooled, quotient, texts};
 /// What a target without HTTP has in place of what the clients saw.
 const NO_HTTP: &str = "no HTTP";
 
-/// Its rows.
 pub fn rows(results: &Results) -> Vec<Row> {
     results.load.iter().flat_map(of).collect()
 }

@@ -10,7 +10,6 @@ use super::{by_round, ended_wrong, outcome, pooled, quotient, texts};
 /// A quantity, and what it is called when it is compared.
 type Quantity = (&'static str, &'static str, fn(&Series<Ruled>) -> Vec<Cell>);
 
-/// What is compared.
 const COMPARED: [Quantity; 5] = [
     ("p50", "p50 / none", |series| at(series, 50)),
     ("p99", "p99 / none", |series| at(series, 99)),
@@ -31,7 +30,6 @@ const COMPARED: [Quantity; 5] = [
     }),
 ];
 
-/// Its rows.
 pub fn rows(results: &Results) -> Vec<Row> {
     results
         .rules
