@@ -58,6 +58,8 @@ in
     tls_key = file;
     client_ca = file;
     max_connections = ints.positive;
+    hosts = listOf str;
+    password_file = file;
   };
   control.socket = file;
   state = {

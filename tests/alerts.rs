@@ -56,7 +56,7 @@ fn expect_state(rig: &Rig, rule: &str, port: Option<&str>, state: Option<State>)
 fn silence(rig: &Rig, body: &str) -> (u16, String) {
     let length = body.len();
     let request = format!(
-        "POST /api/v1/silences HTTP/1.1\r\nhost: t\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        "POST /api/v1/silences HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
     );
     let answer = over_socket(&rig.control_socket(), &request).unwrap();
     (answer.code, answer.body)
@@ -92,14 +92,14 @@ fn silences_are_made_over_the_control_socket_only() {
     let body = format!("{{\"rule\":\"Down\",\"port\":\"Ethernet*\",\"until\":{},\"comment\":\"a test\"}}", tomorrow());
     let length = body.len();
     let request = format!(
-        "POST /api/v1/silences HTTP/1.1\r\nhost: t\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        "POST /api/v1/silences HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
     );
     assert_eq!(ask(rig.http(), &request).unwrap().code, 405);
     assert_eq!(silence(&rig, &body).0, 201);
     expect_state(&rig, "Down", Some("Ethernet0"), Some(State::Suppressed));
     let silences: SilenceList = rig.api("/api/v1/silences");
     let id = silences.silences[0].id;
-    let request = format!("DELETE /api/v1/silences/{id} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
+    let request = format!("DELETE /api/v1/silences/{id} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     assert_eq!(over_socket(&rig.control_socket(), &request).unwrap().code, 200);
     assert_eq!(over_socket(&rig.control_socket(), &request).unwrap().code, 404, "it is gone");
     expect_state(&rig, "Down", Some("Ethernet0"), Some(State::Firing));

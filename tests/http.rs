@@ -184,11 +184,11 @@ fn what_changes_anything_and_what_is_not_there_is_refused() {
     rig.until("readiness", || readiness(&rig).0 == 200);
     let server = rig.http();
     for (request, code) in [
-        ("POST /api/v1/status HTTP/1.1\r\nhost: t\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", 405),
-        ("DELETE / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n", 405),
-        ("GET /etc/passwd HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n", 404),
-        ("GET /../../etc/passwd HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n", 404),
-        ("HEAD /metrics HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n", 200),
+        ("POST /api/v1/status HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", 405),
+        ("DELETE / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", 405),
+        ("GET /etc/passwd HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", 404),
+        ("GET /../../etc/passwd HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", 404),
+        ("HEAD /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", 200),
     ] {
         let answer = ask(server, request).unwrap();
         assert_eq!(answer.code, code, "{request:?}: {answer:?}");
@@ -204,7 +204,7 @@ fn what_changes_anything_and_what_is_not_there_is_refused() {
 
 /// A client that sends a head without end, one that sends nothing, and more of them than there is room for.
 #[test]
-fn hostile_clients_are_bounded_and_the_core_goes_on() {
+fn hostile_clients_are_bounded_and_keep_nobody_out() {
     let mut rig = Rig::new(2);
     rig.set("PORTSYNCD_HTTP__MAX_CONNECTIONS", "8");
     let rig = rig.set_to_work();
@@ -219,22 +219,128 @@ fn hostile_clients_are_bounded_and_the_core_goes_on() {
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(1000));
     assert!(ask(server, &many).map_or(true, |answer| answer.code == 431));
     assert!(ask(server, "\0\u{1}garbage\r\n\r\n").map_or(true, |answer| answer.code == 400));
-    // They stay, saying nothing or a little now and then; room is for eight.
-    let mut idle: Vec<_> = (0..8).map(|_| connect(server).unwrap()).collect();
+    // They stay, saying a little; room is for eight.
+    let mut idle: Vec<_> = (0..20).map(|_| connect(server).unwrap()).collect();
     for stream in &mut idle {
-        stream.write_all(b"GET / HT").unwrap();
+        // Some are closed by now.
+        let _ = stream.write_all(b"GET / HT");
     }
-    rig.until("no room", || get(server, "/livez").is_ok_and(|answer| answer.code == 503));
+    for path in ["/livez", "/readyz", "/metrics", "/livez"] {
+        assert_eq!(get(server, path).unwrap().code, 200, "{path}");
+    }
+    rig.expect_metric("portsyncd_http_connections_refused_total", |value| value >= 12.0);
+    rig.expect_metric("portsyncd_http_connections", |value| value <= 8.0);
     rig.up("Ethernet0");
     rig.expect_row("Ethernet0", "up", "up", 1500);
     let began = Instant::now();
-    let stream = &mut idle[0];
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    let last = idle.last_mut().unwrap();
+    last.set_read_timeout(Some(LIMIT)).unwrap();
     let mut rest = Vec::new();
-    let _ = stream.read_to_end(&mut rest);
+    let _ = last.read_to_end(&mut rest);
     assert!(began.elapsed() < LIMIT, "a head that does not come ends the connection");
-    rig.until("room again", || get(server, "/livez").is_ok_and(|answer| answer.code == 200));
-    rig.expect_metric("portsyncd_http_connections_refused_total", |value| value >= 1.0);
+}
+
+#[test]
+fn streams_have_a_limit_of_their_own_and_last() {
+    let mut rig = Rig::new(1);
+    rig.set("PORTSYNCD_HTTP__MAX_CONNECTIONS", "8");
+    let rig = rig.set_to_work();
+    rig.until("readiness", || readiness(&rig).0 == 200);
+    let server = rig.http();
+    let mut open: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = connect(server).unwrap();
+            stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+            let mut head = [0; 15];
+            stream.read_exact(&mut head).unwrap();
+            assert_eq!(&head, b"HTTP/1.1 200 OK");
+            stream
+        })
+        .collect();
+    let refused = get(server, "/api/v1/events").unwrap();
+    assert_eq!(refused.code, 429);
+    assert!(refused.body.contains("http.max_connections"), "{refused:?}");
+    for _ in 0..30 {
+        assert_eq!(get(server, "/livez").unwrap().code, 200);
+    }
+    let _idle: Vec<_> = (0..20).map(|_| connect(server).unwrap()).collect();
+    assert_eq!(get(server, "/metrics").unwrap().code, 200);
+    // A sample comes each second.
+    for stream in &mut open {
+        let mut some = vec![0; 64 * 1024];
+        let mut text = String::new();
+        while !text.contains("event: sample") {
+            let length = stream.read(&mut some).unwrap();
+            assert!(length > 0, "a stream was closed: {text}");
+            text.push_str(&String::from_utf8_lossy(&some[..length]));
+        }
+    }
+}
+
+#[test]
+fn idle_clients_of_the_control_socket_keep_nobody_out() {
+    let rig = Rig::at_work(1);
+    let path = rig.control_socket();
+    rig.until("the control socket", || path.exists());
+    let idle: Vec<_> = (0..200).map(|_| std::os::unix::net::UnixStream::connect(&path).unwrap()).collect();
+    let request = "GET /livez HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n";
+    assert_eq!(http::over_socket(&path, request).unwrap().code, 200);
+    drop(idle);
+}
+
+#[test]
+fn a_host_that_is_not_ours_is_refused() {
+    let mut rig = Rig::new(1);
+    rig.set("PORTSYNCD_HTTP__HOSTS", "[\"leaf1.example\"]");
+    let rig = rig.set_to_work();
+    rig.until("readiness", || readiness(&rig).0 == 200);
+    let code = |host: &str| {
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        ask(rig.http(), &request).unwrap()
+    };
+    for host in ["localhost:9477", "127.0.0.1", "leaf1.example:1"] {
+        assert_eq!(code(host).code, 200, "{host}");
+    }
+    let refused = code("evil.example");
+    assert_eq!(refused.code, 421);
+    assert!(refused.body.contains("evil.example") && refused.body.contains("http.hosts"), "{refused:?}");
+}
+
+#[test]
+fn a_password_is_asked_for_where_there_is_one() {
+    let mut rig = Rig::new(1);
+    let file = rig.dir().join("password");
+    std::fs::write(&file, "s3cret\n").unwrap();
+    rig.set("PORTSYNCD_HTTP__PASSWORD_FILE", file.to_str().unwrap());
+    rig.start();
+    let ask = |more: &str, path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{more}connection: close\r\n\r\n");
+        ask(rig.http(), &request)
+    };
+    rig.until("the server", || ask("", "/livez").is_ok_and(|answer| answer.code == 200));
+    let refused = ask("", "/metrics").unwrap();
+    assert_eq!(refused.code, 401);
+    assert!(refused.head.contains("www-authenticate: basic realm="), "{refused:?}");
+    // user:s3cret, user:guess
+    assert_eq!(ask("authorization: Basic dXNlcjpzM2NyZXQ=\r\n", "/metrics").unwrap().code, 200);
+    assert_eq!(ask("authorization: Basic dXNlcjpndWVzcw==\r\n", "/metrics").unwrap().code, 401);
+}
+
+#[test]
+fn large_answers_are_compressed_for_who_asks_and_metrics_are_sorted() {
+    let rig = Rig::at_work(1);
+    rig.until("readiness", || readiness(&rig).0 == 200);
+    let curl = |more: &[&str]| {
+        let url = format!("http://{}/metrics", rig.http());
+        let answer = Command::new("curl").args(["--silent", "--show-error", "--include"]).args(more).arg(url).output();
+        String::from_utf8(answer.unwrap().stdout).unwrap()
+    };
+    let packed = curl(&["--compressed"]);
+    assert!(packed.contains("content-encoding: gzip") && packed.contains("\nportsyncd_build_info{"), "{packed}");
+    let plain = curl(&[]);
+    assert!(!plain.contains("content-encoding"), "{plain}");
+    let names: Vec<&str> = plain.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    assert!(names.len() > 50 && names.is_sorted(), "{names:?}");
 }
 
 #[test]
@@ -261,7 +367,7 @@ fn the_control_socket_is_ours_alone_and_goes_with_the_daemon() {
     rig.until("the control socket", || path.exists());
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
-    stream.write_all(b"GET /api/v1/status HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").unwrap();
+    stream.write_all(b"GET /api/v1/status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     let answer = http::read_answer(&mut stream).unwrap();
     let status: Status = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(status.pid, rig.pid());
@@ -294,7 +400,7 @@ fn over_tls(rig: &Rig, folder: &Path, more: &[&str]) -> String {
         command.args(more).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut client = spawned.spawn().unwrap();
     // Fails if the handshake has failed already.
-    let _ = client.stdin.take().unwrap().write_all(b"GET /readyz HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
+    let _ = client.stdin.take().unwrap().write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     String::from_utf8(client.wait_with_output().unwrap().stdout).unwrap()
 }
 
@@ -357,7 +463,7 @@ struct Events {
 impl Events {
     fn open(rig: &Rig) -> Self {
         let mut stream = connect(rig.http()).unwrap();
-        stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+        stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
         Self { stream, unread: String::new() }
     }
 

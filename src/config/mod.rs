@@ -186,6 +186,10 @@ pub struct HttpConfig {
     pub client_ca: PathBuf,
     /// Connections that may be open at once.
     pub max_connections: usize,
+    /// Names besides the switch's own under which clients may ask, as their `Host` has them.
+    pub hosts: Vec<String>,
+    /// File with the password that clients have to give by basic authentication; its last newline does not count.
+    pub password_file: PathBuf,
 }
 
 /// `[control]`
@@ -273,6 +277,8 @@ impl Default for HttpConfig {
             tls_key: PathBuf::new(),
             client_ca: PathBuf::new(),
             max_connections: 128,
+            hosts: Vec::new(),
+            password_file: PathBuf::new(),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Answers that cost something, made once for all who ask at about the same time.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
+
+use super::gzip;
 
 /// How old an answer may be. Short enough that nobody notices, long enough that a hundred clients cost little more than one.
 const FRESH: Duration = Duration::from_millis(250);
@@ -20,23 +22,50 @@ pub(super) struct Answers {
 
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    last: Mutex<Option<(Instant, Bytes)>>,
+    last: Mutex<Option<(Instant, Made)>>,
+}
+
+/// An answer as it is and, once somebody wanted it so, compressed.
+#[derive(Clone, Debug)]
+pub(super) struct Made {
+    plain: Bytes,
+    packed: Arc<OnceLock<Bytes>>,
 }
 
 impl Answer {
     /// The last one if it is fresh, else a new one.
-    pub fn get(&self, make: impl FnOnce() -> Bytes) -> Bytes {
+    pub fn get(&self, make: impl FnOnce() -> Bytes) -> Made {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, body)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-            return body.clone();
+        if let Some((_, made)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+            return made.clone();
         }
-        let body = make();
-        *last = Some((Instant::now(), body.clone()));
-        body
+        let made = Made::from(make());
+        *last = Some((Instant::now(), made.clone()));
+        made
     }
 
     /// The next one is a new one.
     pub fn forget(&self) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl From<Bytes> for Made {
+    fn from(plain: Bytes) -> Self {
+        Self { plain, packed: Arc::default() }
+    }
+}
+
+impl Made {
+    pub fn is_large(&self) -> bool {
+        self.plain.len() >= gzip::WORTH_IT
+    }
+
+    pub fn plain(&self) -> Bytes {
+        self.plain.clone()
+    }
+
+    pub fn packed(&self) -> Bytes {
+        self.packed.get_or_init(|| gzip::compress(&self.plain)).clone()
     }
 }

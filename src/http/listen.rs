@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -14,15 +15,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
 use super::Service;
-use super::route::{self, Access};
+use super::connections::Connections;
+use super::credentials::Password;
+use super::hosts::Hosts;
+use super::route::{self, Access, Client};
 use super::tls::{self, TlsError};
 use crate::config::HttpConfig;
 use crate::telemetry::Component;
@@ -35,7 +37,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Of a request's head, and of what is written ahead.
 const BUFFER: usize = 16 * 1024;
 const HEADERS: usize = 64;
-/// Connections of the control socket at once. Only those who may use it can hold them.
+/// Connections of the control socket at once.
 const CONTROL_CONNECTIONS: usize = 32;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
@@ -51,6 +53,8 @@ enum ListenError {
     Taken { path: PathBuf },
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("http.password_file = {path:?}: cannot be used: {source}")]
+    Password { path: PathBuf, source: io::Error },
 }
 
 /// Listens on TCP, if it is wanted, and serves whoever comes.
@@ -61,19 +65,21 @@ pub(super) async fn tcp(service: &Arc<Service>, config: &HttpConfig) {
     }
     let open = async || {
         let acceptor = tls::acceptor(config)?;
-        let listener = TcpListener::bind(&config.listen).await;
-        let listener = listener.map_err(|source| ListenError::Tcp { address: config.listen.clone(), source })?;
-        Ok((listener, acceptor))
+        let password = Password::read(&config.password_file)
+            .map_err(|source| ListenError::Password { path: config.password_file.clone(), source })?;
+        let wrong = |source| ListenError::Tcp { address: config.listen.clone(), source };
+        let listener = TcpListener::bind(&config.listen).await.map_err(wrong)?;
+        let hosts = Hosts::new(listener.local_addr().map_err(wrong)?, service.reader.host(), &config.hosts);
+        Ok((listener, acceptor, Access::Look { hosts, password }))
     };
-    let (listener, acceptor) = until_open(service, Component::Http, open).await;
+    let (listener, acceptor, access) = until_open(service, Component::Http, open).await;
     if let Ok(address) = listener.local_addr() {
         info!(address = %address, tls = acceptor.is_some(), "serving HTTP");
     }
-    let places = Arc::new(Semaphore::new(config.max_connections));
-    let metrics = &service.telemetry().metrics;
-    let mut connections = JoinSet::new();
+    let access = Arc::new(access);
+    let mut connections = Connections::new(config.max_connections);
+    let count = Arc::new(AtomicUsize::new(0));
     loop {
-        while connections.try_join_next().is_some() {}
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -81,54 +87,52 @@ pub(super) async fn tcp(service: &Arc<Service>, config: &HttpConfig) {
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            metrics.http_connections_refused.count(());
-            refuse(&stream);
-            continue;
+        let (access, acceptor) = (Arc::clone(&access), acceptor.clone());
+        let open = Open::new(service, &count);
+        let serve = |lasting| async move {
+            let client = Client { access: &access, lasting };
+            over_tcp(&open.service, &client, stream, acceptor).await;
         };
-        connections.spawn(one(
-            Arc::clone(service),
-            stream,
-            acceptor.clone(),
-            place,
-            config.max_connections,
-            Arc::clone(&places),
-        ));
+        if connections.serve(serve) {
+            service.telemetry().metrics.http_connections_refused.count(());
+        }
+    }
+}
+/// One of the open connections over TCP, for the metric.
+struct Open {
+    service: Arc<Service>,
+    count: Arc<AtomicUsize>,
+}
+
+impl Open {
+    fn new(service: &Arc<Service>, count: &Arc<AtomicUsize>) -> Self {
+        let open = Self { service: Arc::clone(service), count: Arc::clone(count) };
+        open.show(count.fetch_add(1, Ordering::Relaxed) + 1);
+        open
+    }
+
+    fn show(&self, count: usize) {
+        self.service.telemetry().metrics.http_connections.set_count((), count);
     }
 }
 
-/// Says that there is no room, if that can be said without waiting.
-fn refuse(stream: &TcpStream) {
-    let answer =
-        b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\nretry-after: 1\r\n\r\n";
-    let _ = stream.try_write(answer);
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.show(self.count.fetch_sub(1, Ordering::Relaxed) - 1);
+    }
 }
 
-/// One connection over TCP.
-async fn one(
-    service: Arc<Service>,
-    stream: TcpStream,
-    acceptor: Option<TlsAcceptor>,
-    place: OwnedSemaphorePermit,
-    most: usize,
-    places: Arc<Semaphore>,
-) {
-    let gauge = |service: &Service| {
-        service.telemetry().metrics.http_connections.set_count((), most - places.available_permits());
-    };
-    gauge(&service);
+async fn over_tcp(service: &Service, client: &Client<'_>, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
     // Messages of the stream are small and are not to wait for each other.
     let _ = stream.set_nodelay(true);
     match acceptor {
-        None => connection(&service, Access::Look, stream).await,
+        None => connection(service, client, stream).await,
         Some(acceptor) => match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => connection(&service, Access::Look, stream).await,
+            Ok(Ok(stream)) => connection(service, client, stream).await,
             Ok(Err(error)) => debug!(error = %error, "TLS handshake failed"),
             Err(_) => debug!("TLS handshake took too long"),
         },
     }
-    drop(place);
-    gauge(&service);
 }
 
 /// Listens on the control socket, if it is wanted, and serves whoever comes.
@@ -139,18 +143,13 @@ pub(super) async fn unix(service: &Arc<Service>, path: &Path) {
     }
     let (listener, _socket) = until_open(service, Component::Control, async || bind(path).await).await;
     debug!(path = %path.display(), "serving the control socket");
-    let places = Arc::new(Semaphore::new(CONTROL_CONNECTIONS));
-    let mut connections = JoinSet::new();
+    let mut connections = Connections::new(CONTROL_CONNECTIONS);
     loop {
-        while connections.try_join_next().is_some() {}
-        // Whoever may use this socket is trusted to wait.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let service = Arc::clone(service);
-                connections.spawn(async move {
-                    connection(&service, Access::Change, stream).await;
-                    drop(place);
+                connections.serve(|lasting| async move {
+                    connection(&service, &Client { access: &Access::Change, lasting }, stream).await;
                 });
             }
             Err(error) => accept_failed(&error).await,
@@ -219,12 +218,12 @@ async fn accept_failed(error: &io::Error) {
     sleep(Duration::from_millis(100)).await;
 }
 
-async fn connection<S: AsyncRead + AsyncWrite>(service: &Arc<Service>, access: Access, stream: S) {
+async fn connection<S: AsyncRead + AsyncWrite>(service: &Service, client: &Client<'_>, stream: S) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let stream = pin!(stream);
     let answer = service_fn(|request| async move {
-        Ok::<_, std::convert::Infallible>(route::answer(service, access, request).await)
+        Ok::<_, std::convert::Infallible>(route::answer(service, client, request).await)
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,10 +1,14 @@
 //! What is going on, over HTTP: read only on TCP (plain or TLS); the control socket, which is the daemon's user's alone, also
 //! takes silences.
 //!
-//! Runs on the thread beside the core. Every connection is bounded: in number, in the size of what it sends, and in how long
-//! it may take to send or to take in. Answers that cost something are made once for all who ask within a fraction of a second.
+//! Runs on the thread beside the core. Every connection is bounded: in the size of what it sends, and in how long it may take
+//! to send or to take in; of those that only wait the oldest goes when there are too many. Answers that cost something are made once for all who ask within a fraction of a second.
 
 mod answers;
+mod connections;
+mod credentials;
+mod gzip;
+mod hosts;
 mod listen;
 mod route;
 mod stream;

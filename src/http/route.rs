@@ -1,16 +1,25 @@
 //! Which request gets which answer.
 
 use std::convert::Infallible;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use ring::digest::{SHA256, digest};
 use serde::Serialize;
 
 use super::Service;
+use super::answers::Made;
+use super::connections::Lasting;
+use super::credentials::Password;
+use super::gzip;
+use super::hosts::Hosts;
 use crate::alert::engine::SilenceRequest;
 use crate::status::exposition::expose;
 use crate::status::yielding::append_json;
@@ -27,23 +36,45 @@ const SILENCES: &str = "/api/v1/silences";
 const LONGEST_BODY: usize = 16 * 1024;
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-/// The page is all in one: nothing else may be loaded, nothing sent elsewhere, and nobody may frame it.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
-     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The page is all in one: nothing but its own style and script, known by their hashes, may be used, nothing sent elsewhere,
+/// and nobody may frame it.
+static PAGE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let [style, script] = ["style", "script"].map(|tag| {
+        let content = PAGE.split_once(&format!("<{tag}>")).and_then(|(_, rest)| rest.split_once(&format!("</{tag}>")));
+        BASE64_STANDARD.encode(digest(&SHA256, content.map_or("", |(content, _)| content).as_bytes()))
+    });
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; connect-src 'self'; img-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    // Without one the browser would allow everything.
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+});
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    Look,
+    Look {
+        hosts: Hosts,
+        password: Option<Password>,
+    },
     /// Change what can be changed: silences.
     Change,
 }
 
-pub(super) async fn answer(service: &Service, access: Access, request: Request<Incoming>) -> Response<Body> {
+/// Who asks.
+pub(super) struct Client<'a> {
+    pub access: &'a Access,
+    pub lasting: Lasting,
+}
+
+pub(super) async fn answer(service: &Service, client: &Client<'_>, request: Request<Incoming>) -> Response<Body> {
     let head = *request.method() == Method::HEAD;
-    let mut response = match *request.method() {
-        Method::GET | Method::HEAD => get(service, request.uri().path()),
-        _ if access == Access::Change => change(service, request).await,
-        _ => not_allowed(),
+    let mut response = match (client.access.refusal(&request), request.method()) {
+        (Some(refusal), _) => refusal,
+        (None, &Method::GET | &Method::HEAD) => {
+            get(service, &client.lasting, request.uri().path(), gzip::is_accepted(request.headers()))
+        }
+        (None, _) if matches!(client.access, Access::Change) => change(service, request).await,
+        (None, _) => not_allowed(),
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -61,46 +92,87 @@ pub(super) async fn answer(service: &Service, access: Access, request: Request<I
     response
 }
 
-fn get(service: &Service, path: &str) -> Response<Body> {
+impl Access {
+    /// Why this request gets nothing, if it does not. Whether the core is alive is no secret.
+    fn refusal(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+        let Self::Look { hosts, password } = self else { return None };
+        if let Some(host) = hosts.refused(request.headers()) {
+            let message = format!("host {host:?} is not served here; a name that should be belongs into http.hosts\n");
+            return Some(whole(StatusCode::MISDIRECTED_REQUEST, TEXT, message.into()));
+        }
+        let known = password.as_ref().is_none_or(|password| password.is_given(request.headers()));
+        if known || request.uri().path() == "/livez" {
+            return None;
+        }
+        let message = "the password of http.password_file is asked for, by basic authentication with any user name\n";
+        let mut response = whole(StatusCode::UNAUTHORIZED, TEXT, message.into());
+        let challenge = HeaderValue::from_static("Basic realm=\"portsyncd\", charset=\"UTF-8\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        Some(response)
+    }
+}
+
+fn get(service: &Service, lasting: &Lasting, path: &str, gzip: bool) -> Response<Body> {
     let Service { reader, evaluator, answers, stream } = service;
-    match path {
-        "/" => page(),
+    let (kind, made) = match path {
         "/metrics" => {
             // The version of the text format that Prometheus has asked for since 2014.
             const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
-            whole(StatusCode::OK, FORMAT, answers.metrics.get(|| expose(reader).into()))
+            (FORMAT, answers.metrics.get(|| expose(reader).into()))
         }
-        "/livez" => {
-            let busy = service.telemetry().core_busy();
-            if busy < HANGS {
-                whole(StatusCode::OK, TEXT, "ok\n".into())
-            } else {
-                let message = format!("the core has been at work on one thing for {} s\n", busy.as_secs());
-                whole(StatusCode::SERVICE_UNAVAILABLE, TEXT, message.into())
-            }
-        }
+        "/api/v1/status" => (JSON, answers.status.get(|| json(&reader.status()))),
+        "/api/v1/ports" => (JSON, answers.ports.get(|| json(&reader.ports()))),
+        "/api/v1/alerts" => (JSON, Made::from(json(&evaluator.alerts()))),
+        "/api/v1/alerts/history" => (JSON, Made::from(json(&evaluator.history()))),
+        "/api/v1/rules" => (JSON, Made::from(json(&evaluator.rules()))),
+        SILENCES => (JSON, Made::from(json(&evaluator.silences()))),
+        "/" => return page(gzip),
+        "/livez" => return livez(service),
         "/readyz" => {
             let readiness = reader.readiness();
             let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            whole(code, JSON, json(&readiness))
+            return whole(code, JSON, json(&readiness));
         }
-        "/api/v1/status" => whole(StatusCode::OK, JSON, answers.status.get(|| json(&reader.status()))),
-        "/api/v1/ports" => whole(StatusCode::OK, JSON, answers.ports.get(|| json(&reader.ports()))),
-        "/api/v1/alerts" => whole(StatusCode::OK, JSON, json(&evaluator.alerts())),
-        "/api/v1/alerts/history" => whole(StatusCode::OK, JSON, json(&evaluator.history())),
-        "/api/v1/rules" => whole(StatusCode::OK, JSON, json(&evaluator.rules())),
-        SILENCES => whole(StatusCode::OK, JSON, json(&evaluator.silences())),
         "/api/v1/events" => {
-            let mut response = Response::new(stream.subscribe());
+            let Some(place) = lasting.stream() else {
+                let message = "too many streams are open, half of http.max_connections\n";
+                let mut response = whole(StatusCode::TOO_MANY_REQUESTS, TEXT, message.into());
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+                return response;
+            };
+            let mut response = Response::new(stream.subscribe(place));
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-            response
+            return response;
         }
         _ => {
             let message = "no such path; there are / /metrics /livez /readyz and, below /api/v1/, status ports alerts \
                            alerts/history rules silences events\n";
-            whole(StatusCode::NOT_FOUND, TEXT, message.into())
+            return whole(StatusCode::NOT_FOUND, TEXT, message.into());
         }
+    };
+    large(kind, &made, gzip)
+}
+
+fn livez(service: &Service) -> Response<Body> {
+    let busy = service.telemetry().core_busy();
+    if busy < HANGS {
+        whole(StatusCode::OK, TEXT, "ok\n".into())
+    } else {
+        let message = format!("the core has been at work on one thing for {} s\n", busy.as_secs());
+        whole(StatusCode::SERVICE_UNAVAILABLE, TEXT, message.into())
     }
+}
+
+/// Compressed if that is wanted and pays.
+fn large(kind: &'static str, made: &Made, gzip: bool) -> Response<Body> {
+    let packed = gzip && made.is_large();
+    let mut response = whole(StatusCode::OK, kind, if packed { made.packed() } else { made.plain() });
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if packed {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
 }
 
 /// `POST /api/v1/silences` with a [`SilenceRequest`], `DELETE /api/v1/silences/<id>`.
@@ -134,9 +206,10 @@ fn wrong(message: &str) -> Response<Body> {
     whole(StatusCode::BAD_REQUEST, TEXT, format!("{message}\n").into())
 }
 
-fn page() -> Response<Body> {
-    let mut response = whole(StatusCode::OK, "text/html; charset=utf-8", Bytes::from_static(PAGE.as_bytes()));
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+fn page(gzip: bool) -> Response<Body> {
+    static MADE: LazyLock<Made> = LazyLock::new(|| Bytes::from_static(PAGE.as_bytes()).into());
+    let mut response = large("text/html; charset=utf-8", &MADE, gzip);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, PAGE_POLICY.clone());
     response
 }
 
@@ -175,7 +248,7 @@ mod tests {
         let telemetry = Arc::new(Telemetry::began_ago(HANGS * 2));
         let reader = Reader::new(Arc::clone(&telemetry), 1, HealthConfig::default());
         let service = Service::new(Arc::new(reader), Evaluator::new(&AlertsConfig::default()));
-        let code = || get(&service, "/livez").status();
+        let code = || livez(&service).status();
         assert_eq!(code(), StatusCode::SERVICE_UNAVAILABLE, "it has never waited since the start");
         telemetry.core_works();
         assert_eq!(code(), StatusCode::OK, "it has just begun");

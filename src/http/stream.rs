@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame};
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, OwnedSemaphorePermit, broadcast};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::answers::Answer;
@@ -51,16 +51,16 @@ impl Stream {
         Self { reader, evaluator, whole: Arc::default(), messages, listener: Notify::new() }
     }
 
-    /// The whole, then what changes.
-    pub fn subscribe(&self) -> Body {
+    /// The whole, then what changes. Holds `place` meanwhile.
+    pub fn subscribe(&self, place: OwnedSemaphorePermit) -> Body {
         // Listens first: what changed after the whole was put together is told after it.
         let messages = self.messages.subscribe();
         self.listener.notify_one();
         let (reader, evaluator, kept) =
             (Arc::clone(&self.reader), Arc::clone(&self.evaluator), Arc::clone(&self.whole));
-        let whole = move || kept.get(|| whole(&reader, &evaluator));
+        let whole = move || kept.get(|| whole(&reader, &evaluator)).plain();
         let first = Some(whole());
-        let frames = unfold((messages, whole, first), |(mut messages, whole, first)| async move {
+        let frames = unfold((messages, whole, first, place), |(mut messages, whole, first, place)| async move {
             let message = match first {
                 Some(message) => message,
                 None => match messages.recv().await {
@@ -72,7 +72,7 @@ impl Stream {
                     Err(RecvError::Closed) => return None,
                 },
             };
-            Some((Ok::<_, Infallible>(Frame::data(message)), (messages, whole, None)))
+            Some((Ok::<_, Infallible>(Frame::data(message)), (messages, whole, None, place)))
         });
         StreamBody::new(frames).boxed_unsync()
     }
@@ -161,7 +161,9 @@ mod tests {
     async fn the_whole_is_shared_until_something_is_told() {
         let reader = Reader::new(Arc::new(Telemetry::default()), 1, HealthConfig::default());
         let stream = Stream::new(Arc::new(reader), Evaluator::new(&AlertsConfig::default()));
-        let first = async || stream.subscribe().frame().await.unwrap().unwrap().into_data().unwrap();
+        let places = Arc::new(tokio::sync::Semaphore::new(8));
+        let place = || Arc::clone(&places).try_acquire_owned().unwrap();
+        let first = async || stream.subscribe(place()).frame().await.unwrap().unwrap().into_data().unwrap();
         let (a, b) = (first().await, first().await);
         assert_eq!(a.as_ptr(), b.as_ptr());
         assert!(

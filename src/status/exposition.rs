@@ -5,6 +5,8 @@
 //! until the next scrape, which the hot path must not pay for; ours are counted in buckets from the beginning, and their
 //! lines are made by the exporter's own functions.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 use metrics::{Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};
@@ -41,9 +43,28 @@ pub fn expose(reader: &Reader) -> String {
         process.describe();
         process.collect();
     });
-    let mut text = recorder.handle().render();
-    text.push_str(&histograms);
-    text
+    sorted(&(recorder.handle().render() + &histograms))
+}
+
+/// Families by name and their samples likewise, so that two scrapes can be compared by eye; the buckets of a histogram stay in
+/// their order.
+fn sorted(text: &str) -> String {
+    let families = text.split("\n\n").map(str::trim_start).filter(|family| !family.is_empty());
+    let name = |family: &str| family.split(' ').nth(2).unwrap_or_default().to_owned();
+    let families: BTreeMap<String, &str> = families.map(|family| (name(family), family)).collect();
+    let mut out = String::with_capacity(text.len());
+    for family in families.into_values() {
+        let (comments, mut samples): (Vec<&str>, Vec<&str>) = family.lines().partition(|line| line.starts_with('#'));
+        if !comments.iter().any(|line| line.ends_with(" histogram")) {
+            samples.sort_unstable();
+        }
+        for line in comments.into_iter().chain(samples) {
+            out.push_str(line);
+            out.push('\n');
+        }
+        out.push('\n');
+    }
+    out
 }
 
 fn describe(recorder: &PrometheusRecorder, metric: &Metric, name: String) {

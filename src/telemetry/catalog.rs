@@ -157,7 +157,7 @@ counted! {
     alert_evaluation: Histogram = "alert_evaluation_seconds";
     /// Requests over HTTP and the control socket, by class of status code.
     http_requests: Counter<CodeClass> = "http_requests_total";
-    /// Connections that were refused because http.max_connections were open.
+    /// Connections that were closed for newer ones because http.max_connections were open.
     http_connections_refused: Counter = "http_connections_refused_total";
     /// Open connections over HTTP, the control socket not included.
     http_connections: Gauge = "http_connections";

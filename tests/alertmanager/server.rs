@@ -73,7 +73,7 @@ impl Alertmanager {
 
     fn get(&self, path: &str) -> std::io::Result<http::Answer> {
         // To a client of HTTP 1.0 it sends no chunks.
-        http::ask(self.address, &format!("GET {path} HTTP/1.0\r\nhost: test\r\n\r\n"))
+        http::ask(self.address, &format!("GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n"))
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Answer {
 
 /// Asks for a path, on a connection of its own.
 pub fn get(server: SocketAddr, path: &str) -> io::Result<Answer> {
-    ask(server, &format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"))
+    ask(server, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"))
 }
 
 /// Sends this, and reads to the end of the connection.

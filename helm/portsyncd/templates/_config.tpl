@@ -58,6 +58,14 @@ numbers and truth values are TOML's.
 {{- $_ := set $http "client_ca" "/etc/portsyncd/tls/ca.crt" -}}
 {{- end -}}
 {{- end -}}
+{{- if eq .Values.mode "lab" -}}
+{{- $name := include "portsyncd.fullname" . -}}
+{{- $hosts := list -}}
+{{- range $i := until (int .Values.lab.replicas) -}}
+{{- $hosts = append $hosts (printf "%s-%d.%s" $name $i $name) -}}
+{{- end -}}
+{{- $_ := set $http "hosts" (concat $hosts (dig "http" "hosts" list $config)) -}}
+{{- end -}}
 {{- $_ := set $config "http" (merge $http (default dict $config.http)) -}}
 {{- range $section := keys $config | sortAlpha -}}
 {{- with get $config $section -}}

@@ -62,26 +62,12 @@ capabilities:
   {{- end }}
 {{- end -}}
 
-{{/* A probe: (list . path arguments settings). */}}
+{{/* A probe: (list arguments settings). The daemon's own socket is asked: whoever fills the HTTP server's connections cannot
+     have the daemon restarted, and neither certificate nor password is needed. */}}
 {{- define "portsyncd.probe" -}}
-{{- $root := index . 0 -}}
-{{- $address := include "portsyncd.address" $root -}}
-{{- if $root.Values.http.tls.clientCA }}
-# The kubelet has no client certificate: the daemon's own socket is asked for the same.
 exec:
-  command: {{ concat (list "/usr/bin/portsyncd" "healthcheck") (index . 2) | toJson }}
-{{- else }}
-httpGet:
-  path: {{ index . 1 }}
-  port: http
-  {{- if not (has $address (list "0.0.0.0" "::" "podIP")) }}
-  host: {{ $address | quote }}
-  {{- end }}
-  {{- if $root.Values.http.tls.secretName }}
-  scheme: HTTPS
-  {{- end }}
-{{- end }}
-{{ toYaml (index . 3) }}
+  command: {{ concat (list "/usr/bin/portsyncd" "healthcheck") (index . 0) | toJson }}
+{{ toYaml (index . 1) }}
 {{- end -}}
 
 {{- define "portsyncd.container" -}}
@@ -111,9 +97,9 @@ ports:
     containerPort: {{ .Values.http.port }}
     protocol: TCP
 livenessProbe:
-  {{- include "portsyncd.probe" (list . "/livez" list .Values.probes.liveness) | trim | nindent 2 }}
+  {{- include "portsyncd.probe" (list list .Values.probes.liveness) | trim | nindent 2 }}
 readinessProbe:
-  {{- include "portsyncd.probe" (list . "/readyz" (list "--ready") .Values.probes.readiness) | trim | nindent 2 }}
+  {{- include "portsyncd.probe" (list (list "--ready") .Values.probes.readiness) | trim | nindent 2 }}
 {{- end }}
 {{- with .Values.resources }}
 resources:
