@@ -400,7 +400,8 @@ fn over_tls(rig: &Rig, folder: &Path, more: &[&str]) -> String {
         command.args(more).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut client = spawned.spawn().unwrap();
     // Fails if the handshake has failed already.
-    let _ = client.stdin.take().unwrap().write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let _ =
+        client.stdin.take().unwrap().write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     String::from_utf8(client.wait_with_output().unwrap().stdout).unwrap()
 }
 

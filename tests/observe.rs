@@ -64,6 +64,17 @@ fn contents(rig: &Rig) -> (Vec<Vec<u8>>, String) {
 }
 
 #[test]
+fn a_place_without_any_of_the_ports_is_said_to_be_perhaps_the_wrong_one() {
+    let mut rig = Rig::new(2);
+    reader(&mut rig);
+    let output = once(&rig, &[]);
+    let said = said(&output);
+    assert!(said.last().unwrap().contains("is this the switch's network namespace?"), "{said:?}");
+    let line: Value = serde_json::from_slice(&once(&rig, &["--json"]).stdout).unwrap();
+    assert!(line["hint"].as_str().unwrap().contains("ip netns"), "{line}");
+}
+
+#[test]
 fn a_switch_in_step_has_no_differences_and_nothing_is_written() {
     let rig = observed();
     let before = contents(&rig);

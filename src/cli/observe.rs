@@ -15,6 +15,9 @@ use tokio::time::{sleep, timeout};
 
 use super::{block_on, put};
 
+/// A switch of several ASICs has a namespace for each, a container may have one, and so has the laboratory.
+const NOTHING_HERE: &str = "no configured port has a link here: is this the switch's network namespace? `ip netns` lists those \
+    that have names; enter one by `ip netns exec NAME`, that of a process by `nsenter --target PID --net`";
 /// How long to wait for a Redis that cannot be asked.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -102,6 +105,8 @@ struct Line<'a> {
     rows: usize,
     waiting: usize,
     differences: &'a BTreeSet<Difference>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
 }
 
 impl<'a> Told<'a> {
@@ -151,6 +156,9 @@ impl<'a> Told<'a> {
                 "{configured} ports in CONFIG_DB, {links} links, {rows} rows due, {waiting} links not in APPL_DB"
             );
             text.push_str(&format!("{time}{verdict}: {counts}\n"));
+            if report.nothing_here {
+                text.push_str(&format!("{time}{NOTHING_HERE}\n"));
+            }
         }
         text
     }
@@ -158,7 +166,8 @@ impl<'a> Told<'a> {
 
 fn json(report: &Report, lasting: &BTreeSet<Difference>) -> anyhow::Result<String> {
     let Report { configured, links, rows, waiting, .. } = *report;
-    let line = Line { time: now(), configured, links, rows, waiting, differences: lasting };
+    let hint = report.nothing_here.then_some(NOTHING_HERE);
+    let line = Line { time: now(), configured, links, rows, waiting, differences: lasting, hint };
     Ok(serde_json::to_string(&line)? + "\n")
 }
 

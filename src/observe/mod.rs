@@ -40,6 +40,8 @@ pub struct Report {
     pub configured: usize,
     /// Links that are ports or groups of them, and management ports where they are wanted.
     pub links: usize,
+    /// Ports are configured, and not one of them has a link here: this may be another network namespace than the switch's.
+    pub nothing_here: bool,
     /// Rows that have to be in `STATE_DB`.
     pub rows: usize,
     /// Links whose port has no row in `APPL_DB`, so that none is due in `STATE_DB`.
@@ -133,7 +135,9 @@ async fn compare(session: &Session, names: Names) -> Result<Report, ObserveError
     let seen: HashSet<&[u8]> = desired.iter().map(|(key, ..)| key.name.as_bytes()).collect();
     differences.extend(unpublished(session, &configured, &seen).await?);
     let links = held.iter().filter(|name| !name.is_sub_interface()).count();
-    Ok(Report { configured: configured.len(), links, rows: desired.len(), waiting, differences })
+    let names: HashSet<&[u8]> = held.iter().map(LinkName::as_bytes).collect();
+    let nothing_here = !configured.is_empty() && !configured.iter().any(|name| names.contains(name.as_slice()));
+    Ok(Report { configured: configured.len(), links, nothing_here, rows: desired.len(), waiting, differences })
 }
 
 /// What `APPL_DB` lacks: rows of configured ports, and the two ends of a start; the second is due once every configured

@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             _ = terminate.recv() => return Ok(ExitCode::from(143)),
         }
         if args.hold {
-            stage.invite(own_user_namespace);
+            stage.invite(own_user_namespace)?;
             tokio::select! {
                 () = stage.hold() => {}
                 _ = interrupt.recv() => {}

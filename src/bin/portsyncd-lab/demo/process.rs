@@ -33,10 +33,6 @@ impl Process {
         Ok(Self { child, log: log.to_owned() })
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()

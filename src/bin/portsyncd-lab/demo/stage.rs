@@ -270,22 +270,36 @@ impl Stage {
     }
 
     /// Says how to play with what runs.
-    pub fn invite(&self, own_user_namespace: bool) {
+    pub fn invite(&self, own_user_namespace: bool) -> anyhow::Result<()> {
         let user = if own_user_namespace { " --user --preserve-credentials" } else { "" };
-        let socket = self.server.socket();
-        let mut lines = vec![
-            "\neverything keeps running until Ctrl-C; in another terminal:".to_owned(),
-            format!("  nsenter --target {}{user} --net", std::process::id()),
-            "    then e.g.  ip link set cable0 down; ip link set Ethernet0 mtu 1500".to_owned(),
-            format!("  redis-cli -s {} -n 6 hgetall 'PORT_TABLE|Ethernet0'", socket.display()),
-        ];
-        lines.push(format!("  status page: {}", self.page));
-        lines.extend(self.environment.iter().map(|(key, value)| format!("  export {key}={}", value.display())));
-        lines.push(format!("  logs: {}", self.dir.path().display()));
-        if let Some(daemon) = &self.daemon {
-            lines.push(format!("  the daemon: {} as process {}", self.binary.display(), daemon.pid()));
+        let enter = self.dir.path().join("enter");
+        std::fs::write(&enter, self.shell()).context("cannot write what the shell starts with")?;
+        Screen::say(&format!(
+            "\neverything keeps running until Ctrl-C. This, in another terminal, is a shell on the switch:\n\n  \
+             nsenter --target {}{user} --net bash --rcfile {}\n\n\
+             and there, for example:\n  \
+             portsyncd status; portsyncd ports; portsyncd watch; portsyncd observe --once\n  \
+             ip link set cable0 down; ip link set Ethernet0 mtu 1500\n  \
+             redis-cli -s {} -n 6 hgetall 'PORT_TABLE|Ethernet0'\n\
+             status page: {}\nlogs: {}",
+            std::process::id(),
+            enter.display(),
+            self.server.socket().display(),
+            self.page,
+            self.dir.path().display(),
+        ));
+        Ok(())
+    }
+
+    /// What a shell on the switch starts with: the daemon's environment, and its commands in the path.
+    fn shell(&self) -> String {
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+        let folder = self.binary.parent().unwrap_or(&self.binary);
+        let mut text = format!("PATH={}:$PATH\nPS1='switch# '\n", quoted(&folder.display().to_string()));
+        for (key, value) in &self.environment {
+            text.push_str(&format!("export {key}={}\n", quoted(&value.display().to_string())));
         }
-        Screen::say(&lines.join("\n"));
+        text
     }
 
     /// Keeps everything running until the daemon ends; cancelled by Ctrl-C.
