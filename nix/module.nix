@@ -109,6 +109,7 @@ in
         SystemCallArchitectures = "native";
         SystemCallFilter = [ "@system-service" ];
         UMask = "0077";
+        LimitCORE = 0;
       };
     };
   };
