@@ -24,16 +24,16 @@ test: setup ## Every test: real Redis, real links, the real binary
 test-page: setup ## The status page in a real browser; needs Chromium
 	@.ci/setup chromium
 	$(CARGO) build --quiet --bins
-	$(AS_ROOT) $(CARGO) test --test page
+	$(AS_ROOT) $(CARGO) test --test it -- --ignored page::
 
 test-monitoring: setup ## Rules and dashboards against a real Prometheus, the alert engine against promtool
 	@.ci/setup prometheus
 	$(CARGO) build --quiet --bins
-	$(AS_ROOT) $(CARGO) test --test monitoring --test alert_oracle
+	$(AS_ROOT) $(CARGO) test --test it -- --include-ignored monitoring:: alert_oracle::
 
 test-alertmanager: setup ## Delivery of alerts to a real Alertmanager
 	@.ci/setup prometheus-alertmanager
-	$(AS_ROOT) $(CARGO) test --test alertmanager
+	$(AS_ROOT) $(CARGO) test --test it -- --ignored alertmanager::
 
 test-chart: ## The Helm chart: Helm, Kubernetes' schemas, check-config, promtool, the pods' commands run; as root
 	$(CARGO) build --quiet --bins
@@ -47,7 +47,6 @@ bench: setup ## Criterion's benches, then whole executables beside the floor: BE
 lint: ## Format, lints, documentation
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
-	$(CARGO) clippy --test page --test monitoring --test alertmanager --test alert_oracle --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked --document-private-items --quiet
 
 # Packages. ARCH=amd64, arm64 or armhf; the latter two need a cross compiler (docs/PACKAGING.md).

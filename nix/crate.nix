@@ -78,7 +78,7 @@ in
     nextest = craneLib.cargoNextest (
       withArtifacts
       // {
-        cargoNextestExtraArgs = "--lib --bins --test model --test alert_model -E 'not test(/${privileged}/)'";
+        cargoNextestExtraArgs = "--lib --bins --test it -E 'not test(/${privileged}/) and (not binary(it) or test(/^(model|alert_model)::/))'";
         nativeBuildInputs = [ pkgs.redis ];
       }
     );

@@ -1,4 +1,4 @@
-//! The machine, situation by situation. tests/model.rs holds it against a reference model in any order of events.
+//! The machine, situation by situation. tests/it/model.rs holds it against a reference model in any order of events.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,4 +1,4 @@
-//! What Alertmanager's API is sent, and when again. The real one is asked in tests/alertmanager.rs.
+//! What Alertmanager's API is sent, and when again. The real one is asked in tests/it/alertmanager.rs.
 
 use std::collections::BTreeMap;
 
