@@ -14,6 +14,8 @@ const FRESH: Duration = Duration::from_millis(250);
 pub(super) struct Answers {
     /// `/metrics`.
     pub metrics: Answer,
+    /// The same in `OpenMetrics`' format.
+    pub openmetrics: Answer,
     /// `/api/v1/status`.
     pub status: Answer,
     /// `/api/v1/ports`.

@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
@@ -21,7 +21,8 @@ use super::credentials::Password;
 use super::gzip;
 use super::hosts::Hosts;
 use crate::alert::engine::SilenceRequest;
-use crate::status::exposition::expose;
+use crate::status::exposition::{expose, expose_openmetrics};
+use crate::status::openmetrics;
 use crate::status::yielding::append_json;
 use crate::telemetry::labels::CodeClass;
 
@@ -70,9 +71,7 @@ pub(super) async fn answer(service: &Service, client: &Client<'_>, request: Requ
     let head = *request.method() == Method::HEAD;
     let mut response = match (client.access.refusal(&request), request.method()) {
         (Some(refusal), _) => refusal,
-        (None, &Method::GET | &Method::HEAD) => {
-            get(service, &client.lasting, request.uri().path(), gzip::is_accepted(request.headers()))
-        }
+        (None, &Method::GET | &Method::HEAD) => get(service, &client.lasting, request.uri().path(), request.headers()),
         (None, _) if matches!(client.access, Access::Change) => change(service, request).await,
         (None, _) => not_allowed(),
     };
@@ -112,9 +111,13 @@ impl Access {
     }
 }
 
-fn get(service: &Service, lasting: &Lasting, path: &str, gzip: bool) -> Response<Body> {
+fn get(service: &Service, lasting: &Lasting, path: &str, headers: &HeaderMap) -> Response<Body> {
     let Service { reader, evaluator, answers, stream } = service;
+    let gzip = gzip::is_accepted(headers);
     let (kind, made) = match path {
+        "/metrics" if accepts_openmetrics(headers) => {
+            (openmetrics::CONTENT_TYPE, answers.openmetrics.get(|| expose_openmetrics(reader).into()))
+        }
         "/metrics" => {
             // The version of the text format that Prometheus has asked for since 2014.
             const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -153,6 +156,12 @@ fn get(service: &Service, lasting: &Lasting, path: &str, gzip: bool) -> Response
     large(kind, &made, gzip)
 }
 
+/// Whoever names the format takes it: Prometheus does, and prefers it.
+fn accepts_openmetrics(headers: &HeaderMap) -> bool {
+    let mut all = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    all.any(|value| value.contains("application/openmetrics-text"))
+}
+
 fn livez(service: &Service) -> Response<Body> {
     let busy = service.telemetry().core_busy();
     if busy < HANGS {
@@ -168,7 +177,7 @@ fn large(kind: &'static str, made: &Made, gzip: bool) -> Response<Body> {
     let packed = gzip && made.is_large();
     let mut response = whole(StatusCode::OK, kind, if packed { made.packed() } else { made.plain() });
     let headers = response.headers_mut();
-    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
     if packed {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }

@@ -5,7 +5,7 @@
 //! until the next scrape, which the hot path must not pay for; ours are counted in buckets from the beginning, and their
 //! lines are made by the exporter's own functions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use indexmap::IndexMap;
 use metrics::{Key, KeyName, Label, Level, Metadata, Recorder};
@@ -13,6 +13,8 @@ use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line
 use metrics_exporter_prometheus::{LabelSet, PrometheusBuilder, PrometheusRecorder};
 
 use super::collector::Reader;
+use super::openmetrics;
+use crate::clock::seconds;
 use crate::telemetry::catalog::{Kind, Metric};
 use crate::telemetry::value::{BOUNDS, Distribution, Reading};
 
@@ -44,6 +46,14 @@ pub fn expose(reader: &Reader) -> String {
         process.collect();
     });
     sorted(&(recorder.handle().render() + &histograms))
+}
+
+/// The same in `OpenMetrics`' format.
+pub fn expose_openmetrics(reader: &Reader) -> String {
+    let cells = reader.telemetry().ports.cells();
+    let last: HashMap<String, (u64, bool)> =
+        cells.iter().filter_map(|cell| Some((cell.name().to_string(), *cell.history().last()?))).collect();
+    openmetrics::convert(&expose(reader), &|port| last.get(port).map(|(at, up)| (seconds(*at), *up)))
 }
 
 /// Families by name and their samples likewise, so that two scrapes can be compared by eye; the buckets of a histogram stay in

@@ -2,4 +2,5 @@
 
 pub mod collector;
 pub mod exposition;
+pub mod openmetrics;
 pub mod yielding;

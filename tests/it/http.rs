@@ -338,6 +338,9 @@ fn large_answers_are_compressed_for_who_asks_and_metrics_are_sorted() {
     assert!(!plain.contains("content-encoding"), "{plain}");
     let names: Vec<&str> = plain.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     assert!(names.len() > 50 && names.is_sorted(), "{names:?}");
+    let open = curl(&["--header", "accept: application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3"]);
+    assert!(open.contains("content-type: application/openmetrics-text; version=1.0.0"), "{open}");
+    assert!(open.contains("\n# TYPE portsyncd_port_flaps counter\n") && open.ends_with("\n# EOF\n"), "{open}");
 }
 
 #[test]
