@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::future::BoxFuture;
 use nix::sys::signal::{SigSet, Signal};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -162,8 +163,13 @@ async fn beside(mut work: Work, store: &Store, reader: Arc<Reader>) {
     let config = work.config.clone();
     let telemetry = Arc::clone(reader.telemetry());
     let alerting = Arc::new(Alerting::new(&config.alerts, &reader));
-    let saver = Saver::new(&config.state, Arc::clone(&reader), Arc::clone(&alerting));
-    let service = Service::new(reader, Arc::clone(&alerting.evaluator));
+    let saver = Arc::new(Saver::new(&config.state, Arc::clone(&reader), Arc::clone(&alerting)));
+    let noting = Arc::clone(&saver);
+    let exposed = move || -> BoxFuture<'static, ()> {
+        let saver = Arc::clone(&noting);
+        Box::pin(async move { saver.note_exposed().await })
+    };
+    let service = Service::new(reader, Arc::clone(&alerting.evaluator), Box::new(exposed));
     tokio::select! {
         () = supervise(Sidecar::State, &telemetry, async || saver.run().await) => {}
         () = supervise(Sidecar::Http, &telemetry, async || {

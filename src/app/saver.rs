@@ -28,20 +28,38 @@ pub(super) struct Saver {
     keeper: Arc<Mutex<Keeper>>,
     /// To the thread, once it is there.
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    /// What is noted of the counters, if the disk did not answer in time.
+    noting: tokio::sync::Mutex<Option<oneshot::Receiver<()>>>,
     /// Whether the state was looked for, with or without success.
     looked: watch::Sender<bool>,
 }
 
 struct Job {
-    save: bool,
+    task: Task,
     done: oneshot::Sender<()>,
+}
+
+/// What is done once what there is was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Read,
+    Save,
+    NoteExposed,
 }
 
 impl Saver {
     pub fn new(config: &StateConfig, reader: Arc<Reader>, alerting: Arc<Alerting>) -> Self {
         let keeper = Arc::new(Mutex::new(Keeper::open(config, Arc::clone(reader.telemetry()))));
         let config = config.clone();
-        Self { reader, alerting, config, keeper, jobs: Mutex::default(), looked: watch::Sender::new(false) }
+        Self {
+            reader,
+            alerting,
+            config,
+            keeper,
+            jobs: Mutex::default(),
+            noting: tokio::sync::Mutex::default(),
+            looked: watch::Sender::new(false),
+        }
     }
 
     /// Reads what there is, then saves regularly. Comes back only because the thread cannot be made, or ended.
@@ -51,12 +69,12 @@ impl Saver {
             self.looked.send_replace(true);
             return pending().await;
         }
-        let looked = self.ask(false).await;
+        let looked = self.ask(Task::Read).await;
         self.looked.send_replace(true);
         looked?;
         loop {
             sleep(self.config.save_interval).await;
-            self.ask(true).await?;
+            self.ask(Task::Save).await?;
         }
     }
 
@@ -69,11 +87,34 @@ impl Saver {
         if self.is_off() {
             return;
         }
-        if let Err(error) = self.ask(true).await {
+        if let Err(error) = self.ask(Task::Save).await {
             warn!(
                 reason = format!("{error:#}"),
                 "the state could not be saved, what changed since the last time is lost"
             );
+        }
+    }
+
+    /// Notes what is shown of the counters. A disk that takes longer than this keeps nobody waiting.
+    pub async fn note_exposed(&self) {
+        const LIMIT: Duration = Duration::from_millis(500);
+        let mut noting = self.noting.lock().await;
+        if self.is_off() {
+            return;
+        }
+        // One that hangs is waited for again rather than asked once more.
+        let mut answer = match noting.take() {
+            Some(before) => before,
+            None => {
+                let (done, answer) = oneshot::channel();
+                if self.send(Job { task: Task::NoteExposed, done }).is_err() {
+                    return;
+                }
+                answer
+            }
+        };
+        if timeout(LIMIT, &mut answer).await.is_err() {
+            *noting = Some(answer);
         }
     }
 
@@ -83,9 +124,9 @@ impl Saver {
 
     /// Reads what there is if that was not possible before, then saves if it is wanted. A save that nobody waits for any longer
     /// goes on by itself; the next one comes after it.
-    async fn ask(&self, save: bool) -> anyhow::Result<()> {
+    async fn ask(&self, task: Task) -> anyhow::Result<()> {
         let (done, mut answer) = oneshot::channel();
-        self.send(Job { save, done })?;
+        self.send(Job { task, done })?;
         let answered = match timeout(HANGS, &mut answer).await {
             Ok(answered) => answered,
             Err(_) => {
@@ -135,8 +176,10 @@ fn work(keeper: &Mutex<Keeper>, alerting: &Alerting, reader: &Reader, job: Job) 
     let mut keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner);
     keeper.read();
     alerting.evaluator.go_on(|| keeper.restore());
-    if job.save {
-        keeper.save_if_changed(alerting.save());
+    match job.task {
+        Task::Read => {}
+        Task::Save => drop(keeper.save_if_changed(alerting.save())),
+        Task::NoteExposed => keeper.note_exposed(),
     }
     keeper.show();
     if let Some(path) = keeper.path() {

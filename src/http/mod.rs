@@ -16,6 +16,8 @@ pub mod tls;
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use crate::alert::manager::Evaluator;
 use crate::config::{ControlConfig, HttpConfig};
 use crate::status::collector::Reader;
@@ -24,19 +26,22 @@ use answers::Answers;
 use stream::Stream;
 
 /// What every connection is served from.
-#[derive(Debug)]
 pub struct Service {
     reader: Arc<Reader>,
     evaluator: Arc<Evaluator>,
     answers: Answers,
     stream: Stream,
+    exposed: Exposed,
 }
+
+/// Called when `/metrics` was made and before it is shown.
+pub type Exposed = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl Service {
     /// Serves what this reads.
-    pub fn new(reader: Arc<Reader>, evaluator: Arc<Evaluator>) -> Arc<Self> {
+    pub fn new(reader: Arc<Reader>, evaluator: Arc<Evaluator>, exposed: Exposed) -> Arc<Self> {
         let stream = Stream::new(Arc::clone(&reader), Arc::clone(&evaluator));
-        Arc::new(Self { answers: Answers::default(), stream, reader, evaluator })
+        Arc::new(Self { answers: Answers::default(), stream, reader, evaluator, exposed })
     }
 
     fn telemetry(&self) -> &Telemetry {

@@ -71,7 +71,14 @@ pub(super) async fn answer(service: &Service, client: &Client<'_>, request: Requ
     let head = *request.method() == Method::HEAD;
     let mut response = match (client.access.refusal(&request), request.method()) {
         (Some(refusal), _) => refusal,
-        (None, &Method::GET | &Method::HEAD) => get(service, &client.lasting, request.uri().path(), request.headers()),
+        (None, &Method::GET | &Method::HEAD) => {
+            let path = request.uri().path();
+            let response = get(service, &client.lasting, path, request.headers());
+            if path == "/metrics" {
+                (service.exposed)().await;
+            }
+            response
+        }
         (None, _) if matches!(client.access, Access::Change) => change(service, request).await,
         (None, _) => not_allowed(),
     };
@@ -112,7 +119,7 @@ impl Access {
 }
 
 fn get(service: &Service, lasting: &Lasting, path: &str, headers: &HeaderMap) -> Response<Body> {
-    let Service { reader, evaluator, answers, stream } = service;
+    let Service { reader, evaluator, answers, stream, .. } = service;
     let gzip = gzip::is_accepted(headers);
     let (kind, made) = match path {
         "/metrics" if accepts_openmetrics(headers) => {
@@ -256,7 +263,8 @@ mod tests {
     async fn a_core_that_works_on_one_thing_for_long_is_not_alive() {
         let telemetry = Arc::new(Telemetry::began_ago(HANGS * 2));
         let reader = Reader::new(Arc::clone(&telemetry), 1, HealthConfig::default());
-        let service = Service::new(Arc::new(reader), Evaluator::new(&AlertsConfig::default()));
+        let evaluator = Evaluator::new(&AlertsConfig::default());
+        let service = Service::new(Arc::new(reader), evaluator, Box::new(|| Box::pin(async {})));
         let code = || livez(&service).status();
         assert_eq!(code(), StatusCode::SERVICE_UNAVAILABLE, "it has never waited since the start");
         telemetry.core_works();

@@ -330,7 +330,7 @@ impl StateDir {
 }
 
 /// The bytes of a file, `None` if there is none. An error is one that may pass: the file is not judged by it.
-fn read_file(path: &Path) -> io::Result<Option<Result<Vec<u8>, Unusable>>> {
+pub(super) fn read_file(path: &Path) -> io::Result<Option<Result<Vec<u8>, Unusable>>> {
     let damaged = |reason: &str| Ok(Some(Err(Unusable::Damaged(reason.to_owned()))));
     // A pipe in place of the file must not stop the daemon.
     let file = match OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path) {

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tracing::{debug, info, warn};
 
 use super::State;
+use super::exposed::Exposed;
 use super::file::{DirError, Loaded, Saved, StateDir};
 use super::form::Unusable;
 use crate::alert::engine;
@@ -30,6 +31,7 @@ pub struct Keeper {
     telemetry: Arc<Telemetry>,
     /// `None` if it is turned off.
     dir: Option<StateDir>,
+    exposed: Option<Exposed>,
     /// Nothing is written before what is there was read: it would become older and go.
     loaded: bool,
     other: BTreeMap<String, Value>,
@@ -46,9 +48,11 @@ impl Keeper {
     /// Keeps what the telemetry holds in the folder of the configuration. Touches nothing yet.
     pub fn open(config: &StateConfig, telemetry: Arc<Telemetry>) -> Self {
         let dir = (!config.dir.as_os_str().is_empty()).then(|| StateDir::new(&config.dir));
+        let exposed = dir.is_some().then(|| Exposed::new(&config.dir));
         Self {
             telemetry,
             dir,
+            exposed,
             loaded: false,
             other: BTreeMap::new(),
             found: None,
@@ -89,6 +93,13 @@ impl Keeper {
         let found = self.found.take()?;
         self.loaded = true;
         self.take(found)
+    }
+
+    /// Notes what is shown of the counters, so that they never go back.
+    pub fn note_exposed(&mut self) {
+        if let Some(exposed) = self.exposed.as_mut().filter(|_| self.loaded) {
+            exposed.note(&State::of(&self.telemetry));
+        }
     }
 
     /// Writes the state if it is not what is on the disk already. True if it was written.
@@ -154,19 +165,25 @@ impl Keeper {
                 }
             }
         }
-        let Some(state) = loaded.content else {
-            if loaded.aside.is_empty() {
-                info!("there is no state file yet, counters begin at 0");
-            } else {
-                metrics.state_file_lost.set((), 1.0);
-                warn!("no state file can be used, counters begin at 0");
-            }
-            return None;
-        };
+        let is_there = loaded.content.is_some();
+        if !is_there && loaded.aside.is_empty() {
+            info!("there is no state file yet, counters begin at 0");
+        } else if !is_there {
+            metrics.state_file_lost.set((), 1.0);
+            warn!("no state file can be used, counters begin at 0");
+        }
+        let mut state = loaded.content.unwrap_or_default();
+        let last = fingerprint(&state);
+        if let Some(exposed) = &self.exposed {
+            exposed.raise(&mut state);
+        }
         state.restore(&self.telemetry);
+        if !is_there {
+            return None;
+        }
         debug!(saved = state.saved, counters = state.counters.len(), ports = state.ports.len(), "state file was read");
         // After damage this is what the older file says, and differs from what was counted: it is written anew.
-        self.last = Some(fingerprint(&state));
+        self.last = Some(last);
         self.written = Some(state.saved);
         self.other = state.other;
         Some(state.alerts)

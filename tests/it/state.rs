@@ -1,9 +1,12 @@
 //! What survives a restart of the daemon, and what does not stop it.
 #![allow(clippy::float_cmp, reason = "counts, exact as numbers of /metrics")]
 
-use crate::fixture::Rig;
+use std::collections::BTreeMap;
+
 use crate::fixture::http::get;
+use crate::fixture::{LIMIT, Rig};
 use portsyncd::api::{PortList, Status};
+use portsyncd::lab::wait;
 
 const FLAPS: &str = "portsyncd_port_flaps_total{port=\"Ethernet0\"}";
 
@@ -75,6 +78,35 @@ fn a_crash_loses_no_more_than_the_last_interval() {
     rig.crash();
     rig.start();
     rig.expect_metric(FLAPS, |flaps| flaps > 0.0);
+}
+
+/// The interval is long, so that the state file has nothing of it.
+#[test]
+fn a_counter_that_was_shown_never_goes_back_over_a_crash() {
+    let mut rig = Rig::new(1);
+    rig.set("PORTSYNCD_STATE__SAVE_INTERVAL", "1h");
+    let mut rig = rig.set_to_work();
+    flap(&rig, 3);
+    let counters = |rig: &Rig| -> BTreeMap<String, f64> {
+        let text = wait::until_some("/metrics", LIMIT, || get(rig.http(), "/metrics").ok()).unwrap().body;
+        let ours = ["portsyncd_port_flaps_total", "portsyncd_cold_starts_total", "portsyncd_resyncs_total"];
+        let samples = text.lines().filter(|line| ours.iter().any(|name| line.starts_with(name)));
+        samples
+            .map(|line| line.rsplit_once(' ').unwrap())
+            .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+            .collect()
+    };
+    for _ in 0..3 {
+        flap(&rig, 1);
+        let shown = counters(&rig);
+        assert!(shown["portsyncd_port_flaps_total{port=\"Ethernet0\"}"] >= 2.0, "{shown:?}");
+        rig.crash();
+        rig.start();
+        let now = counters(&rig);
+        for (name, before) in shown {
+            assert!(now.get(&name).is_some_and(|now| *now >= before), "{name}: {before} before, {now:?}");
+        }
+    }
 }
 
 #[test]
