@@ -32,6 +32,8 @@ pub(super) struct Timers {
     pub sync_limit: Option<Instant>,
     /// While Redis refuses something.
     refused: Option<Pauses>,
+    /// Rows that Redis refused since the start.
+    refusals: usize,
 }
 
 /// The one timer of the loop, a descriptor of the kernel's. One of the runtime would be handed to the kernel anew each time
@@ -96,16 +98,18 @@ impl Alarm {
 }
 
 impl Timers {
-    pub fn new(watchdog: Option<Duration>, heartbeat: Duration, sync_limit: Instant) -> Self {
+    pub fn new(watchdog: Option<Duration>, heartbeat: Duration, sync_limit: Duration) -> Self {
+        let now = Instant::now();
         let mut timers = Self {
-            watchdog: watchdog.map(|every| (Instant::now(), every)),
+            watchdog: watchdog.map(|every| (now, every)),
             heartbeat: None,
             write_again: None,
             publish_again: None,
             left_out: None,
             awaited: None,
-            sync_limit: Some(sync_limit),
+            sync_limit: Some(now + sync_limit),
             refused: None,
+            refusals: 0,
         };
         timers.set_heartbeat(heartbeat);
         timers
@@ -122,9 +126,15 @@ impl Timers {
         earlier(earlier(regular, once), self.awaited.as_ref().map(|(at, ..)| *at))
     }
 
-    /// Redis refused something: when to try again.
-    pub fn refused(&mut self) -> Instant {
+    /// Redis refused so many rows: when to try again.
+    pub fn refused(&mut self, rows: usize) -> Instant {
+        self.refusals += rows;
         Instant::now() + self.refused.get_or_insert_with(|| REFUSED.pauses()).next_pause()
+    }
+
+    /// How many rows Redis refused since the start.
+    pub fn refusals(&self) -> usize {
+        self.refusals
     }
 
     /// Whether the last thing that was sent was refused.

@@ -37,7 +37,7 @@ pub struct Logging {
     set_level: Box<dyn Fn(LevelFilter)>,
     set_output: Box<dyn Fn(Output)>,
     /// What CONFIG_DB said when it was last read.
-    followed: Option<Logger>,
+    applied: Option<Logger>,
 }
 
 impl Logging {
@@ -55,13 +55,13 @@ impl Logging {
             dropped,
             set_level: Box::new(move |level| drop(filter_handle.reload(level))),
             set_output: Box::new(move |output| drop(output_handle.reload(output))),
-            followed: None,
+            applied: None,
         })
     }
 
-    /// Follows CONFIG_DB's row. What the operator configured holds until that row changes at run time.
-    pub fn follow(&mut self, logger: &Logger) {
-        let before = self.followed.replace(logger.clone());
+    /// Applies CONFIG_DB's row. What the operator configured holds until that row changes at run time.
+    pub fn apply(&mut self, logger: &Logger) {
+        let before = self.applied.replace(logger.clone());
         if before.as_ref() == Some(logger) {
             return;
         }
@@ -89,12 +89,12 @@ impl Logging {
     /// Takes a configuration that was read again.
     pub fn reconfigure(&mut self, config: &LogConfig) {
         if config.level != self.config.level {
-            let followed = self.followed.as_ref().and_then(|logger| level(&logger.level));
-            (self.set_level)(filter(config.level.or(followed).unwrap_or(LogLevel::Notice)));
+            let applied = self.applied.as_ref().and_then(|logger| level(&logger.level));
+            (self.set_level)(filter(config.level.or(applied).unwrap_or(LogLevel::Notice)));
         }
         if config.format != self.config.format {
-            let followed = self.followed.as_ref().map_or("", |logger| logger.output.as_str());
-            (self.set_output)(output(config.format, followed, &self.dropped));
+            let applied = self.applied.as_ref().map_or("", |logger| logger.output.as_str());
+            (self.set_output)(output(config.format, applied, &self.dropped));
         }
         self.config = config.clone();
     }
