@@ -11,7 +11,7 @@ use super::{Daemon, Stop};
 use crate::alert::service::AlertingCommand;
 use crate::db::client::Request;
 use crate::db::publish;
-use crate::db::queries::{self, Logger, PortConfig};
+use crate::db::queries::{self, PortConfig};
 use crate::db::store::{Client, escape_glob};
 use crate::db::tables::{self, CONFIG_PORT, DAEMON, PORT_TABLE};
 use crate::db::topology::{Database, Topology};
@@ -173,9 +173,8 @@ impl Daemon {
             let write = async |config: Rc<_>| publish::complete_logger(&config, &missing).await;
             self.write_or_report(Db::Config, write).await?;
         }
-        let [level, output] = found;
-        let or = |found: Option<String>, (_, default): (_, &str)| found.unwrap_or_else(|| default.to_owned());
-        self.logging.apply(&Logger { level: or(level, defaults[0]), output: or(output, defaults[1]) });
+        let [level, output] = &found;
+        self.logging.apply(level.as_deref().unwrap_or(defaults[0].1), output.as_deref().unwrap_or(defaults[1].1));
         self.note_success();
         Ok(())
     }

@@ -144,16 +144,14 @@ impl Core {
         self.machine.record_existing();
     }
 
-    /// A cold start: what was there before is old.
-    pub(super) fn retire_existing(&mut self) -> Vec<(IfIndex, LinkName)> {
+    /// On a cold start the recorded links are old: gives those that are ports. On any other none is.
+    pub(super) fn judge_existing(&mut self, cold: bool) -> Vec<(IfIndex, LinkName)> {
+        if !cold {
+            self.machine.keep_existing();
+        }
         let retired = self.machine.retire_existing(&mut self.actions);
         self.settle();
         retired
-    }
-
-    /// Any other start: nothing is old.
-    pub(super) fn keep_existing(&mut self) {
-        self.machine.keep_existing();
     }
 
     /// CONFIG_DB has these ports.

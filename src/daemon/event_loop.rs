@@ -284,31 +284,23 @@ impl Daemon {
         if let Some((server, error)) = self.databases.late(now) {
             self.lost(server, &error);
         }
-        if let Some((at, every)) = self.timers.watchdog.as_mut().filter(|(at, _)| *at <= now) {
-            *at = now + *every;
+        if self.timers.watchdog.as_mut().is_some_and(|watchdog| watchdog.is_due(now)) {
             self.supervisor.watchdog();
         }
-        if let Some((at, every)) = self.timers.heartbeat.as_mut().filter(|(at, _)| *at <= now) {
-            *at = now + *every;
+        if self.timers.heartbeat.as_mut().is_some_and(|heartbeat| heartbeat.is_due(now)) {
             crate::health::heartbeat();
         }
-        if self.timers.write_again.is_some_and(|at| at <= now) {
-            self.timers.write_again = None;
-        }
-        if self.timers.left_out.is_some_and(|at| at <= now) {
-            self.timers.left_out = None;
+        self.timers.write_again.take_if(|at| *at <= now);
+        if self.timers.left_out.take_if(|at| *at <= now).is_some() {
             self.logging.report_left_out();
         }
-        if self.timers.sync_limit.is_some_and(|at| at <= now) {
-            self.timers.sync_limit = None;
-            if self.telemetry.starts.timed_out() {
-                self.telemetry.metrics.initial_sync_timeouts.count(());
-                warn!(
-                    seconds = self.config.health.initial_sync_timeout.as_secs(),
-                    awaited = self.core.init.awaited().len(),
-                    "the start takes longer than health.initial_sync_timeout, going on"
-                );
-            }
+        if self.timers.sync_limit.take_if(|at| *at <= now).is_some() && self.telemetry.starts.timed_out() {
+            self.telemetry.metrics.initial_sync_timeouts.count(());
+            warn!(
+                seconds = self.config.health.initial_sync_timeout.as_secs(),
+                awaited = self.core.init.awaited().len(),
+                "the start takes longer than health.initial_sync_timeout, going on"
+            );
         }
         if self.core.init.is_published() {
             self.timers.awaited = None;

@@ -43,6 +43,7 @@ pub(super) struct Databases {
 }
 
 /// A server, and what it holds.
+#[derive(Default)]
 pub(super) struct Server {
     pub databases: Vec<Db>,
     pub listening: Option<Listening>,
@@ -82,12 +83,9 @@ impl Databases {
             let address = &database(&store, db).address;
             match servers.iter_mut().find(|server| database(&store, server.databases[0]).address == *address) {
                 Some(server) => server.databases.push(db),
-                None => servers.push(Server {
-                    databases: vec![db],
-                    listening: None,
-                    reconnect: Reconnect::default(),
-                    retry_at: Some(Instant::now()),
-                }),
+                None => {
+                    servers.push(Server { databases: vec![db], retry_at: Some(Instant::now()), ..Server::default() })
+                }
             }
         }
         Self {

@@ -124,11 +124,10 @@ impl Daemon {
             self.plan_again();
             return Ok(());
         }
-        let warm = self.ask(Db::State, async |state| queries::warm_restart(&state).await).await?;
+        let (warm_flag, restore_count) = self.ask(Db::State, async |state| queries::warm_restart(&state).await).await?;
         let dpu = self.ask(Db::Config, async |config| queries::is_dpu(&config).await).await?;
         let marks = self.ask(Db::Appl, async |appl| queries::marks(&appl).await).await?;
-        let facts =
-            StartFacts { warm_flag: warm.flag, restore_count: warm.restore_count, dpu, config_done: marks.config_done };
+        let facts = StartFacts { warm_flag, restore_count, dpu, config_done: marks.config_done };
         let Decision { kind, restore_count, warning } = decide(&facts);
         let mut plan = StartPlan::new(kind, restore_count);
         if !kind.is_at_work() {
@@ -153,11 +152,7 @@ impl Daemon {
         }
         metrics.warm_start_fallbacks.add((), u64::from(warning.is_some()));
         self.startup.marks = KnownMarks::found(&marks);
-        if kind == StartKind::Cold {
-            plan.retired = self.core.retire_existing();
-        } else {
-            self.core.keep_existing();
-        }
+        plan.retired = self.core.judge_existing(kind == StartKind::Cold);
         self.telemetry.starts.is_of(kind);
         info!(kind = ?kind, old_links = plan.retired.len(), restore_count, "start");
         self.timers.start_awaiting();

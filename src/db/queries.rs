@@ -6,7 +6,7 @@ use redis::RedisResult;
 use tracing::warn;
 
 use super::client::resp::{Reply, Request};
-use super::error::{StoreError, Trouble};
+use super::error::{StoreError, unless_wrong_type};
 use super::pending::Found;
 use super::store::Client;
 use super::tables::{self, CONFIG_PORT, DAEMON, PORT_CONFIG_DONE, PORT_INIT_DONE, PORT_TABLE};
@@ -30,24 +30,6 @@ pub struct ConfigPorts {
     pub ports: Vec<PortConfig>,
     /// Keys that are no ports, with the reason.
     pub refused: Vec<(Vec<u8>, &'static str)>,
-}
-
-/// What STATE_DB says of a warm restart.
-#[derive(Debug, Default)]
-pub struct WarmRestart {
-    /// The warm restart flag is set.
-    pub flag: bool,
-    /// `restore_count`, as it stands there.
-    pub restore_count: Option<Vec<u8>>,
-}
-
-/// CONFIG_DB `LOGGER|portsyncd`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Logger {
-    /// `LOGLEVEL`.
-    pub level: String,
-    /// `LOGOUTPUT`.
-    pub output: String,
 }
 
 /// A row of a table of ours in CONFIG_DB: what stands after the separator, its fields and values. Bytes that are no UTF-8 are
@@ -94,8 +76,8 @@ pub async fn rows_of(config: &Client, table: &str) -> Result<Vec<RuleRow>, Store
     Ok(rows)
 }
 
-/// What STATE_DB says of a warm restart.
-pub async fn warm_restart(state: &Client) -> Result<WarmRestart, StoreError> {
+/// What STATE_DB says of a warm restart: whether its flag is set, and `restore_count` as it stands there.
+pub async fn warm_restart(state: &Client) -> Result<(bool, Option<Vec<u8>>), StoreError> {
     let operation = "cannot read the warm restart state from STATE_DB";
     let field = |table, name: &str, field| {
         Request::new("HGET").arg(tables::join(table, &state.separator, name.as_bytes())).arg(field)
@@ -107,7 +89,7 @@ pub async fn warm_restart(state: &Client) -> Result<WarmRestart, StoreError> {
     ];
     let [system, swss, restore_count] = facts(state, operation, &requests).await?;
     let flag = [system, swss].iter().any(|enable| enable.as_deref() == Some(b"true"));
-    Ok(WarmRestart { flag, restore_count })
+    Ok((flag, restore_count))
 }
 
 /// Whether CONFIG_DB's `switch_type` is `dpu`.
@@ -180,27 +162,26 @@ pub async fn config_rows(config: &Client, names: &[Vec<u8>]) -> Result<ConfigPor
     let operation = "cannot read PORT from CONFIG_DB";
     let separator = config.separator.as_bytes();
     let mut result = ConfigPorts::default();
+    let has_separator = |name: &[u8]| name.windows(separator.len().max(1)).any(|part| part == separator);
     let mut wanted = Vec::new();
     for name in names {
-        if name.is_empty() {
-            result.refused.push((name.clone(), "the port has no name"));
-        } else if name.contains(&0) {
-            result.refused.push((name.clone(), "a NUL byte in the name"));
-        } else if !separator.is_empty() && name.windows(separator.len()).any(|part| part == separator) {
-            result.refused.push((name.clone(), "a further separator in the name"));
-        } else {
-            wanted.push(name);
-        }
+        let problem = match name.as_slice() {
+            [] => "the port has no name",
+            name if name.contains(&0) => "a NUL byte in the name",
+            name if has_separator(name) => "a further separator in the name",
+            _ => {
+                wanted.push(name);
+                continue;
+            }
+        };
+        result.refused.push((name.clone(), problem));
     }
     let prefix = tables::join(CONFIG_PORT, &config.separator, b"");
     let requests = wanted.iter().map(|name| Request::new("HGETALL").concat(&[&prefix, name]));
     let take = |at: usize, reply: RedisResult<Reply<'_>>| {
-        match reply {
-            Ok(reply) => result.ports.extend(PortConfig::read(wanted[at], reply)?),
-            Err(error) if Trouble::of(&error) == Trouble::WrongType => {
-                result.refused.push((wanted[at].clone(), "the key is no hash"));
-            }
-            Err(error) => return Err(error),
+        match unless_wrong_type(reply)? {
+            Some(reply) => result.ports.extend(PortConfig::read(wanted[at], reply)?),
+            None => result.refused.push((wanted[at].clone(), "the key is no hash")),
         }
         Ok(())
     };
@@ -233,11 +214,7 @@ pub async fn published_or_queued(appl: &Client, names: &[Vec<u8>]) -> Result<Vec
 async fn appl_has(appl: &Client, requests: impl ExactSizeIterator<Item = Request>) -> Result<Vec<bool>, StoreError> {
     let mut has = Vec::with_capacity(requests.len());
     let take = |_: usize, reply: RedisResult<Reply<'_>>| {
-        has.push(match reply {
-            Ok(reply) => matches!(reply, Reply::Integer(count) if count > 0),
-            Err(error) if Trouble::of(&error) == Trouble::WrongType => false,
-            Err(error) => return Err(error),
-        });
+        has.push(matches!(unless_wrong_type(reply)?, Some(Reply::Integer(count)) if count > 0));
         Ok(())
     };
     appl.pipeline(APPL_ROWS, requests, take).await?;
@@ -298,17 +275,12 @@ pub async fn state_rows(state: &Client, wanted: &HashSet<RowKey>) -> Result<Stat
     let mut result = StateRows::default();
     let take = |at: usize, reply: RedisResult<Reply<'_>>| {
         let (row, mut fields) = (&rows[at], [None; 4]);
-        match reply {
-            Ok(reply) => {
-                for (field, part) in fields.iter_mut().zip(reply.parts()) {
-                    *field = part?.bulk();
-                }
-            }
-            Err(error) if Trouble::of(&error) == Trouble::WrongType => {
-                result.wrong_type.push(*row);
-                return Ok(());
-            }
-            Err(error) => return Err(error),
+        let Some(reply) = unless_wrong_type(reply)? else {
+            result.wrong_type.push(*row);
+            return Ok(());
+        };
+        for (field, part) in fields.iter_mut().zip(reply.parts()) {
+            *field = part?.bulk();
         }
         let is_written = row.table == Table::Management || fields[0].is_some();
         if wanted.contains(row) {
@@ -331,13 +303,10 @@ async fn facts<const N: usize>(
 ) -> Result<[Option<Vec<u8>>; N], StoreError> {
     let mut facts = [const { None }; N];
     for (fact, answer) in facts.iter_mut().zip(client.ask(operation, requests).await?) {
-        *fact = match answer {
-            Err(error) if Trouble::of(&error) == Trouble::WrongType => {
-                warn!(operation, "a key of another type than a hash is taken for absent; delete it to mend it");
-                None
-            }
-            answer => answer.map_err(StoreError::doing(operation))?,
-        };
+        *fact = unless_wrong_type(answer).map_err(StoreError::doing(operation))?.unwrap_or_else(|| {
+            warn!(operation, "a key of another type than a hash is taken for absent; delete it to mend it");
+            None
+        });
     }
     Ok(facts)
 }
