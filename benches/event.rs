@@ -15,6 +15,7 @@ use portsyncd::link::dump::Dump;
 use portsyncd::link::parse::{Message, Messages};
 use portsyncd::link::{Link, LinkEvent, LinkName};
 use portsyncd::sync::port_sync::{Action, PortSync, Row, RowKey, Table};
+use tokio::time::Instant;
 
 const SIZES: [usize; 3] = [32, 512, 10_000];
 
@@ -137,15 +138,15 @@ fn resync(criterion: &mut Criterion) {
                     let mut core = Core::new(names(), std::sync::Arc::default());
                     core.resync(&before);
                     before.links.iter().for_each(|link| core.published(link.name, true));
-                    core.pending.take(usize::MAX, |_, _| {});
+                    core.take_batch(usize::MAX, |_, _| {});
                     before.links.iter().for_each(|link| {
-                        core.pending.acknowledge(RowKey { table: Table::Port, name: link.name });
+                        core.acknowledged(RowKey { table: Table::Port, name: link.name }, Instant::now());
                     });
                     core
                 },
                 |mut core| {
                     core.resync(&now);
-                    assert_eq!(core.pending.len(), if up { PORTS } else { 0 });
+                    assert_eq!(core.pending().len(), if up { PORTS } else { 0 });
                     core
                 },
                 BatchSize::LargeInput,

@@ -19,9 +19,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
 
-use crate::alert::service::{Alerting, Told, Work};
-use crate::config::{self, Config, Flags};
-use crate::daemon::{Daemon, Hooks, Signals};
+use crate::alert::service::{Alerting, AlertingCommand, Work};
+use crate::config::{Config, Flags};
+use crate::daemon::{Daemon, Signals};
 use crate::db::store::Store;
 use crate::http::{self, Service};
 use crate::logging::Logging;
@@ -30,7 +30,7 @@ use crate::status::collector::Reader;
 use crate::telemetry::Component;
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::Sidecar;
-use saver::Saver;
+use saver::StateSaver;
 use supervise::supervise;
 
 /// How much more often the core is chosen than what runs beside it, where both want a processor.
@@ -53,11 +53,11 @@ pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let telemetry = Arc::new(Telemetry::default());
     let logging = Logging::start(&config.log, Arc::clone(&telemetry)).context("cannot start the log")?;
-    say_panics();
+    log_panics();
     let reader = Reader::new(Arc::clone(&telemetry), config.telemetry.per_port_limit, config.health.clone());
     let reader = Arc::new(reader);
     let store = config.redis.store()?;
-    let (tell, told) = unbounded_channel();
+    let (alerting, commands) = unbounded_channel();
     let runtime = core_runtime(&telemetry).context("cannot start the runtime")?;
     let signals = {
         let _within = runtime.enter();
@@ -65,28 +65,16 @@ pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
     };
     // Before there is another thread, which would inherit what is held.
     self::signals().thread_unblock().context("cannot listen to signals")?;
-    let beside = match Beside::start(config.clone(), store, reader, told) {
-        Ok(beside) => Some(beside),
-        Err(error) => {
-            without(&telemetry, &format!("cannot start a thread: {error}"));
-            None
-        }
-    };
-    // Nobody listens any longer only if the thread could not go on, which it has said.
-    let found = tell.clone();
-    let hooks = Hooks {
-        read_config: Box::new(move || config::load(&flags)),
-        reloaded: Box::new(move |config: &Config| drop(tell.send(Told::Config(Box::new(config.clone()))))),
-        rules_found: Box::new(move |rows| drop(found.send(Told::Rules(rows)))),
-    };
+    let sidecars = SidecarThread::start(config.clone(), store, reader, commands)
+        .inspect_err(|error| report_no_sidecars(&telemetry, &format!("cannot start a thread: {error}")));
     let outcome = runtime.block_on(async {
-        let daemon = Daemon::new(config, hooks, signals, logging, telemetry).await?;
+        let daemon = Daemon::new(config, flags, alerting, signals, logging, telemetry).await?;
         daemon.run().await
     });
     // A name server that does not answer holds a thread of the runtime's; nobody waits for it.
     runtime.shutdown_background();
-    if let Some(beside) = beside {
-        beside.end();
+    if let Ok(sidecars) = sidecars {
+        sidecars.end();
     }
     outcome
 }
@@ -100,17 +88,17 @@ fn core_runtime(telemetry: &Arc<Telemetry>) -> std::io::Result<Runtime> {
 }
 
 /// What runs beside the core.
-struct Beside {
+struct SidecarThread {
     end: oneshot::Sender<()>,
     ended: mpsc::Receiver<()>,
 }
 
-impl Beside {
+impl SidecarThread {
     fn start(
         config: Config,
         store: Store,
         reader: Arc<Reader>,
-        told: UnboundedReceiver<Told>,
+        commands: UnboundedReceiver<AlertingCommand>,
     ) -> std::io::Result<Self> {
         let (end, told_to_end) = oneshot::channel();
         let (at_end, ended) = mpsc::channel();
@@ -123,16 +111,16 @@ impl Beside {
             let telemetry = Arc::clone(reader.telemetry());
             let all = || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                let work = Work { config, told, end: told_to_end };
-                runtime.block_on(beside(work, &store, reader));
+                let work = Work { config, commands, end: told_to_end };
+                runtime.block_on(run_sidecars(work, &store, reader));
                 // A name server that does not answer holds a thread of the runtime's.
                 runtime.shutdown_background();
                 Ok(())
             };
             match catch_unwind(AssertUnwindSafe(all)) {
                 Ok(Ok(())) => {}
-                Ok(Err::<_, std::io::Error>(error)) => without(&telemetry, &error.to_string()),
-                Err(panic) => without(&telemetry, panic_message(&*panic)),
+                Ok(Err::<_, std::io::Error>(error)) => report_no_sidecars(&telemetry, &error.to_string()),
+                Err(panic) => report_no_sidecars(&telemetry, panic_message(&*panic)),
             }
             // The receiver is gone if this took too long.
             let _ = at_end.send(());
@@ -149,21 +137,21 @@ impl Beside {
 }
 
 /// The core goes on alone.
-fn without(telemetry: &Telemetry, reason: &str) {
+fn report_no_sidecars(telemetry: &Telemetry, reason: &str) {
     error!(
         reason,
         "nothing runs beside the core: no HTTP, no control socket, no state, no alerts; the ports do not need it"
     );
     for component in [Component::Http, Component::Control, Component::State] {
-        telemetry.latches.unready(component, reason);
+        telemetry.readiness.set_not_ready(component, reason);
     }
 }
 
-async fn beside(mut work: Work, store: &Store, reader: Arc<Reader>) {
+async fn run_sidecars(mut work: Work, store: &Store, reader: Arc<Reader>) {
     let config = work.config.clone();
     let telemetry = Arc::clone(reader.telemetry());
     let alerting = Arc::new(Alerting::new(&config.alerts, &reader));
-    let saver = Arc::new(Saver::new(&config.state, Arc::clone(&reader), Arc::clone(&alerting)));
+    let saver = Arc::new(StateSaver::new(&config.state, Arc::clone(&reader), Arc::clone(&alerting)));
     let noting = Arc::clone(&saver);
     let exposed = move || -> BoxFuture<'static, ()> {
         let saver = Arc::clone(&noting);
@@ -173,12 +161,12 @@ async fn beside(mut work: Work, store: &Store, reader: Arc<Reader>) {
     tokio::select! {
         () = supervise(Sidecar::State, &telemetry, async || saver.run().await) => {}
         () = supervise(Sidecar::Http, &telemetry, async || {
-            saver.looked(FIRST_ANSWER).await;
+            saver.wait_until_read(FIRST_ANSWER).await;
             http::serve(Arc::clone(&service), &config.http, &config.control).await;
             Ok(())
         }) => {}
         () = supervise(Sidecar::Alerts, &telemetry, async || {
-            saver.looked(FIRST_EVALUATION).await;
+            saver.wait_until_read(FIRST_EVALUATION).await;
             alerting.run(&mut work, store).await;
             Ok(())
         }) => {}
@@ -189,7 +177,7 @@ async fn beside(mut work: Work, store: &Store, reader: Arc<Reader>) {
 
 /// A panic is a line of the log. One of the core ends the process, as supervisors expect it to; any other ends what it
 /// happened in.
-fn say_panics() {
+fn log_panics() {
     let core = thread::current().id();
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

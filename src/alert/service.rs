@@ -32,14 +32,14 @@ pub struct Alerting {
 pub struct Work {
     /// The configuration that holds now.
     pub config: Config,
-    pub told: mpsc::UnboundedReceiver<Told>,
+    pub commands: mpsc::UnboundedReceiver<AlertingCommand>,
     pub end: oneshot::Receiver<()>,
 }
 
-/// What the core tells alerting.
-pub enum Told {
+/// What the core wants of alerting.
+pub enum AlertingCommand {
     /// A configuration that was read again.
-    Config(Box<Config>),
+    Reload(Box<Config>),
     /// The alert rules of CONFIG_DB.
     Rules(Vec<RuleRow>),
 }
@@ -74,7 +74,7 @@ impl Alerting {
     /// Looks and tells, until it is told to end; then sends what waits. Run again after it failed, it goes on: what receivers
     /// heard is known still.
     pub async fn run(&self, work: &mut Work, store: &Store) {
-        let Work { config, told, end } = work;
+        let Work { config, commands, end } = work;
         if end.is_terminated() {
             return;
         }
@@ -89,9 +89,9 @@ impl Alerting {
         loop {
             let notifications = tokio::select! {
                 _ = looks.tick() => self.evaluator.evaluate(&self.reader),
-                told = told.recv() => match told {
-                    Some(Told::Rules(rows)) => self.evaluator.follow(rows),
-                    Some(Told::Config(new)) => {
+                command = commands.recv() => match command {
+                    Some(AlertingCommand::Rules(rows)) => self.evaluator.follow(rows),
+                    Some(AlertingCommand::Reload(new)) => {
                         let same = new.alerts.evaluation_interval == config.alerts.evaluation_interval;
                         *config = *new;
                         if !same {

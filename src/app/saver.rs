@@ -1,7 +1,7 @@
 //! What survives a restart, read and saved on a thread of its own: the disk may take its time, or never answer.
 
 use std::future::pending;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::alert::service::Alerting;
 use crate::config::StateConfig;
+use crate::locks::lock;
 use crate::state::Keeper;
 use crate::status::collector::Reader;
 use crate::telemetry::Component;
@@ -20,7 +21,7 @@ use crate::telemetry::Component;
 const HANGS: Duration = Duration::from_secs(10);
 
 /// See the module. The thread ends when this is dropped, or never if the disk never answers.
-pub(super) struct Saver {
+pub(super) struct StateSaver {
     reader: Arc<Reader>,
     alerting: Arc<Alerting>,
     config: StateConfig,
@@ -30,8 +31,8 @@ pub(super) struct Saver {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     /// What is noted of the counters, if the disk did not answer in time.
     noting: tokio::sync::Mutex<Option<oneshot::Receiver<()>>>,
-    /// Whether the state was looked for, with or without success.
-    looked: watch::Sender<bool>,
+    /// Whether it was tried to read the state.
+    read: watch::Sender<bool>,
 }
 
 struct Job {
@@ -47,7 +48,7 @@ enum Task {
     NoteExposed,
 }
 
-impl Saver {
+impl StateSaver {
     pub fn new(config: &StateConfig, reader: Arc<Reader>, alerting: Arc<Alerting>) -> Self {
         let keeper = Arc::new(Mutex::new(Keeper::open(config, Arc::clone(reader.telemetry()))));
         let config = config.clone();
@@ -58,20 +59,20 @@ impl Saver {
             keeper,
             jobs: Mutex::default(),
             noting: tokio::sync::Mutex::default(),
-            looked: watch::Sender::new(false),
+            read: watch::Sender::new(false),
         }
     }
 
     /// Reads what there is, then saves regularly. Comes back only because the thread cannot be made, or ended.
     pub async fn run(&self) -> anyhow::Result<()> {
         if self.is_off() {
-            self.keeper.lock().unwrap_or_else(PoisonError::into_inner).read();
-            self.looked.send_replace(true);
+            lock(&self.keeper).read();
+            self.read.send_replace(true);
             return pending().await;
         }
-        let looked = self.ask(Task::Read).await;
-        self.looked.send_replace(true);
-        looked?;
+        let outcome = self.ask(Task::Read).await;
+        self.read.send_replace(true);
+        outcome?;
         loop {
             sleep(self.config.save_interval).await;
             self.ask(Task::Save).await?;
@@ -79,8 +80,8 @@ impl Saver {
     }
 
     /// Waits until the state was looked for, but not for longer than this: what is found later is given back later.
-    pub async fn looked(&self, limit: Duration) {
-        let _ = timeout(limit, self.looked.subscribe().wait_for(|looked| *looked)).await;
+    pub async fn wait_until_read(&self, limit: Duration) {
+        let _ = timeout(limit, self.read.subscribe().wait_for(|read| *read)).await;
     }
 
     pub async fn save(&self) {
@@ -132,20 +133,20 @@ impl Saver {
             Err(_) => {
                 let reason = format!("the disk has not answered for {} s", HANGS.as_secs());
                 warn!(reason, "state can be neither read nor saved, waiting; the ports do not need it");
-                self.reader.telemetry().latches.unready(Component::State, reason);
+                self.reader.telemetry().readiness.set_not_ready(Component::State, reason);
                 let answered = answer.await;
                 info!("the disk of the state file answers again");
                 answered
             }
         };
         answered.map_err(|_| {
-            *self.jobs() = None;
+            *lock(&self.jobs) = None;
             anyhow!("the thread of the state file ended")
         })
     }
 
     fn send(&self, job: Job) -> anyhow::Result<()> {
-        let mut jobs = self.jobs();
+        let mut jobs = lock(&self.jobs);
         let sender = match jobs.take() {
             Some(sender) => sender,
             None => self.start_thread().context("cannot start a thread for the state file")?,
@@ -166,14 +167,10 @@ impl Saver {
         })?;
         Ok(sender)
     }
-
-    fn jobs(&self) -> MutexGuard<'_, Option<mpsc::Sender<Job>>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 fn work(keeper: &Mutex<Keeper>, alerting: &Alerting, reader: &Reader, job: Job) {
-    let mut keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut keeper = lock(keeper);
     keeper.read();
     alerting.evaluator.go_on(|| keeper.restore());
     match job.task {

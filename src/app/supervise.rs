@@ -49,7 +49,7 @@ async fn supervise_with(
         };
         telemetry.metrics.sidecar_restarts.count(part);
         for component in components(part) {
-            telemetry.latches.unready(*component, format!("starting again: {reason}"));
+            telemetry.readiness.set_not_ready(*component, format!("starting again: {reason}"));
         }
         if began.elapsed() > backoff.max {
             pauses.reset();
@@ -79,15 +79,15 @@ mod tests {
     async fn a_part_that_panics_is_counted_and_runs_again() {
         let telemetry = Telemetry::default();
         for component in [Component::Http, Component::Control, Component::State] {
-            telemetry.latches.ready(component);
+            telemetry.readiness.set_ready(component);
         }
         let mut runs = 0;
         supervise_with(AT_ONCE, Sidecar::Http, &telemetry, async || {
             runs += 1;
             assert!(runs > 2, "run {runs}");
-            let reason = telemetry.latches.reason(Component::Control).unwrap();
+            let reason = telemetry.readiness.reason(Component::Control).unwrap();
             assert_eq!(reason, "starting again: panic: run 2");
-            assert_eq!(telemetry.latches.reason(Component::State), None);
+            assert_eq!(telemetry.readiness.reason(Component::State), None);
             Ok(())
         })
         .await;
@@ -108,7 +108,7 @@ mod tests {
         })
         .await;
         assert_eq!(telemetry.metrics.sidecar_restarts.of(Sidecar::State), 9);
-        let reason = telemetry.latches.reason(Component::State).unwrap();
+        let reason = telemetry.readiness.reason(Component::State).unwrap();
         assert!(reason.starts_with("starting again: cannot start the thread: "), "{reason}");
     }
 }

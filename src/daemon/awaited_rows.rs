@@ -8,16 +8,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::backoff::{Backoff, Pauses};
 use crate::link::LinkName;
 
-const FIRST: Duration = Duration::from_millis(50);
+/// Between looks without being told.
+const LOOKS: Backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(15), jitter: 0.0 };
 
 #[derive(Debug, Default)]
 pub(super) struct AwaitedRows {
     awaited: HashSet<LinkName>,
     unchecked: HashSet<LinkName>,
-    /// When to look again without being told, and how long that is after the last time.
-    again: Option<(Instant, Duration)>,
+    /// When to look again without being told, and how long to wait after that.
+    again: Option<(Instant, Pauses)>,
 }
 
 impl AwaitedRows {
@@ -52,7 +54,7 @@ impl AwaitedRows {
     }
 
     pub fn again_at(&self) -> Option<Instant> {
-        self.again.filter(|_| self.any()).map(|(at, _)| at)
+        self.again.as_ref().filter(|_| self.any()).map(|(at, _)| *at)
     }
 
     /// Look for all of them: nobody told of changes so far.
@@ -62,18 +64,18 @@ impl AwaitedRows {
     }
 
     pub fn take_unchecked(&mut self, now: Instant) -> Vec<LinkName> {
-        if let Some((_, pause)) = self.again.filter(|(at, _)| *at <= now) {
+        if let Some((at, _)) = self.again.as_mut().filter(|(at, _)| *at <= now) {
             self.unchecked.extend(&self.awaited);
             // Not again before it is known what was found.
-            self.again = Some((now + pause, pause));
+            *at = now + LOOKS.max;
         }
         self.unchecked.drain().collect()
     }
 
     /// Nobody tells of changes: look again later, at the latest after `most`.
     pub fn check_later(&mut self, now: Instant, most: Duration) {
-        let pause = self.again.map_or(FIRST, |(_, pause)| pause * 2).clamp(FIRST, most.max(FIRST));
-        self.again = Some((now + pause, pause));
+        let (at, pauses) = self.again.get_or_insert_with(|| (now, LOOKS.pauses()));
+        *at = now + pauses.next_pause().min(most.max(LOOKS.min));
     }
 
     /// Somebody tells of changes.
@@ -133,13 +135,13 @@ mod tests {
             rows.check_later(now, Duration::from_secs(1));
             pauses.push(rows.again_at().unwrap() - now);
         }
-        assert!(pauses.is_sorted() && pauses[0] == FIRST && pauses[11] == Duration::from_secs(1), "{pauses:?}");
+        assert!(pauses.is_sorted() && pauses[0] == LOOKS.min && pauses[11] == Duration::from_secs(1), "{pauses:?}");
         rows.check_later(now, Duration::ZERO);
-        assert_eq!(rows.again_at(), Some(now + FIRST), "never at once");
+        assert_eq!(rows.again_at(), Some(now + LOOKS.min), "never at once");
         rows.add(name("Ethernet4"));
         rows.check_later(now, Duration::from_secs(1));
-        assert_eq!(rows.again_at(), Some(now + FIRST));
-        assert_eq!(rows.take_unchecked(now + FIRST).len(), 2);
-        assert!(!rows.is_due(now + FIRST), "once for each pause");
+        assert_eq!(rows.again_at(), Some(now + LOOKS.min));
+        assert_eq!(rows.take_unchecked(now + LOOKS.min).len(), 2);
+        assert!(!rows.is_due(now + LOOKS.min), "once for each pause");
     }
 }

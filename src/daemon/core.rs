@@ -1,4 +1,4 @@
-//! The machine with what stands around it: links go in, pending rows come out, and what becomes of them is told.
+//! The machine with what stands around it: links go in, pending rows come out, and what becomes of them is logged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,9 @@ use tokio::time::Instant;
 use tracing::{debug, info, trace};
 
 use super::awaited_rows::AwaitedRows;
-use crate::db::pending::{Origin, Pending};
+use crate::db::Trouble;
+use crate::db::pending::{Origin, Pending, Write};
+use crate::db::queries::StateRows;
 use crate::link::dump::Dump;
 use crate::link::{IfIndex, LinkEvent, LinkName};
 use crate::sync::init::Init;
@@ -20,55 +22,41 @@ use crate::telemetry::observe::Observer;
 const LIST_PAUSE: Duration = Duration::from_millis(100);
 
 pub struct Core {
-    /// Decides which row a link deserves.
-    pub machine: PortSync,
-    /// What is to be written.
-    pub pending: Pending,
+    machine: PortSync,
+    pending: Pending,
     /// Knows when the start is done.
-    pub init: Init,
+    pub(super) init: Init,
     pub(super) awaited_rows: AwaitedRows,
-    pub(super) observer: Observer,
+    observer: Observer,
     /// When everything has to be compared next, for what happened to links, and to rows.
-    pub(super) links_due: Due,
-    pub(super) rows_due: Due,
+    links_due: Due,
+    rows_due: Due,
     actions: Vec<Action>,
-    /// Changes that are not logged yet.
-    untold: Vec<Change>,
+    unlogged: Vec<Change>,
     listed: Option<Instant>,
-    /// The last list of all links lacked none.
+    /// The last list of all links lacked none: only then is a link absent that is not in it.
     complete: bool,
 }
 
 /// When something has to be done, and why; the earliest of several.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Due(Option<(Instant, Cause)>);
+struct Due(Option<(Instant, Cause)>);
 
 impl Due {
-    pub fn by(&mut self, at: Instant, cause: Cause) {
+    fn by(&mut self, at: Instant, cause: Cause) {
         if self.0.is_none_or(|(before, _)| at < before) {
             self.0 = Some((at, cause));
         }
     }
 
-    pub fn at(&self) -> Option<Instant> {
-        self.0.map(|(at, _)| at)
-    }
-
     /// Why it has to be done now, if it has.
-    pub fn now(&self, now: Instant) -> Option<Cause> {
+    fn now(&self, now: Instant) -> Option<Cause> {
         self.0.filter(|(at, _)| *at <= now).map(|(_, cause)| cause)
     }
 
     /// It is being done now; what is due only later stays.
-    pub fn take(&mut self, now: Instant) -> Option<Cause> {
-        let cause = self.now(now)?;
-        self.0 = None;
-        Some(cause)
-    }
-
-    /// Whatever is due for this cause is not.
-    pub fn drop_cause(&mut self, cause: Cause) {
-        self.0 = self.0.filter(|(_, other)| *other != cause);
+    fn take(&mut self, now: Instant) -> Option<Cause> {
+        self.0.take_if(|(at, _)| *at <= now).map(|(_, cause)| cause)
     }
 }
 
@@ -89,16 +77,31 @@ impl Core {
             links_due: Due::default(),
             rows_due: Due::default(),
             actions: Vec::new(),
-            untold: Vec::new(),
+            unlogged: Vec::new(),
             listed: None,
             complete: false,
         }
+    }
+
+    /// What is to be written.
+    pub fn pending(&self) -> &Pending {
+        &self.pending
+    }
+
+    /// Which row each link deserves.
+    pub(super) fn machine(&self) -> &PortSync {
+        &self.machine
     }
 
     pub fn event(&mut self, event: &LinkEvent) {
         trace!(?event, "link message");
         self.machine.event(event, &mut self.actions);
         self.settle();
+    }
+
+    /// Why rows are wanted from now on.
+    pub fn because(&mut self, origin: Origin) {
+        self.pending.because(origin);
     }
 
     /// All links are being asked for: messages that are lost from now on are a reason to ask again.
@@ -122,11 +125,6 @@ impl Core {
         }
     }
 
-    /// Whether the last list of all links lacked none: only then is a link absent that is not in it.
-    pub fn knows_all_links(&self) -> bool {
-        self.complete
-    }
-
     /// Says whether APPL_DB has a port's row.
     pub fn published(&mut self, name: LinkName, present: bool) {
         self.machine.published(name, present, &mut self.actions);
@@ -136,17 +134,29 @@ impl Core {
     /// APPL_DB has lost all rows of ports: what was written tells nothing of a start that begins again.
     pub(super) fn forget_published(&mut self) {
         self.init = Init::default();
-        let names: Vec<LinkName> = self.machine.port_names().collect();
-        for name in names {
+        for name in self.machine.port_names().collect::<Vec<_>>() {
             self.published(name, false);
         }
     }
 
-    /// A cold start: what was there before is old.
-    pub fn retire_existing(&mut self) -> Vec<(IfIndex, LinkName)> {
+    /// The links of now are those that were there before the daemon.
+    pub(super) fn record_existing(&mut self) {
+        self.machine.record_existing();
+    }
+
+    /// On a cold start the recorded links are old: gives those that are ports. On any other none is.
+    pub(super) fn judge_existing(&mut self, cold: bool) -> Vec<(IfIndex, LinkName)> {
+        if !cold {
+            self.machine.keep_existing();
+        }
         let retired = self.machine.retire_existing(&mut self.actions);
         self.settle();
         retired
+    }
+
+    /// CONFIG_DB has these ports.
+    pub(super) fn configured<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) {
+        self.observer.configured(names);
     }
 
     /// The row changed: it is written, also if Redis is known to hold it already.
@@ -154,20 +164,21 @@ impl Core {
         let there = self.pending.set(key, row);
         self.want(key, row, source, there);
         if !there {
-            self.untold.push(Change { name: key.name, now: Some((row, source)) });
+            self.unlogged.push(Change { name: key.name, now: Some((row, source)) });
         }
     }
 
     /// The row has to be there: written if it is not. True if it was not.
-    pub fn ensure(&mut self, key: RowKey, row: Row, source: Source) -> bool {
+    fn ensure(&mut self, key: RowKey, row: Row, source: Source) -> bool {
         let differs = self.pending.ensure(key, row);
+        let written = !self.pending.is_unwritten(key);
         if differs {
-            self.untold.push(Change { name: key.name, now: Some((row, source)) });
-        } else if !self.pending.is_unwritten(key) {
+            self.unlogged.push(Change { name: key.name, now: Some((row, source)) });
+        } else if written {
             self.observer.telemetry().metrics.redis_writes_spared.count(());
             self.row_written(key);
         }
-        self.want(key, row, source, !self.pending.is_unwritten(key));
+        self.want(key, row, source, written);
         differs
     }
 
@@ -175,6 +186,51 @@ impl Core {
         if let Row::Port { admin_up, oper_up, mtu } = row {
             self.observer.wanted(key.name, (admin_up, oper_up, mtu), source, there);
         }
+    }
+
+    /// Call before rows are read from Redis, and hand the result to [`compare`](Self::compare).
+    pub(super) fn begin_reading(&mut self) -> u64 {
+        self.pending.begin_reading()
+    }
+
+    /// What was found of STATE_DB's rows, and of the ports in APPL_DB if that was read: rows that differ are to be written,
+    /// and stale ones to go. Says how many these are.
+    pub(super) fn compare(
+        &mut self,
+        cause: Cause,
+        rows: &StateRows,
+        reading: u64,
+        published: impl Iterator<Item = (LinkName, bool)>,
+    ) -> usize {
+        for (key, found) in &rows.found {
+            self.pending.learn(*key, *found, reading);
+        }
+        for (name, present) in published {
+            self.published(name, present);
+        }
+        self.because(if cause == Cause::Audit { Origin::Audit } else { Origin::Other });
+        // Keys of another type take no row.
+        let desired: Vec<_> = self.machine.desired().filter(|(key, ..)| !rows.wrong_type.contains(key)).collect();
+        let differing = desired.into_iter().filter(|(key, row, source)| self.ensure(*key, *row, *source)).count();
+        let stale = self.remove_stale(&rows.others);
+        self.because(Origin::Other);
+        differing + stale
+    }
+
+    /// Stale rows go as a whole, as if their link had been seen to go.
+    fn remove_stale(&mut self, others: &[RowKey]) -> usize {
+        let stale = self.machine.stale(others).filter(|_| self.complete);
+        let stale: Vec<RowKey> = stale.filter(|key| !self.pending.is_unwritten(**key)).copied().collect();
+        for key in &stale {
+            info!(port = %key.name, "row without a link is removed");
+            self.pending.remove(*key);
+        }
+        stale.len()
+    }
+
+    /// Hands on what is to be written next.
+    pub fn take_batch(&mut self, most: usize, each: impl FnMut(RowKey, Write)) {
+        self.pending.take(most, each);
     }
 
     /// Redis has done what was under way for this row.
@@ -195,6 +251,35 @@ impl Core {
         }
     }
 
+    /// Redis has not done it. True if nobody knew yet that the key is of another type.
+    pub(super) fn failed(&mut self, key: RowKey, trouble: Trouble) -> bool {
+        let mut is_new = false;
+        let outcome = match trouble {
+            Trouble::WrongType => {
+                is_new = self.pending.wrong_type(key);
+                Outcome::WrongType
+            }
+            Trouble::NoScript | Trouble::Refused => {
+                self.pending.failed(key);
+                Outcome::Refused
+            }
+            Trouble::Lost => {
+                self.pending.lost(key);
+                Outcome::Lost
+            }
+        };
+        self.observer.telemetry().metrics.redis_writes.count((Db::State, outcome));
+        is_new
+    }
+
+    /// The connection that these rows were written over is lost.
+    pub(super) fn connection_lost(&mut self, under_way: impl Iterator<Item = RowKey>) {
+        for key in under_way {
+            self.failed(key, Trouble::Lost);
+        }
+        self.pending.forget_known();
+    }
+
     fn row_written(&mut self, key: RowKey) {
         let name = key.name.as_bytes();
         if self.init.row_written(name) {
@@ -210,8 +295,8 @@ impl Core {
     }
 
     /// Logs what changed since the last time.
-    pub fn tell(&mut self) {
-        for Change { name, now } in self.untold.drain(..) {
+    pub fn log_changes(&mut self) {
+        for Change { name, now } in self.unlogged.drain(..) {
             match now {
                 Some((Row::Port { admin_up, oper_up, mtu }, source)) => info!(
                     port = %name, admin = up_down(admin_up), oper = up_down(oper_up), mtu,
@@ -226,15 +311,41 @@ impl Core {
     }
 
     /// All links have to be asked for, not before this time has passed, nor too soon after the last time.
-    pub fn list_links_in(&mut self, pause: Duration, cause: Cause) {
+    pub(super) fn list_links_in(&mut self, pause: Duration, cause: Cause) {
         let now = Instant::now();
         let earliest = self.listed.map_or(now, |last| last + LIST_PAUSE);
         self.links_due.by((now + pause).max(earliest), cause);
     }
 
+    /// Whether all links have to be asked for.
+    pub(super) fn must_list_links(&self) -> bool {
+        self.links_due.0.is_some()
+    }
+
+    /// Everything has to be compared at this time.
+    pub(super) fn compare_at(&mut self, at: Instant, cause: Cause) {
+        self.rows_due.by(at, cause);
+    }
+
+    /// Everything is being compared now.
+    pub(super) fn compare_begins(&mut self, now: Instant) {
+        self.rows_due.take(now);
+    }
+
+    /// No audit is due.
+    pub(super) fn drop_audit(&mut self) {
+        self.rows_due.0.take_if(|(_, cause)| *cause == Cause::Audit);
+    }
+
     /// Why everything has to be compared now, if it has.
     pub(super) fn compare_due(&self, now: Instant) -> Option<Cause> {
         self.links_due.now(now).or(self.rows_due.now(now))
+    }
+
+    /// When something has to be done next, for links and for rows.
+    pub(super) fn deadlines(&self) -> [Option<Instant>; 3] {
+        let at = |due: Due| due.0.map(|(at, _)| at);
+        [at(self.links_due), at(self.rows_due), self.awaited_rows.again_at()]
     }
 
     fn settle(&mut self) {
@@ -247,7 +358,7 @@ impl Core {
                     if key.table == Table::Port {
                         self.observer.removed(key.name);
                     }
-                    self.untold.push(Change { name: key.name, now: None });
+                    self.unlogged.push(Change { name: key.name, now: None });
                 }
                 Action::Await(name) => {
                     debug!(port = %name, "link waits for its row in APPL_DB");
@@ -284,6 +395,6 @@ mod tests {
         assert_eq!(due.take(now), None);
         due.by(now + Duration::from_secs(60), Cause::Audit);
         assert_eq!(due.take(now + Duration::from_secs(1)), Some(Cause::Reconnect));
-        assert_eq!(due.at(), None);
+        assert_eq!(due.now(now + Duration::from_secs(60)), None);
     }
 }

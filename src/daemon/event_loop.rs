@@ -1,4 +1,4 @@
-//! One turn of the loop: wait for one thing to happen, and deal with it at once.
+//! The loop: wait for one thing to happen, and deal with it at once.
 
 use std::future::{Future, pending};
 use std::io;
@@ -11,111 +11,115 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::session::{self, Writing};
+use super::config_db::ConfigDb;
+use super::session::Writing;
+use super::startup::named;
 use super::timers::earlier;
 use super::{Daemon, Stop};
+use crate::alert::service::AlertingCommand;
+use crate::config;
 use crate::db::listener::Heard;
 use crate::db::pending::Origin;
 use crate::db::tables::redis_key;
-use crate::db::writer::BATCH;
+use crate::db::writer::{self, BATCH};
 use crate::db::{StoreError, Trouble};
 use crate::link::LinkEvent;
-use crate::telemetry::labels::{Cause, Db, LinkKind, Outcome, Refusal};
+use crate::telemetry::labels::{Cause, Db, LinkKind, Refusal};
 
 /// So many link messages while Redis is busy without a pause make a burst.
 const BURST: usize = 32;
 /// How long messages of a burst may come together: about as long as Redis takes to answer.
-const GATHER: Duration = Duration::from_micros(50);
+const COALESCE: Duration = Duration::from_micros(50);
 
 /// The signals that the daemon listens to. Each is looked at only when it woke us.
-pub struct Signals(SelectAll<BoxStream<'static, Told>>);
+pub struct Signals(SelectAll<BoxStream<'static, Signal>>);
 
 #[derive(Clone, Copy)]
-enum Told {
+pub(super) enum Signal {
     End,
     Reload,
 }
 
-enum Event {
-    Told(Told),
+/// What the loop wakes up for.
+pub(super) enum Event {
+    Signal(Signal),
     Links,
-    Database(session::Event),
     Timer,
+    /// A server can be asked from now on.
+    Connected(usize),
+    /// A server cannot be reached, or its connection ended.
+    Lost(usize, StoreError),
+    Heard(Heard),
+    /// There may be replies to rows.
+    Replies,
 }
 
 impl Signals {
     /// From now on a signal is listened to; before, it ends the process. Within a runtime.
     pub fn new() -> io::Result<Self> {
-        let told = |kind, told| -> io::Result<_> {
+        let listen = |kind, meaning| -> io::Result<_> {
             let mut signal = signal(kind)?;
-            Ok(poll_fn(move |context| signal.poll_recv(context).map(|heard| heard.map(|()| told))).boxed())
+            Ok(poll_fn(move |context| signal.poll_recv(context).map(|heard| heard.map(|()| meaning))).boxed())
         };
         Ok(Self(select_all([
-            told(SignalKind::terminate(), Told::End)?,
-            told(SignalKind::interrupt(), Told::End)?,
-            told(SignalKind::hangup(), Told::Reload)?,
+            listen(SignalKind::terminate(), Signal::End)?,
+            listen(SignalKind::interrupt(), Signal::End)?,
+            listen(SignalKind::hangup(), Signal::Reload)?,
         ])))
     }
 
     /// Cancel safe, as tokio's signals are.
-    async fn next(&mut self) -> Told {
+    async fn next(&mut self) -> Signal {
         match self.0.next().await {
-            Some(told) => told,
+            Some(signal) => signal,
             None => pending().await,
         }
     }
 }
 
 impl Daemon {
-    /// Goes on turning until `work` is done.
-    pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Stop> {
+    /// Keeps the loop running while `work` goes on.
+    pub(super) async fn run_while<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Stop> {
         tokio::pin!(work);
         loop {
             tokio::select! {
                 done = &mut work => return Ok(done),
-                turned = self.turn_until(None, Instant::now()) => drop(turned?),
+                ran = self.run_once_until(None, Instant::now()) => drop(ran?),
             }
         }
     }
 
-    /// A turn that ends at the latest when there is work to begin. Says when the wait was over.
-    pub(super) async fn turn(&mut self, now: Instant) -> Result<Instant, Stop> {
-        let core = &self.core;
+    /// Waits for one thing and deals with it, or until there is work to begin. Says when the wait was over.
+    pub(super) async fn run_once(&mut self, now: Instant) -> Result<Instant, Stop> {
+        let [links, rows, awaited_rows] = self.core.deadlines();
+        let ConfigDb { read_ports_at, retry_at, .. } = self.config_db;
         let mut work = None;
-        for at in [
-            core.links_due.at(),
-            core.rows_due.at(),
-            core.awaited_rows.again_at(),
-            self.followed.ports,
-            self.timers.publish_again,
-            self.followed.retry_at,
-            self.order_at(),
-        ] {
+        for at in [links, rows, awaited_rows, read_ports_at, self.timers.publish_again, retry_at, self.look_at()] {
             // What is due already waits for something else, a database perhaps: its time alone wakes nobody.
             work = earlier(work, at.filter(|at| *at > now));
         }
-        self.turn_until(work, now).await
+        self.run_once_until(work, now).await
     }
 
     /// Waits for one thing and deals with it; it is `now`. Says when the wait was over. Cancel safe: nothing is taken before
     /// that, and what follows does not wait.
-    pub(super) async fn turn_until(&mut self, work: Option<Instant>, now: Instant) -> Result<Instant, Stop> {
+    pub(super) async fn run_once_until(&mut self, work: Option<Instant>, now: Instant) -> Result<Instant, Stop> {
         self.databases.connect_due();
-        self.launch(now).await;
+        self.send_batch(now).await;
         if self.is_over() {
             return Err(Stop::End);
         }
-        self.telemetry.metrics.pending_rows.set_count((), self.core.pending.unwritten());
+        self.telemetry.metrics.pending_rows.set_count((), self.core.pending().unwritten());
         self.timers.left_out_since(self.logging.has_left_out());
         let deadline =
-            earlier(earlier(work, self.ending), earlier(self.databases.deadline(), self.timers.next_service()));
+            earlier(earlier(work, self.shutdown), earlier(self.databases.deadline(), self.timers.next_service()));
         let event = tokio::select! {
-            told = self.signals.next() => Event::Told(told),
+            signal = self.signals.next() => Event::Signal(signal),
             readable = self.monitor.readable() => {
                 readable.context("cannot watch the kernel's links").map_err(Stop::Fatal)?;
                 Event::Links
             }
-            event = self.databases.next() => Event::Database(event),
+            event = self.databases.next() => event,
             due = self.alarm.at(deadline, now) => {
                 due.context("cannot wait for a timer").map_err(Stop::Fatal)?;
                 Event::Timer
@@ -123,31 +127,31 @@ impl Daemon {
         };
         let links = matches!(event, Event::Links);
         let now = Instant::now();
-        // A turn that need not wait is new work all the same.
+        // An event that needs no wait is new work all the same.
         self.telemetry.core_works_since(now.into_std());
         match event {
-            Event::Told(Told::End) => self.end()?,
-            Event::Told(Told::Reload) => self.reload(),
+            Event::Signal(Signal::End) => self.end()?,
+            Event::Signal(Signal::Reload) => self.reload(),
             Event::Links => {
                 self.read_links(now).map_err(Stop::Fatal)?;
             }
-            Event::Database(session::Event::Connected(server)) => self.connected(server),
-            Event::Database(session::Event::Lost(server, error)) => self.lost(server, &error),
-            Event::Database(session::Event::Written) => self.written(now),
-            Event::Database(session::Event::Heard(Heard::Channel(channel))) => self.heard(&channel),
-            Event::Database(session::Event::Heard(Heard::Answer(Err(refusal)))) => {
+            Event::Timer => self.tick(now),
+            Event::Connected(server) => self.connected(server),
+            Event::Lost(server, error) => self.lost(server, &error),
+            Event::Replies => self.handle_replies(now),
+            Event::Heard(Heard::Channel(channel)) => self.heard(&channel),
+            Event::Heard(Heard::Answer(Err(refusal))) => {
                 warn!(reason = %refusal, "Redis refuses to tell of changes in APPL_DB, rows are looked for from time to time");
                 if let Some(listening) = self.databases.listening(Db::Appl) {
                     (listening.notifies, listening.to_ports) = (false, false);
                 }
                 self.core.awaited_rows.check_all();
             }
-            Event::Database(session::Event::Heard(Heard::Answer(Ok(())))) => {}
-            Event::Timer => self.tick(now),
+            Event::Heard(Heard::Answer(Ok(()))) => {}
         }
-        self.launch(now).await;
+        self.send_batch(now).await;
         if links {
-            self.gather();
+            self.coalesce();
         }
         Ok(now)
     }
@@ -169,12 +173,12 @@ impl Daemon {
     fn read_links(&mut self, now: Instant) -> anyhow::Result<bool> {
         let core = &mut self.core;
         let mut gone = 0;
-        core.pending.because(Origin::Message(now));
+        core.because(Origin::Message(now));
         let batch = self.monitor.read(|event| {
             gone += u64::from(matches!(event, LinkEvent::Del(_)));
             core.event(&event);
         });
-        core.pending.because(Origin::Other);
+        core.because(Origin::Other);
         let batch = batch.context("cannot watch the kernel's links")?;
         let metrics = &self.telemetry.metrics;
         metrics.link_events.add(LinkKind::Del, gone);
@@ -193,92 +197,84 @@ impl Daemon {
         Ok(batch.more)
     }
 
-    /// Sends what is pending, unless a batch is under way or Redis is not to be bothered; then says what changed. The row
+    /// Sends what is pending, unless a batch is under way or Redis is not to be bothered; then logs what changed. The row
     /// comes first: whoever waits for it does not wait for the log.
-    async fn launch(&mut self, now: Instant) {
+    async fn send_batch(&mut self, now: Instant) {
         if let Some(Writing { writer, compared: true, sent }) = &mut self.databases.writing
-            && !self.core.pending.is_empty()
+            && !self.core.pending().is_empty()
             && writer.is_idle()
             && self.timers.write_again.is_none()
         {
             *sent = Some(now);
-            self.core.pending.take(BATCH, |key, write| writer.push(key, write, now));
+            self.core.take_batch(BATCH, |key, write| writer.push(key, write, now));
             writer.send().await;
         }
-        self.core.tell();
+        self.core.log_changes();
     }
 
     /// In a burst, lets more messages come together before they are read: nothing could be sent anyway before Redis answers,
     /// and waking up for each message costs several times what the message itself does. A change on a quiet switch never
     /// comes here, nor do the few messages that the kernel sends for one.
-    fn gather(&self) {
+    fn coalesce(&self) {
         let busy = self.databases.writing.as_ref().is_some_and(|writing| !writing.writer.is_idle());
         if busy && self.burst >= BURST {
-            std::thread::sleep(GATHER);
+            std::thread::sleep(COALESCE);
         }
     }
 
-    /// Takes the answers that are there.
-    fn written(&mut self, now: Instant) {
+    /// Takes the replies that are there.
+    fn handle_replies(&mut self, now: Instant) {
         let Some(Writing { writer, sent, .. }) = &mut self.databases.writing else { return };
         let (mut refused, mut reason) = (0, None);
-        let metrics = &self.telemetry.metrics;
         let lost = loop {
-            let (key, answer) = match writer.answer() {
-                Ok(Some((key, _, answer))) => (key, answer),
+            let (key, reply) = match writer.next_reply() {
+                Ok(Some(reply)) => reply,
                 Ok(None) => break None,
                 Err(error) => break Some(error),
             };
-            let Err(error) = answer else {
+            let Err(error) = reply else {
                 self.core.acknowledged(key, now);
                 continue;
             };
-            match Trouble::of(&error) {
-                Trouble::WrongType => {
-                    metrics.redis_writes.count((Db::State, Outcome::WrongType));
-                    if self.core.pending.broken(key) {
-                        error!(
-                            key = %redis_key(key, &self.databases.store.topology.state.separator).escape_ascii(),
-                            "key of STATE_DB holds another type than a hash, its port cannot be shown; delete the key to mend it"
-                        );
-                    }
-                }
+            let trouble = Trouble::of(&error);
+            let is_new = self.core.failed(key, trouble);
+            match trouble {
+                Trouble::WrongType if is_new => error!(
+                    key = %redis_key(key, &self.databases.store.topology.state.separator).escape_ascii(),
+                    "key of STATE_DB holds another type than a hash, its port cannot be shown; delete the key to mend it"
+                ),
+                Trouble::WrongType => {}
                 Trouble::NoScript | Trouble::Refused => {
                     refused += 1;
-                    metrics.redis_writes.count((Db::State, Outcome::Refused));
-                    self.core.pending.failed(key);
                     reason.get_or_insert(error);
                 }
-                Trouble::Lost => {
-                    metrics.redis_writes.count((Db::State, Outcome::Lost));
-                    self.core.pending.lost(key);
-                    break Some(StoreError { operation: "cannot write ports to STATE_DB", source: error });
-                }
+                Trouble::Lost => break Some(StoreError { operation: writer::OPERATION, source: error }),
             }
         };
         let idle = writer.is_idle();
         if idle && let Some(sent) = sent.take() {
-            metrics.redis_write.observe(now - sent);
+            self.telemetry.metrics.redis_write.observe(now - sent);
         }
         if let Some(error) = lost {
             return self.lost(self.databases.server_of(Db::State), &error);
         }
-        let all_written = idle && self.core.pending.is_empty();
+        let all_written = idle && self.core.pending().is_empty();
         if all_written {
             self.burst = 0;
         }
         if let Some(error) = reason {
-            self.refusals += refused;
-            if !self.timers.is_refused() {
-                warn!(rows = refused, total = self.refusals, reason = %error, "Redis refuses rows, trying again until it takes them");
+            let is_first = !self.timers.is_refused();
+            self.timers.write_again = Some(self.timers.refused(refused));
+            if is_first {
+                let total = self.timers.refusals();
+                warn!(rows = refused, total, reason = %error, "Redis refuses rows, trying again until it takes them");
             }
-            self.timers.write_again = Some(self.timers.refused());
         } else if idle && self.timers.write_again.is_none() {
             if self.timers.accepted() {
-                info!(total = self.refusals, "Redis takes rows again");
+                info!(total = self.timers.refusals(), "Redis takes rows again");
             }
             if all_written {
-                self.prove();
+                self.note_success();
             }
         }
     }
@@ -288,34 +284,17 @@ impl Daemon {
         if let Some((server, error)) = self.databases.late(now) {
             self.lost(server, &error);
         }
-        if let Some((at, every)) = self.timers.watchdog.as_mut().filter(|(at, _)| *at <= now) {
-            *at = now + *every;
+        if self.timers.watchdog.as_mut().is_some_and(|watchdog| watchdog.is_due(now)) {
             self.supervisor.watchdog();
         }
-        if let Some((at, every)) = self.timers.heartbeat.as_mut().filter(|(at, _)| *at <= now) {
-            *at = now + *every;
+        if self.timers.heartbeat.as_mut().is_some_and(|heartbeat| heartbeat.is_due(now)) {
             crate::health::heartbeat();
         }
-        if self.timers.write_again.is_some_and(|at| at <= now) {
-            self.timers.write_again = None;
-        }
-        if self.timers.left_out.is_some_and(|at| at <= now) {
-            self.timers.left_out = None;
+        self.timers.write_again.take_if(|at| *at <= now);
+        if self.timers.left_out.take_if(|at| *at <= now).is_some() {
             self.logging.report_left_out();
         }
-        if self.timers.sync_limit.is_some_and(|at| at <= now) {
-            self.timers.sync_limit = None;
-            self.start_takes_too_long();
-        }
-        if self.core.init.is_said() {
-            self.timers.awaited = None;
-        } else if let Some(awaited_for) = self.timers.awaited_due(now) {
-            self.report_awaited(awaited_for);
-        }
-    }
-
-    fn start_takes_too_long(&self) {
-        if self.telemetry.starts.timed_out() {
+        if self.timers.sync_limit.take_if(|at| *at <= now).is_some() && self.telemetry.starts.timed_out() {
             self.telemetry.metrics.initial_sync_timeouts.count(());
             warn!(
                 seconds = self.config.health.initial_sync_timeout.as_secs(),
@@ -323,27 +302,24 @@ impl Daemon {
                 "the start takes longer than health.initial_sync_timeout, going on"
             );
         }
+        if self.core.init.is_published() {
+            self.timers.awaited = None;
+        } else if let Some(awaited_for) = self.timers.awaited_due(now) {
+            self.report_awaited(awaited_for.as_secs());
+        }
     }
 
-    fn report_awaited(&mut self, awaited_for: Duration) {
-        const NAMED: usize = 20;
-        let awaited = self.core.init.awaited();
-        let count = awaited.len();
-        if count == 0 {
-            return;
-        }
-        let mut ports: Vec<String> = awaited.take(NAMED).map(|name| name.escape_ascii().to_string()).collect();
-        if count > NAMED {
-            ports.push(format!("and {} more", count - NAMED));
-        }
-        let seconds = awaited_for.as_secs();
-        info!(ports = ports.join(" "), count, seconds, "still waiting for ports before PortInitDone");
-        self.supervisor.status(format!("waiting for {count} ports since {seconds} s, the first is {}", ports[0]));
+    fn report_awaited(&mut self, seconds: u64) {
+        let names = || self.core.init.awaited().map(|name| name.escape_ascii().to_string());
+        let Some(first) = names().next() else { return };
+        let count = names().len();
+        info!(ports = named(names()), count, seconds, "still waiting for ports before PortInitDone");
+        self.supervisor.status(format!("waiting for {count} ports since {seconds} s, the first is {first}"));
     }
 
     fn reload(&mut self) {
         self.supervisor.reloading();
-        match (self.hooks.read_config)() {
+        match config::load(&self.flags) {
             Ok(config) => {
                 self.logging.reconfigure(&config.log);
                 if config.log.heartbeat != self.config.log.heartbeat {
@@ -361,13 +337,12 @@ impl Daemon {
                         "[redis], [ports], netlink.receive_buffer, [telemetry], [http], [control] and [state] hold from the next start on; restart the daemon for them"
                     );
                 }
-                (self.hooks.reloaded)(&config);
-                self.config.log = config.log;
-                self.config.shutdown = config.shutdown;
-                self.config.health = config.health;
+                self.send_to_alerting(AlertingCommand::Reload(Box::new(config.clone())));
+                (self.config.log, self.config.shutdown, self.config.health) =
+                    (config.log, config.shutdown, config.health);
                 if config.netlink.audit_interval != self.config.netlink.audit_interval {
                     self.config.netlink.audit_interval = config.netlink.audit_interval;
-                    self.core.rows_due.drop_cause(Cause::Audit);
+                    self.core.drop_audit();
                     self.audit_later();
                 }
                 info!("configuration read again");

@@ -7,11 +7,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::{Daemon, Stop};
 use crate::clock::now_ms;
-use crate::db::pending::Origin;
 use crate::db::queries::{self, state_rows};
 use crate::link::LinkName;
 use crate::link::dump::dump;
@@ -24,7 +23,7 @@ impl Daemon {
     /// Compares everything, and writes what differs. Whatever cuts it short, it is due again.
     pub(super) async fn compare(&mut self, cause: Cause) -> Result<(), Stop> {
         let began = Instant::now();
-        self.core.rows_due.take(began);
+        self.core.compare_begins(began);
         let compared = self.compare_all(cause).await;
         match compared {
             Ok(()) => {
@@ -33,50 +32,41 @@ impl Daemon {
                 self.telemetry.moments.resync_ms.store(now_ms(), Ordering::Relaxed);
                 debug!(cause = cause.text(), micros = micros(began), "compared with the kernel");
             }
-            Err(_) => self.core.rows_due.by(began, cause),
+            Err(_) => self.core.compare_at(began, cause),
         }
         compared
     }
 
     async fn compare_all(&mut self, cause: Cause) -> Result<(), Stop> {
         // The links were listed when the daemon started, and nothing was lost since then.
-        if cause != Cause::Start || self.core.links_due.at().is_some() {
+        if cause != Cause::Start || self.core.must_list_links() {
             self.list_links(cause).await?;
         }
-        let reading = self.core.pending.begin_reading();
-        let names: Vec<LinkName> = self.core.machine.port_names().collect();
-        let mut present = None;
+        let reading = self.core.begin_reading();
+        let names: Vec<LinkName> = self.core.machine().port_names().collect();
+        let mut present = Vec::new();
         if self.databases.is_up(Db::Appl) {
             let marks = self.ask(Db::Appl, async |appl| queries::marks(&appl).await).await?;
-            let found = self.ask(Db::Appl, async |appl| queries::published(&appl, &names).await).await?;
-            if self.found_marks(&marks, found.contains(&true)) {
+            present = self.ask(Db::Appl, async |appl| queries::published(&appl, &names).await).await?;
+            if self.found_marks(&marks, present.contains(&true)) {
                 return Ok(());
             }
-            present = Some(found);
         }
         let wanted: HashSet<RowKey> = names
             .iter()
             .map(|name| RowKey { table: Table::Port, name: *name })
-            .chain(self.core.machine.desired().map(|(key, ..)| key))
+            .chain(self.core.machine().desired().map(|(key, ..)| key))
             .collect();
         let rows = self.ask(Db::State, async |state| state_rows(&state, &wanted).await).await?;
-        for (key, found) in &rows.found {
-            self.core.pending.learn(*key, *found, reading);
-        }
-        for (name, present) in names.into_iter().zip(present.into_iter().flatten()) {
-            self.core.published(name, present);
-        }
-        self.core.pending.because(if cause == Cause::Audit { Origin::Audit } else { Origin::Other });
-        let differing = self.write_differing(&rows.broken) + self.remove_stale(&rows.others);
-        self.core.pending.because(Origin::Other);
+        let differing = self.core.compare(cause, &rows, reading, names.into_iter().zip(present));
         if differing > 0 && cause == Cause::Audit {
             self.telemetry.metrics.drift_found.add((), differing as u64);
             self.telemetry.mark(&self.telemetry.moments.drift);
             warn!(rows = differing, "audit found rows that differed from the kernel, mending them");
         }
-        self.telemetry.latches.ready(Component::Rows);
+        self.telemetry.readiness.set_ready(Component::Rows);
         self.rows_are_compared();
-        self.prove();
+        self.note_success();
         self.look_at_the_rest(cause).await
     }
 
@@ -87,7 +77,7 @@ impl Daemon {
         if self.supervisor.is_ready() {
             self.telemetry.metrics.redis_reconnects.count(());
             // A server that was only slow may still carry out what the old connection had sent: look once more.
-            self.core.rows_due.by(Instant::now() + Duration::from_secs(1), Cause::Reconnect);
+            self.core.compare_at(Instant::now() + Duration::from_secs(1), Cause::Reconnect);
         }
         self.supervisor.ready();
         self.supervisor.status(match self.core.init.awaited().len() {
@@ -102,16 +92,15 @@ impl Daemon {
         if cause == Cause::Audit {
             for server in 0..self.databases.servers.len() {
                 let db = self.databases.servers[server].databases[0];
-                if let Some(connection) = self.databases.connection(db) {
-                    let notifies = self.during(async { connection.notifies().await }).await?;
-                    let notifies = self.outcome(db, &connection, notifies)?;
+                if self.databases.is_up(db) {
+                    let notifies = self.ask(db, async |client| client.notifies().await).await?;
                     if let Some(listening) = self.databases.listening(db) {
                         listening.notifies = notifies;
                         listening.listener().ping();
                     }
                 }
             }
-            self.followed.everything(Instant::now());
+            self.config_db.read_all(Instant::now());
             // Whether it is listened to them may have to change; what the comparison asked is known otherwise.
             self.core.awaited_rows.check_all();
         }
@@ -121,7 +110,7 @@ impl Daemon {
     pub(super) fn audit_later(&mut self) {
         let interval = self.config.netlink.audit_interval;
         if !interval.is_zero() {
-            self.core.rows_due.by(Instant::now() + interval, Cause::Audit);
+            self.core.compare_at(Instant::now() + interval, Cause::Audit);
         }
     }
 
@@ -129,7 +118,7 @@ impl Daemon {
     async fn list_links(&mut self, cause: Cause) -> Result<(), Stop> {
         let drained = self.drain_links().map_err(Stop::Fatal)?;
         self.core.begin_list();
-        let listed = self.during(dump()).await.inspect_err(|_| {
+        let listed = self.run_while(dump()).await.inspect_err(|_| {
             // Whatever ended it comes first, but the reason to ask, a loss perhaps, is still there.
             self.core.list_links_in(Duration::ZERO, cause);
         })?;
@@ -149,28 +138,6 @@ impl Daemon {
         Ok(())
     }
 
-    /// `broken` are keys of another type, known not to take a row.
-    fn write_differing(&mut self, broken: &[RowKey]) -> usize {
-        let desired: Vec<_> = self.core.machine.desired().filter(|(key, ..)| !broken.contains(key)).collect();
-        desired.into_iter().filter(|(key, row, source)| self.core.ensure(*key, *row, *source)).count()
-    }
-
-    /// Stale rows go as a whole, as if their link had been seen to go. An incomplete list proves no link's absence.
-    fn remove_stale(&mut self, others: &[RowKey]) -> usize {
-        if !self.core.knows_all_links() {
-            return 0;
-        }
-        let mut count = 0;
-        for key in self.core.machine.stale(others) {
-            if !self.core.pending.is_unwritten(*key) {
-                info!(port = %key.name, "row without a link is removed");
-                self.core.pending.remove(*key);
-                count += 1;
-            }
-        }
-        count
-    }
-
     /// Looks for the APPL_DB rows that links wait for, and listens while there are any.
     pub(super) async fn check_awaited(&mut self) -> Result<(), Stop> {
         self.listen_to_ports().await?;
@@ -185,7 +152,7 @@ impl Daemon {
                 self.core.published(name, present);
             }
         }
-        if self.databases.listening(Db::Appl).is_some_and(|listening| listening.to_ports) {
+        if self.databases.listens_to_ports() {
             self.core.awaited_rows.check_when_told();
         } else {
             // The longest pause is short while the whole switch waits.
@@ -204,13 +171,13 @@ impl Daemon {
     /// Listens to APPL_DB's rows of ports while one is awaited: first listened to, then looked for, none is missed.
     async fn listen_to_ports(&mut self) -> Result<(), Stop> {
         let wanted = self.core.awaited_rows.any();
-        let pattern = self.channels.ports_pattern();
+        let pattern = self.databases.channels.ports_pattern();
         let Some(listening) = self.databases.listening(Db::Appl) else { return Err(Stop::Away) };
         if wanted && listening.notifies && !listening.to_ports {
             listening.to_ports = true;
             listening.listener().subscribe(&pattern);
             while self.databases.listening(Db::Appl).is_some_and(|listening| !listening.listener().is_answered()) {
-                self.turn_until(None, Instant::now()).await?;
+                self.run_once_until(None, Instant::now()).await?;
             }
             self.core.awaited_rows.check_all();
         } else if listening.to_ports && (!wanted || !listening.notifies) {

@@ -15,32 +15,24 @@ use futures_util::{FutureExt, StreamExt, try_join};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::reconnect::Outage;
+use super::config_db::Channels;
+use super::event_loop::Event;
+use super::reconnect::Reconnect;
 use super::timers::earlier;
 use crate::db::StoreError;
-use crate::db::listener::{Heard, Listener};
-use crate::db::store::{Connection, Store};
+use crate::db::listener::{self, Listener};
+use crate::db::store::{Client, Store};
 use crate::db::topology::Database;
-use crate::db::writer::Writer;
+use crate::db::writer::{self, RowWriter};
 use crate::telemetry::labels::Db;
 
 const DATABASES: [Db; 3] = [Db::Appl, Db::Config, Db::State];
 
-/// What is said of a server.
-pub(super) enum Event {
-    /// It can be asked from now on.
-    Connected(usize),
-    /// It cannot be reached, or its connection ended.
-    Lost(usize, StoreError),
-    Heard(Heard),
-    /// It may have answered rows.
-    Written,
-}
-
 pub(super) struct Databases {
     pub store: Store,
     pub servers: Vec<Server>,
-    connections: [Option<Rc<Connection>>; 3],
+    clients: [Option<Rc<Client>>; 3],
+    pub channels: Channels,
     /// While STATE_DB can be reached.
     pub writing: Option<Writing>,
     opening: FuturesUnordered<LocalBoxFuture<'static, (usize, Result<Opened, StoreError>)>>,
@@ -48,15 +40,14 @@ pub(super) struct Databases {
     heard: SelectAll<LocalBoxStream<'static, Event>>,
     /// A server is to be connected to.
     retrying: bool,
-    /// What is listened to on the server of CONFIG_DB.
-    config_patterns: Rc<[Vec<u8>]>,
 }
 
 /// A server, and what it holds.
+#[derive(Default)]
 pub(super) struct Server {
     pub databases: Vec<Db>,
     pub listening: Option<Listening>,
-    pub outage: Outage,
+    pub reconnect: Reconnect,
     /// When to try again; `None` while it is there, or being connected to.
     retry_at: Option<Instant>,
 }
@@ -71,7 +62,7 @@ pub(super) struct Listening {
 
 /// The connection for rows.
 pub(super) struct Writing {
-    pub writer: Writer,
+    pub writer: RowWriter,
     /// Compared with what stands there, so that rows may be written.
     pub compared: bool,
     /// When the batch under way was sent.
@@ -79,50 +70,52 @@ pub(super) struct Writing {
 }
 
 struct Opened {
-    connections: Vec<(Db, Connection)>,
+    clients: Vec<(Db, Client)>,
     listening: Listening,
-    writer: Option<Writer>,
+    writer: Option<RowWriter>,
 }
 
 impl Databases {
-    /// Knows the servers; connects to none yet. `config_patterns` are listened to where CONFIG_DB is.
-    pub fn new(store: Store, config_patterns: Vec<Vec<u8>>) -> Self {
+    /// Knows the servers; connects to none yet.
+    pub fn new(store: Store) -> Self {
         let mut servers: Vec<Server> = Vec::new();
         for db in DATABASES {
             let address = &database(&store, db).address;
             match servers.iter_mut().find(|server| database(&store, server.databases[0]).address == *address) {
                 Some(server) => server.databases.push(db),
-                None => servers.push(Server {
-                    databases: vec![db],
-                    listening: None,
-                    outage: Outage::default(),
-                    retry_at: Some(Instant::now()),
-                }),
+                None => {
+                    servers.push(Server { databases: vec![db], retry_at: Some(Instant::now()), ..Server::default() })
+                }
             }
         }
         Self {
+            channels: Channels::new(&store.topology),
             store,
             servers,
-            connections: [None, None, None],
+            clients: [None, None, None],
             writing: None,
             opening: FuturesUnordered::new(),
             heard: SelectAll::new(),
             retrying: true,
-            config_patterns: config_patterns.into(),
         }
     }
 
-    /// The connection to a database, while there is one.
-    pub fn connection(&self, db: Db) -> Option<Rc<Connection>> {
-        self.connections[db as usize].clone()
+    /// Of a database, while it can be asked.
+    pub fn client(&self, db: Db) -> Option<Rc<Client>> {
+        self.clients[db as usize].clone()
     }
 
     pub fn is_up(&self, db: Db) -> bool {
-        self.connections[db as usize].is_some()
+        self.clients[db as usize].is_some()
     }
 
     pub fn are_up(&self) -> bool {
-        self.connections.iter().all(Option::is_some)
+        self.clients.iter().all(Option::is_some)
+    }
+
+    /// Whether STATE_DB can be reached, and its rows were compared since.
+    pub fn is_compared(&self) -> bool {
+        self.writing.as_ref().is_some_and(|writing| writing.compared)
     }
 
     /// The server of a database.
@@ -155,8 +148,9 @@ impl Databases {
         for (at, server) in self.servers.iter_mut().enumerate() {
             if server.retry_at.is_some_and(|retry_at| retry_at <= now) {
                 server.retry_at = None;
-                let patterns = server.databases.contains(&Db::Config).then(|| Rc::clone(&self.config_patterns));
-                let opened = open(self.store.clone(), server.databases.clone(), patterns.unwrap_or_default());
+                let has_config = server.databases.contains(&Db::Config);
+                let patterns = if has_config { self.channels.config_patterns() } else { Vec::new() };
+                let opened = open(self.store.clone(), server.databases.clone(), patterns);
                 self.opening.push(opened.map(move |opened| (at, opened)).boxed_local());
             }
         }
@@ -176,10 +170,10 @@ impl Databases {
         let is_late = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
         let listener = |server: &Server| is_late(server.listening.as_ref().and_then(Listening::deadline));
         if let Some(at) = self.servers.iter().position(listener) {
-            return Some((at, StoreError::no_answer("cannot listen to keyspace notifications")));
+            return Some((at, StoreError::no_answer(listener::OPERATION)));
         }
         let writer = self.writing.as_ref().and_then(|writing| writing.writer.deadline());
-        is_late(writer).then(|| (self.server_of(Db::State), StoreError::no_answer("cannot write ports to STATE_DB")))
+        is_late(writer).then(|| (self.server_of(Db::State), StoreError::no_answer(writer::OPERATION)))
     }
 
     /// The next thing that is said of a server. Cancel safe: nothing is taken before it is handed on.
@@ -197,22 +191,22 @@ impl Databases {
                 && let Poll::Ready(outcome) = writer.poll_progress(context)
             {
                 return Poll::Ready(match outcome {
-                    Ok(()) => Event::Written,
+                    Ok(()) => Event::Replies,
                     Err(error) => Event::Lost(self.server_of(Db::State), error),
                 });
             }
             match self.heard.poll_next_unpin(context) {
                 Poll::Ready(Some(event)) => Poll::Ready(event),
-                Poll::Ready(None) | Poll::Pending => Poll::Pending,
+                _ => Poll::Pending,
             }
         })
         .await
     }
 
     fn opened(&mut self, at: usize, opened: Opened) -> Event {
-        let Opened { connections, listening, writer } = opened;
-        for (db, connection) in connections {
-            self.connections[db as usize] = Some(Rc::new(connection));
+        let Opened { clients, listening, writer } = opened;
+        for (db, client) in clients {
+            self.clients[db as usize] = Some(Rc::new(client));
         }
         self.heard.push(heard(at, &listening.listener));
         self.servers[at].listening = Some(listening);
@@ -222,14 +216,14 @@ impl Databases {
         Event::Connected(at)
     }
 
-    /// Gives a server's connections up, to try again at `retry_at`. What is given back wrote rows.
-    pub fn give_up(&mut self, at: usize, retry_at: Instant) -> Option<Writing> {
+    /// Gives a server's connections up, to try again later. What is given back wrote rows.
+    pub fn give_up(&mut self, at: usize, address: &str, problem: &str) -> Option<Writing> {
         self.retrying = true;
         let server = &mut self.servers[at];
         server.listening = None;
-        server.retry_at = Some(retry_at);
+        server.retry_at = Some(Instant::now() + server.reconnect.attempt_failed(address, problem));
         for db in &server.databases {
-            self.connections[*db as usize] = None;
+            self.clients[*db as usize] = None;
         }
         let writing = if server.databases.contains(&Db::State) { self.writing.take() } else { None };
         let others = self.servers.iter().enumerate();
@@ -267,15 +261,14 @@ fn database(store: &Store, db: Db) -> &Database {
     }
 }
 
-async fn open(store: Store, databases: Vec<Db>, patterns: Rc<[Vec<u8>]>) -> Result<Opened, StoreError> {
-    let connections = try_join_all(databases.iter().map(|db| store.open(database(&store, *db))));
+async fn open(store: Store, databases: Vec<Db>, patterns: Vec<Vec<u8>>) -> Result<Opened, StoreError> {
+    let clients = try_join_all(databases.iter().map(|db| store.client(database(&store, *db))));
     let writer = async { if databases.contains(&Db::State) { store.writer().await.map(Some) } else { Ok(None) } };
-    let (connections, mut listener, writer) =
-        try_join!(connections, store.listener(database(&store, databases[0])), writer)?;
-    for pattern in patterns.iter() {
+    let (clients, mut listener, writer) = try_join!(clients, store.listener(database(&store, databases[0])), writer)?;
+    for pattern in &patterns {
         listener.subscribe(pattern);
     }
-    let (refusal, notifies) = try_join!(listener.settle(), connections[0].notifies())?;
+    let (refusal, notifies) = try_join!(listener.settle(), clients[0].notifies())?;
     if let Some(refusal) = &refusal {
         let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.escape_ascii().to_string()).collect();
         warn!(
@@ -283,7 +276,7 @@ async fn open(store: Store, databases: Vec<Db>, patterns: Rc<[Vec<u8>]>) -> Resu
             "Redis refuses to tell of changes in CONFIG_DB, they are seen at the next audit; allow PSUBSCRIBE on these channels"
         );
     }
-    let connections = databases.into_iter().zip(connections).collect();
     let listener = Rc::new(RefCell::new(listener));
-    Ok(Opened { connections, listening: Listening { listener, notifies, to_ports: false }, writer })
+    let clients = databases.into_iter().zip(clients).collect();
+    Ok(Opened { clients, listening: Listening { listener, notifies, to_ports: false }, writer })
 }

@@ -17,10 +17,10 @@ const LEFT_OUT_REPORT: Duration = Duration::from_secs(10);
 /// Between attempts at what Redis refuses.
 const REFUSED: Backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(5), jitter: 0.5 };
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Timers {
-    pub watchdog: Option<(Instant, Duration)>,
-    pub heartbeat: Option<(Instant, Duration)>,
+    pub watchdog: Option<Regular>,
+    pub heartbeat: Option<Regular>,
     /// Redis refused rows: not before this time again.
     pub write_again: Option<Instant>,
     /// Redis refused what was to be published: not before this time again.
@@ -32,6 +32,26 @@ pub(super) struct Timers {
     pub sync_limit: Option<Instant>,
     /// While Redis refuses something.
     refused: Option<Pauses>,
+    /// Rows that Redis refused since the start.
+    refusals: usize,
+}
+
+/// What is to be done again and again.
+#[derive(Debug)]
+pub(super) struct Regular {
+    at: Instant,
+    every: Duration,
+}
+
+impl Regular {
+    /// Whether it is to be done now. The next time is later.
+    pub fn is_due(&mut self, now: Instant) -> bool {
+        let due = self.at <= now;
+        if due {
+            self.at = now + self.every;
+        }
+        due
+    }
 }
 
 /// The one timer of the loop, a descriptor of the kernel's. One of the runtime would be handed to the kernel anew each time
@@ -96,35 +116,34 @@ impl Alarm {
 }
 
 impl Timers {
-    pub fn new(watchdog: Option<Duration>, heartbeat: Duration, sync_limit: Instant) -> Self {
-        let mut timers = Self {
-            watchdog: watchdog.map(|every| (Instant::now(), every)),
-            heartbeat: None,
-            write_again: None,
-            publish_again: None,
-            left_out: None,
-            awaited: None,
-            sync_limit: Some(sync_limit),
-            refused: None,
-        };
+    pub fn new(watchdog: Option<Duration>, heartbeat: Duration, sync_limit: Duration) -> Self {
+        let now = Instant::now();
+        let watchdog = watchdog.map(|every| Regular { at: now, every });
+        let mut timers = Self { watchdog, sync_limit: Some(now + sync_limit), ..Self::default() };
         timers.set_heartbeat(heartbeat);
         timers
     }
 
     pub fn set_heartbeat(&mut self, every: Duration) {
-        self.heartbeat = (!every.is_zero()).then(|| (Instant::now() + every, every));
+        self.heartbeat = (!every.is_zero()).then(|| Regular { at: Instant::now() + every, every });
     }
 
     /// The next one that a turn itself deals with.
     pub fn next_service(&self) -> Option<Instant> {
-        let regular = earlier(self.watchdog.map(|(at, _)| at), self.heartbeat.map(|(at, _)| at));
+        let regular = earlier(self.watchdog.as_ref().map(|due| due.at), self.heartbeat.as_ref().map(|due| due.at));
         let once = earlier(earlier(self.write_again, self.left_out), self.sync_limit);
         earlier(earlier(regular, once), self.awaited.as_ref().map(|(at, ..)| *at))
     }
 
-    /// Redis refused something: when to try again.
-    pub fn refused(&mut self) -> Instant {
+    /// Redis refused so many rows: when to try again.
+    pub fn refused(&mut self, rows: usize) -> Instant {
+        self.refusals += rows;
         Instant::now() + self.refused.get_or_insert_with(|| REFUSED.pauses()).next_pause()
+    }
+
+    /// How many rows Redis refused since the start.
+    pub fn refusals(&self) -> usize {
+        self.refusals
     }
 
     /// Whether the last thing that was sent was refused.

@@ -1,6 +1,6 @@
 //! What Redis answered when it did not answer well, sorted by what has to be done about it.
 
-use redis::{ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError, RedisResult};
 use thiserror::Error;
 
 /// A failed operation on a database.
@@ -48,22 +48,23 @@ pub enum Trouble {
     Refused,
 }
 
+/// Nothing for a key of another type.
+pub(super) fn unless_wrong_type<T>(reply: RedisResult<T>) -> RedisResult<Option<T>> {
+    match reply {
+        Err(error) if Trouble::of(&error) == Trouble::WrongType => Ok(None),
+        reply => reply.map(Some),
+    }
+}
+
 impl Trouble {
     pub fn of(error: &RedisError) -> Self {
-        match error.code() {
-            Some("WRONGTYPE") => Self::WrongType,
-            Some("NOSCRIPT") => Self::NoScript,
-            Some(_) => Self::of_server(error),
-            None => Self::Lost,
-        }
-    }
-
-    fn of_server(error: &RedisError) -> Self {
         let says = |what: &str| error.detail().is_some_and(|detail| detail.contains(what));
-        match error.kind() {
+        match (error.code(), error.kind()) {
+            (Some("WRONGTYPE"), _) => Self::WrongType,
+            (Some("NOSCRIPT"), _) => Self::NoScript,
             // A script hands the answer of its own command on within its own error, in a form that differs by version.
-            ErrorKind::Server(_) | ErrorKind::Extension if says("WRONGTYPE") => Self::WrongType,
-            ErrorKind::Server(_) | ErrorKind::Extension => Self::Refused,
+            (Some(_), ErrorKind::Server(_) | ErrorKind::Extension) if says("WRONGTYPE") => Self::WrongType,
+            (Some(_), ErrorKind::Server(_) | ErrorKind::Extension) => Self::Refused,
             _ => Self::Lost,
         }
     }

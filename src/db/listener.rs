@@ -8,11 +8,11 @@ use std::time::Duration;
 use redis::{RedisError, RedisResult};
 use tokio::time::{Instant, timeout_at};
 
-use super::client::connection::Wire;
-use super::client::resp::{Reply, command, words};
+use super::client::connection::Connection;
+use super::client::resp::{Reply, Request};
 use super::error::StoreError;
 
-const OPERATION: &str = "cannot listen to keyspace notifications";
+pub const OPERATION: &str = "cannot listen to keyspace notifications";
 
 /// What a server told a listener.
 #[derive(Debug)]
@@ -24,41 +24,39 @@ pub enum Heard {
 }
 
 pub struct Listener {
-    wire: Wire,
+    connection: Connection,
     response_timeout: Duration,
     /// When the server last answered, or was asked while nothing was owed.
     since: Instant,
 }
 
 impl Listener {
-    pub(super) fn new(wire: Wire, response_timeout: Duration) -> Self {
-        Self { wire, response_timeout, since: Instant::now() }
+    pub(super) fn new(connection: Connection, response_timeout: Duration) -> Self {
+        Self { connection, response_timeout, since: Instant::now() }
     }
 
     /// Listens to the channels of a pattern once the request is answered.
     pub fn subscribe(&mut self, pattern: &[u8]) {
-        self.request(&[b"PSUBSCRIBE", pattern]);
+        self.request(&Request::new("PSUBSCRIBE").arg(pattern));
     }
 
     /// Listens to them no longer.
     pub fn unsubscribe(&mut self, pattern: &[u8]) {
-        self.request(&[b"PUNSUBSCRIBE", pattern]);
+        self.request(&Request::new("PUNSUBSCRIBE").arg(pattern));
     }
 
     /// Asks whether the server is there.
     pub fn ping(&mut self) {
-        self.request(&[b"PING"]);
+        self.request(&Request::new("PING"));
     }
 
-    fn request(&mut self, request: &[&[u8]]) {
+    fn request(&mut self, request: &Request) {
         if self.is_answered() {
             self.since = Instant::now();
         }
-        let out = self.wire.begin();
-        command(out, request.len());
-        words(out, request);
+        self.connection.push(request);
         // A request is small, and the socket has room for it. If it had none, what is heard next sends the rest.
-        let _ = self.wire.poll_send(&mut Context::from_waker(Waker::noop()));
+        let _ = self.connection.poll_send(&mut Context::from_waker(Waker::noop()));
     }
 
     /// Waits until every request is answered; gives the server's first refusal. What is heard meanwhile is not handed on.
@@ -75,7 +73,7 @@ impl Listener {
 
     /// Whether every request is answered.
     pub fn is_answered(&self) -> bool {
-        self.wire.owed() == 0
+        self.connection.owed() == 0
     }
 
     /// When answers are late, if any are owed.
@@ -87,15 +85,15 @@ impl Listener {
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Heard, StoreError>> {
         let doing = StoreError::doing(OPERATION);
         loop {
-            if let Some(place) = self.wire.next().map_err(doing)? {
-                let heard = heard(self.wire.bytes(place)).map_err(doing)?;
+            if let Some(raw) = self.connection.next().map_err(doing)? {
+                let heard = heard(raw).map_err(doing)?;
                 if matches!(heard, Heard::Answer(_)) {
-                    self.wire.answered().map_err(doing)?;
+                    self.connection.answered().map_err(doing)?;
                     self.since = Instant::now();
                 }
                 return Poll::Ready(Ok(heard));
             }
-            ready!(self.wire.poll(context)).map_err(doing)?;
+            ready!(self.connection.poll(context)).map_err(doing)?;
         }
     }
 }

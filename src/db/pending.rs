@@ -22,7 +22,8 @@ pub enum Write {
 }
 
 impl Write {
-    fn leaves(self) -> Option<Row> {
+    /// The row that stands there afterwards.
+    pub(super) fn leaves(self) -> Option<Row> {
         match self {
             Self::Set(row) | Self::Replace(row) => Some(row),
             Self::Remove => None,
@@ -91,7 +92,7 @@ struct Slot {
     /// The reading after which this slot last changed.
     touched: u64,
     /// Redis said `WRONGTYPE`, and that was reported.
-    broken: bool,
+    wrong_type: bool,
 }
 
 #[derive(Debug, Default)]
@@ -183,7 +184,7 @@ impl Pending {
     }
 
     /// Hands on what waits, at most `most` rows, in the order in which they came to wait. Each has to be answered with
-    /// [`acknowledge`](Self::acknowledge), [`failed`](Self::failed) or [`broken`](Self::broken) before the next batch.
+    /// [`acknowledge`](Self::acknowledge), [`failed`](Self::failed) or [`wrong_type`](Self::wrong_type) before the next batch.
     pub fn take(&mut self, most: usize, mut each: impl FnMut(RowKey, Write)) {
         let mut taken = 0;
         while taken < most {
@@ -205,7 +206,7 @@ impl Pending {
         let write = slot.under_way.take()?;
         self.under_way -= 1;
         slot.touched = self.reading;
-        slot.broken = false;
+        slot.wrong_type = false;
         slot.known = write.leaves();
         slot.doubtful = None;
         Some(Done { row: slot.known, origin: slot.under_way_for, settled: slot.waiting.is_none() })
@@ -240,13 +241,13 @@ impl Pending {
     }
 
     /// The key holds another type: given up until the row changes or is found mended. True if that is news.
-    pub fn broken(&mut self, key: RowKey) -> bool {
+    pub fn wrong_type(&mut self, key: RowKey) -> bool {
         let Some(slot) = self.slots.get_mut(&key) else { return false };
         if slot.under_way.take().is_some() {
             self.under_way -= 1;
         }
         slot.known = None;
-        !std::mem::replace(&mut slot.broken, true)
+        !std::mem::replace(&mut slot.wrong_type, true)
     }
 
     /// The connection is lost: whatever Redis held, it has to be read again.
@@ -268,7 +269,7 @@ impl Pending {
         if slot.touched >= reading || slot.under_way.is_some() {
             return;
         }
-        slot.broken = false;
+        slot.wrong_type = false;
         slot.known = match found {
             Found::Row(row) => Some(row),
             Found::Other | Found::Nothing => None,

@@ -2,10 +2,10 @@
 
 use redis::{RedisError, RedisResult, Script};
 
-use super::client::resp::{Reply, Request, command, word, words};
+use super::client::resp::{Reply, Request};
 use super::error::{StoreError, Trouble};
 use super::queries::PortConfig;
-use super::store::Connection;
+use super::store::Client;
 use super::tables::{self, DAEMON, PORT_TABLE};
 
 /// The protocol's script: the key joins the set of changed keys, its fields go into a temporary hash, and the consumer is
@@ -29,37 +29,32 @@ pub struct Published {
     /// What the server said of the first of them.
     pub reason: Option<RedisError>,
     /// Those that cannot be published: their temporary hash is of another type.
-    pub broken: Vec<usize>,
+    pub wrong_type: Vec<usize>,
 }
 
 /// Makes sure that the server knows the script. Redis forgets scripts when it restarts.
-pub async fn load_script(appl: &Connection) -> Result<(), StoreError> {
-    appl.tell("cannot load the script for APPL_DB", Request::new("SCRIPT").arg("LOAD").arg(SET)).await
+pub async fn load_script(appl: &Client) -> Result<(), StoreError> {
+    appl.execute("cannot load the script for APPL_DB", Request::new("SCRIPT").arg("LOAD").arg(SET)).await
 }
 
 /// Publishes keys of `PORT_TABLE`.
-pub async fn publish(appl: &Connection, ports: &[PortConfig]) -> Result<Published, StoreError> {
+pub async fn publish(appl: &Client, ports: &[PortConfig]) -> Result<Published, StoreError> {
     let script = Script::new(SET);
     let separator = appl.separator.as_bytes();
     let channel = format!("{PORT_TABLE}_CHANNEL@{}", appl.id);
     let key_set = format!("{PORT_TABLE}_KEY_SET");
-    let call = |out: &mut Vec<u8>, port: &PortConfig| {
-        command(out, 7 + 3 * port.fields);
-        let keys = itoa::Buffer::new().format(port.fields + 2).to_owned();
-        words(out, &["EVALSHA", script.get_hash(), &keys, &channel, &key_set]);
-        for _ in 0..port.fields {
-            word(out, &[b"_", PORT_TABLE.as_bytes(), separator, &port.name]);
-        }
-        words(out, &[b"G", port.name.as_slice()]);
-        out.extend_from_slice(&port.words);
+    let request = |port: &PortConfig| {
+        let fields = port.fields.count() / 2;
+        let script = Request::new("EVALSHA").arg(script.get_hash()).arg((fields + 2).to_string());
+        let temporary = |request: Request, _| request.concat(&[b"_", PORT_TABLE.as_bytes(), separator, &port.name]);
+        let request = (0..fields).fold(script.arg(&channel).arg(&key_set), temporary);
+        request.arg("G").arg(&port.name).args(&port.fields)
     };
     let mut published = Published::default();
-    let mut places = 0..;
-    let take = |_: &PortConfig, reply: RedisResult<Reply<'_>>| {
-        let place = places.next().unwrap_or_default();
+    let take = |place: usize, reply: RedisResult<Reply<'_>>| {
         let Err(error) = reply else { return Ok(()) };
         match Trouble::of(&error) {
-            Trouble::WrongType => published.broken.push(place),
+            Trouble::WrongType => published.wrong_type.push(place),
             Trouble::Lost => return Err(error),
             Trouble::NoScript | Trouble::Refused => {
                 published.refused += 1;
@@ -68,21 +63,21 @@ pub async fn publish(appl: &Connection, ports: &[PortConfig]) -> Result<Publishe
         }
         Ok(())
     };
-    appl.each("cannot publish ports to APPL_DB", ports, call, take).await?;
+    appl.pipeline("cannot publish ports to APPL_DB", ports.iter().map(request), take).await?;
     Ok(published)
 }
 
 /// Writes `restore_count`.
-pub async fn write_restore_count(state: &Connection, count: u64) -> Result<(), StoreError> {
+pub async fn write_restore_count(state: &Client, count: u64) -> Result<(), StoreError> {
     let key = tables::join("WARM_RESTART_TABLE", &state.separator, DAEMON.as_bytes());
     let request = Request::new("HSET").arg(key).arg("restore_count").arg(count.to_string());
-    state.tell("cannot write restore_count to STATE_DB", request).await
+    state.execute("cannot write restore_count to STATE_DB", request).await
 }
 
 /// Fills in what the daemon's row of `LOGGER` lacks, as every daemon of the switch does.
-pub async fn complete_logger(config: &Connection, missing: &[(&str, &str)]) -> Result<(), StoreError> {
+pub async fn complete_logger(config: &Client, missing: &[(&str, &str)]) -> Result<(), StoreError> {
     let key = tables::join("LOGGER", &config.separator, DAEMON.as_bytes());
     let set = |request: Request, (field, value): &(&str, &str)| request.arg(field).arg(value);
     let request = missing.iter().fold(Request::new("HSET").arg(key), set);
-    config.tell("cannot create LOGGER|portsyncd in CONFIG_DB", request).await
+    config.execute("cannot create LOGGER|portsyncd in CONFIG_DB", request).await
 }

@@ -1,5 +1,6 @@
-//! What is needed to connect, and a connection to one database, so that none ever has another's database selected.
+//! What is needed to connect, and a client of one database, so that none ever has another's database selected.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::future::poll_fn;
 use std::time::Duration;
@@ -8,12 +9,12 @@ use redis::RedisResult;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::client::connection::Wire;
+use super::client::connection::Connection;
 use super::client::resp::{Reply, Request};
 use super::error::{StoreError, late};
 use super::listener::Listener;
 use super::topology::{Database, Topology};
-use super::writer::Writer;
+use super::writer::RowWriter;
 
 /// Commands of one connection under way at once.
 const WINDOW: usize = 512;
@@ -34,9 +35,9 @@ pub struct Store {
     pub response_timeout: Duration,
 }
 
-/// A connection to one database.
-pub struct Connection {
-    wire: Mutex<Wire>,
+/// Asks one database.
+pub struct Client {
+    connection: Mutex<Connection>,
     response_timeout: Duration,
     /// The database's number.
     pub id: i64,
@@ -44,26 +45,26 @@ pub struct Connection {
     pub separator: String,
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Client").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
 impl Store {
     /// Opens a connection to write STATE_DB's rows over.
-    pub async fn writer(&self) -> Result<Writer, StoreError> {
+    pub async fn writer(&self) -> Result<RowWriter, StoreError> {
         let state = &self.topology.state;
-        Ok(Writer::new(self.wire(state).await?, &state.separator, self.response_timeout))
+        Ok(RowWriter::new(self.connect(state).await?, &state.separator, self.response_timeout))
     }
 
     /// Opens a connection that listens to this database's server.
     pub async fn listener(&self, database: &Database) -> Result<Listener, StoreError> {
-        Ok(Listener::new(self.wire(database).await?, self.response_timeout))
+        Ok(Listener::new(self.connect(database).await?, self.response_timeout))
     }
 
-    async fn wire(&self, database: &Database) -> Result<Wire, StoreError> {
-        let open = Wire::open(database, &self.username, self.password.as_deref());
+    async fn connect(&self, database: &Database) -> Result<Connection, StoreError> {
+        let open = Connection::open(database, &self.username, self.password.as_deref());
         timeout(self.connect_timeout, open)
             .await
             .unwrap_or_else(|_| Err(late("redis.connect_timeout")))
@@ -71,9 +72,9 @@ impl Store {
     }
 
     /// Opens a connection to a database.
-    pub async fn open(&self, database: &Database) -> Result<Connection, StoreError> {
-        Ok(Connection {
-            wire: Mutex::new(self.wire(database).await?),
+    pub async fn client(&self, database: &Database) -> Result<Client, StoreError> {
+        Ok(Client {
+            connection: Mutex::new(self.connect(database).await?),
             response_timeout: self.response_timeout,
             id: database.id,
             separator: database.separator.clone(),
@@ -81,7 +82,7 @@ impl Store {
     }
 }
 
-impl Connection {
+impl Client {
     /// Sends all requests; gives each one's answer: bytes, a number as its digits, or nothing.
     pub async fn ask(
         &self,
@@ -89,56 +90,57 @@ impl Connection {
         requests: &[Request],
     ) -> Result<Vec<RedisResult<Option<Vec<u8>>>>, StoreError> {
         let mut answers = Vec::with_capacity(requests.len());
-        let take = |_: &Request, reply: RedisResult<Reply<'_>>| {
+        let take = |_: usize, reply: RedisResult<Reply<'_>>| {
             answers.push(reply.map(|reply| match reply {
                 Reply::Integer(number) => Some(number.to_string().into_bytes()),
                 reply => reply.bulk().map(<[u8]>::to_vec),
             }));
             Ok(())
         };
-        self.each(operation, requests, |out, request| request.encode(out), take).await?;
+        self.pipeline(operation, requests, take).await?;
         Ok(answers)
     }
 
-    /// Sends a request whose answer tells nothing but that it was done.
-    pub async fn tell(&self, operation: &'static str, request: Request) -> Result<(), StoreError> {
+    /// Sends a request whose answer says nothing but that it was done.
+    pub async fn execute(&self, operation: &'static str, request: Request) -> Result<(), StoreError> {
         let answer = self.ask(operation, &[request]).await?.into_iter().next();
         answer.unwrap_or(Ok(None)).map(|_| ()).map_err(StoreError::doing(operation))
     }
 
-    /// Sends a command for each of `items` and hands its reply on, in order. However many there are, only so many are under
+    /// Sends all requests and hands on each one's place and reply, in order. However many there are, only so many are under
     /// way at once that neither side has to hold more than a few.
-    pub(super) async fn each<K>(
+    pub(super) async fn pipeline(
         &self,
         operation: &'static str,
-        items: &[K],
-        mut encode: impl FnMut(&mut Vec<u8>, &K),
-        mut take: impl FnMut(&K, RedisResult<Reply<'_>>) -> RedisResult<()>,
+        requests: impl IntoIterator<Item: Borrow<Request>>,
+        mut take: impl FnMut(usize, RedisResult<Reply<'_>>) -> RedisResult<()>,
     ) -> Result<(), StoreError> {
         let doing = StoreError::doing(operation);
-        let mut wire = self.wire.lock().await;
+        let mut connection = self.connection.lock().await;
         // Replies to a request that was given up half-way.
-        let mut stale = wire.owed();
-        let (mut begun, mut done) = (0, 0);
-        while done < items.len() {
-            while begun < items.len() && begun - done < WINDOW {
-                encode(wire.begin(), &items[begun]);
-                begun += 1;
+        let mut stale = connection.owed();
+        let (mut requests, mut sent, mut answered) = (requests.into_iter().fuse(), 0, 0);
+        loop {
+            for request in requests.by_ref().take(WINDOW - (sent - answered)) {
+                connection.push(request.borrow());
+                sent += 1;
             }
-            timeout(self.response_timeout, poll_fn(|context| wire.poll(context)))
+            if sent == answered {
+                return Ok(());
+            }
+            timeout(self.response_timeout, poll_fn(|context| connection.poll(context)))
                 .await
                 .unwrap_or_else(|_| Err(late("redis.response_timeout")))
                 .map_err(doing)?;
-            while let Some(raw) = wire.take().map_err(doing)? {
+            while let Some(raw) = connection.take().map_err(doing)? {
                 if stale > 0 {
                     stale -= 1;
                     continue;
                 }
-                take(&items[done], Reply::of(raw)).map_err(doing)?;
-                done += 1;
+                take(answered, Reply::of(raw)).map_err(doing)?;
+                answered += 1;
             }
         }
-        Ok(())
     }
 
     /// All keys that begin with `prefix`, each once.
@@ -147,44 +149,37 @@ impl Connection {
         let mut found = Vec::new();
         let mut cursor = b"0".to_vec();
         loop {
-            let mut next = Vec::new();
             let scan = Request::new("SCAN").arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg("2000");
-            self.each(
-                operation,
-                &[scan],
-                |out, scan| scan.encode(out),
-                |_, reply| {
-                    let mut parts = reply?.parts();
-                    next = parts.next().transpose()?.and_then(Reply::bulk).unwrap_or_default().to_vec();
-                    for key in parts.next().transpose()?.map(Reply::parts).into_iter().flatten() {
-                        found.extend(key?.bulk().map(<[u8]>::to_vec));
-                    }
-                    Ok(())
-                },
-            )
-            .await?;
-            if matches!(next.as_slice(), b"0" | b"") {
+            let take = |_: usize, reply: RedisResult<Reply<'_>>| {
+                let mut parts = reply?.parts();
+                cursor = parts.next().transpose()?.and_then(Reply::bulk).unwrap_or_default().to_vec();
+                for key in parts.next().transpose()?.map(Reply::parts).into_iter().flatten() {
+                    found.extend(key?.bulk().map(<[u8]>::to_vec));
+                }
+                Ok(())
+            };
+            self.pipeline(operation, [scan], take).await?;
+            if matches!(cursor.as_slice(), b"0" | b"") {
                 found.sort_unstable();
                 found.dedup();
                 return Ok(found);
             }
-            cursor = next;
         }
     }
 
     /// Whether the server tells of changes of hashes, as far as it lets itself be asked.
     pub async fn notifies(&self) -> Result<bool, StoreError> {
         let request = Request::new("CONFIG").arg("GET").arg("notify-keyspace-events");
-        let mut flags = String::new();
-        let take = |_: &Request, reply: RedisResult<Reply<'_>>| {
+        let mut notifies = false;
+        let take = |_: usize, reply: RedisResult<Reply<'_>>| {
             // A user who may not ask is as good as a server that tells nothing.
-            let value = reply.ok().and_then(|reply| reply.parts().nth(1)).transpose()?.and_then(Reply::bulk);
-            flags = String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
+            let flags = reply.ok().and_then(|reply| reply.parts().nth(1)).transpose()?.and_then(Reply::bulk);
+            let has = |flag| flags.is_some_and(|flags| flags.contains(&flag));
+            notifies = has(b'K') && (has(b'A') || has(b'h'));
             Ok(())
         };
-        self.each("cannot ask Redis for its notifications", &[request], |out, request| request.encode(out), take)
-            .await?;
-        Ok(flags.contains('K') && flags.contains(['A', 'h']))
+        self.pipeline("cannot ask Redis for its notifications", [request], take).await?;
+        Ok(notifies)
     }
 }
 

@@ -57,25 +57,12 @@ pub struct Topology {
 #[derive(Debug, Error)]
 pub enum TopologyError {
     #[error("cannot read {}", .path.display())]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
     #[error("{} is no database configuration", .path.display())]
-    Format {
-        path: PathBuf,
-        #[source]
-        source: serde_json::Error,
-    },
+    Format { path: PathBuf, source: serde_json::Error },
     /// Of the format, but something is missing or wrong.
     #[error("{}: {key}: {problem}", .path.display())]
-    Content {
-        path: PathBuf,
-        key: String,
-        /// What is wrong, and what would be right.
-        problem: String,
-    },
+    Content { path: PathBuf, key: String, problem: String },
 }
 
 #[derive(Deserialize)]
@@ -86,13 +73,11 @@ struct File {
     databases: HashMap<String, Entry>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Instance {
-    #[serde(default)]
     hostname: String,
-    #[serde(default)]
     port: u16,
-    #[serde(default)]
     unix_socket_path: String,
 }
 
@@ -143,24 +128,15 @@ impl Topology {
         }
         let global_path = path.with_file_name(GLOBAL);
         let global: Global = read_json(&global_path)?;
-        let include = global
-            .includes
-            .iter()
-            .find(|include| include.namespace == namespace || include.container_name == namespace)
-            .ok_or_else(|| {
-                let known: Vec<&str> = global
-                    .includes
-                    .iter()
-                    .flat_map(|include| [include.namespace.as_str(), include.container_name.as_str()])
-                    .filter(|name| !name.is_empty())
-                    .collect();
-                TopologyError::Content {
-                    path: global_path.clone(),
-                    key: "INCLUDES".to_owned(),
-                    problem: format!("no namespace {namespace:?}; there are {known:?}"),
-                }
-            })?;
-        Self::read(&global_path.with_file_name("").join(&include.path))
+        let names = |include: &Include| [include.namespace.clone(), include.container_name.clone()];
+        if let Some(include) =
+            global.includes.iter().find(|include| names(include).iter().any(|name| name == namespace))
+        {
+            return Self::read(&global_path.with_file_name("").join(&include.path));
+        }
+        let known: Vec<String> = global.includes.iter().flat_map(names).filter(|name| !name.is_empty()).collect();
+        let problem = format!("no namespace {namespace:?}; there are {known:?}");
+        Err(TopologyError::Content { path: global_path, key: "INCLUDES".to_owned(), problem })
     }
 
     /// The same databases on another server.
@@ -180,27 +156,20 @@ impl Topology {
                 wrong("DATABASES".to_owned(), format!("{name} is missing; it needs id, separator and instance"))
             })?;
             let instance = file.instances.get(&entry.instance).ok_or_else(|| {
-                let known: Vec<_> = file.instances.keys().collect();
-                wrong(
-                    format!("DATABASES.{name}.instance"),
-                    format!("no instance {:?}; there are {known:?}", entry.instance),
-                )
+                let problem = format!("no instance {:?}; there are {:?}", entry.instance, file.instances.keys());
+                wrong(format!("DATABASES.{name}.instance"), problem)
             })?;
             if entry.id < 0 {
-                return Err(wrong(
-                    format!("DATABASES.{name}.id"),
-                    format!("{} is no database, 0 or more is", entry.id),
-                ));
+                let problem = format!("{} is no database, 0 or more is", entry.id);
+                return Err(wrong(format!("DATABASES.{name}.id"), problem));
             }
             let address = if !instance.unix_socket_path.is_empty() {
                 Address::Unix(PathBuf::from(&instance.unix_socket_path))
             } else if !instance.hostname.is_empty() && instance.port != 0 {
                 Address::Tcp(instance.hostname.clone(), instance.port)
             } else {
-                return Err(wrong(
-                    format!("INSTANCES.{}", entry.instance),
-                    "neither unix_socket_path nor hostname and port are set".to_owned(),
-                ));
+                let problem = "neither unix_socket_path nor hostname and port are set";
+                return Err(wrong(format!("INSTANCES.{}", entry.instance), problem.to_owned()));
             };
             Ok(Database { name, id: entry.id, separator: entry.separator.clone(), address })
         };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use redis::RedisResult;
 use tokio::time::Instant;
 
-use super::client::connection::Wire;
+use super::client::connection::Connection;
 use super::client::encode::Encoder;
 use super::client::resp::Reply;
 use super::error::StoreError;
@@ -19,13 +19,10 @@ use crate::sync::port_sync::RowKey;
 
 /// Rows of one batch. Redis works some milliseconds at so many, and what changes meanwhile joins the next.
 pub const BATCH: usize = 1024;
-const OPERATION: &str = "cannot write ports to STATE_DB";
+pub const OPERATION: &str = "cannot write ports to STATE_DB";
 
-/// What Redis said of one write.
-pub type Answer = (RowKey, Write, RedisResult<()>);
-
-pub struct Writer {
-    wire: Wire,
+pub struct RowWriter {
+    connection: Connection,
     encoder: Encoder,
     response_timeout: Duration,
     under_way: VecDeque<(RowKey, Write)>,
@@ -35,11 +32,11 @@ pub struct Writer {
     since: Instant,
 }
 
-impl Writer {
+impl RowWriter {
     /// Writes over this connection.
-    pub(super) fn new(wire: Wire, separator: &str, response_timeout: Duration) -> Self {
+    pub(super) fn new(connection: Connection, separator: &str, response_timeout: Duration) -> Self {
         let encoder = Encoder::new(separator);
-        Self { wire, encoder, response_timeout, under_way: VecDeque::new(), half: None, since: Instant::now() }
+        Self { connection, encoder, response_timeout, under_way: VecDeque::new(), half: None, since: Instant::now() }
     }
 
     /// Whether everything that was begun is answered.
@@ -53,16 +50,16 @@ impl Writer {
             self.since = now;
         }
         if matches!(write, Write::Replace(_)) {
-            self.encoder.encode(self.wire.begin(), key, Write::Remove);
+            self.encoder.encode(self.connection.begin(), key, Write::Remove);
         }
-        self.encoder.encode(self.wire.begin(), key, write);
+        self.encoder.encode(self.connection.begin(), key, write);
         self.under_way.push_back((key, write));
     }
 
     /// Sends as much as the socket takes at once. What it does not take, and failures, are [`progress`](Self::progress)'s.
     pub async fn send(&mut self) {
         poll_fn(|context| {
-            let _ = self.wire.poll_send(context);
+            let _ = self.connection.poll_send(context);
             Poll::Ready(())
         })
         .await;
@@ -75,14 +72,14 @@ impl Writer {
 
     /// See [`progress`](Self::progress).
     pub fn poll_progress(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StoreError>> {
-        ready!(self.wire.poll(context)).map_err(StoreError::doing(OPERATION))?;
+        ready!(self.connection.poll(context)).map_err(StoreError::doing(OPERATION))?;
         self.since = Instant::now();
         Poll::Ready(Ok(()))
     }
 
-    /// The next answer, if it is there.
-    pub fn answer(&mut self) -> Result<Option<Answer>, StoreError> {
-        while let Some(raw) = self.wire.take().map_err(StoreError::doing(OPERATION))? {
+    /// Which write Redis answered next, if the reply is there.
+    pub fn next_reply(&mut self) -> Result<Option<(RowKey, RedisResult<()>)>, StoreError> {
+        while let Some(raw) = self.connection.take().map_err(StoreError::doing(OPERATION))? {
             let answer = Reply::of(raw).map(|_| ());
             let Some((key, write)) = self.under_way.front().copied() else { continue };
             if matches!(write, Write::Replace(_)) && self.half.is_none() {
@@ -90,7 +87,7 @@ impl Writer {
                 continue;
             }
             self.under_way.pop_front();
-            return Ok(Some((key, write, self.half.take().unwrap_or(Ok(())).and(answer))));
+            return Ok(Some((key, self.half.take().unwrap_or(Ok(())).and(answer))));
         }
         Ok(None)
     }

@@ -46,12 +46,12 @@ fn part(name: &str, weight: u8, share: f64, reason: impl FnOnce() -> String) -> 
 }
 
 fn redis(telemetry: &Telemetry) -> Part {
-    let reason = telemetry.latches.reason(Component::Redis);
+    let reason = telemetry.readiness.reason(Component::Redis);
     part("redis", 30, if reason.is_none() { 1.0 } else { 0.0 }, || reason.unwrap_or_default())
 }
 
 fn rows(telemetry: &Telemetry, facts: &Facts) -> Part {
-    if let Some(reason) = telemetry.latches.reason(Component::Rows) {
+    if let Some(reason) = telemetry.readiness.reason(Component::Rows) {
         return part("rows", 20, 0.0, || reason);
     }
     let late = (facts.late > 0)
@@ -82,7 +82,7 @@ fn start(telemetry: &Telemetry, facts: &Facts) -> Part {
 }
 
 fn kernel(telemetry: &Telemetry, config: &HealthConfig) -> Part {
-    if let Some(reason) = telemetry.latches.reason(Component::Kernel) {
+    if let Some(reason) = telemetry.readiness.reason(Component::Kernel) {
         return part("kernel", 15, 0.0, || reason);
     }
     let recent = telemetry.since(&telemetry.moments.overrun).filter(|ago| *ago < config.window);
@@ -110,7 +110,7 @@ fn latency(facts: &Facts, config: &HealthConfig) -> Part {
 fn services(telemetry: &Telemetry) -> Part {
     let reasons: Vec<String> = [Component::State, Component::Http, Component::Control]
         .into_iter()
-        .filter_map(|component| Some(format!("{}: {}", component.name(), telemetry.latches.reason(component)?)))
+        .filter_map(|component| Some(format!("{}: {}", component.name(), telemetry.readiness.reason(component)?)))
         .collect();
     part("services", 5, 1.0 - ratio(reasons.len(), 3), || reasons.join("; "))
 }
@@ -132,7 +132,7 @@ mod tests {
     fn well() -> (Telemetry, Facts, HealthConfig) {
         let telemetry = Telemetry::default();
         for component in COMPONENTS {
-            telemetry.latches.ready(component);
+            telemetry.readiness.set_ready(component);
         }
         telemetry.starts.done();
         let facts = Facts { ports: PortCounts { total: 32, up: 32, ..PortCounts::default() }, ..Facts::default() };
@@ -156,8 +156,8 @@ mod tests {
     #[test]
     fn each_part_costs_its_points() {
         let (telemetry, mut facts, config) = well();
-        telemetry.latches.unready(Component::Redis, "connection refused");
-        telemetry.latches.unready(Component::Http, "the port is taken");
+        telemetry.readiness.set_not_ready(Component::Redis, "connection refused");
+        telemetry.readiness.set_not_ready(Component::Http, "the port is taken");
         telemetry.mark(&telemetry.moments.overrun);
         telemetry.mark(&telemetry.moments.drift);
         facts.late = 8;

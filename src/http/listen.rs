@@ -60,7 +60,7 @@ enum ListenError {
 /// Listens on TCP, if it is wanted, and serves whoever comes.
 pub(super) async fn tcp(service: &Arc<Service>, config: &HttpConfig) {
     if config.listen.is_empty() {
-        service.telemetry().latches.ready(Component::Http);
+        service.telemetry().readiness.set_ready(Component::Http);
         return;
     }
     let open = async || {
@@ -138,7 +138,7 @@ async fn over_tcp(service: &Service, client: &Client<'_>, stream: TcpStream, acc
 /// Listens on the control socket, if it is wanted, and serves whoever comes.
 pub(super) async fn unix(service: &Arc<Service>, path: &Path) {
     if path.as_os_str().is_empty() {
-        service.telemetry().latches.ready(Component::Control);
+        service.telemetry().readiness.set_ready(Component::Control);
         return;
     }
     let (listener, _socket) = until_open(service, Component::Control, async || bind(path).await).await;
@@ -190,19 +190,19 @@ async fn bind(path: &Path) -> Result<(UnixListener, SocketFile), ListenError> {
 
 /// Tries until it can be listened, ever more seldom, and says why not when the reason changes.
 async fn until_open<T>(service: &Service, component: Component, open: impl AsyncFn() -> Result<T, ListenError>) -> T {
-    let latches = &service.telemetry().latches;
+    let readiness = &service.telemetry().readiness;
     let (mut pause, mut said) = (FIRST_PAUSE, String::new());
     loop {
         match open().await {
             Ok(opened) => {
-                latches.ready(component);
+                readiness.set_ready(component);
                 return opened;
             }
             Err(error) => {
                 let reason = error.to_string();
                 if reason != said {
                     warn!(reason, "trying again until it works; the ports do not need it");
-                    latches.unready(component, reason.clone());
+                    readiness.set_not_ready(component, reason.clone());
                     said = reason;
                 }
             }

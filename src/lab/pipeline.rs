@@ -12,7 +12,7 @@ use crate::daemon::core::Core;
 use crate::db::pending::Origin;
 use crate::db::store::Store;
 use crate::db::topology::{Address, Topology};
-use crate::db::writer::{BATCH, Writer};
+use crate::db::writer::{BATCH, RowWriter};
 use crate::link::LinkName;
 use crate::link::parse::{Message, Messages};
 use crate::sync::port_sync::Names;
@@ -66,7 +66,7 @@ impl Switch {
 
 /// What the daemon does with a datagram.
 pub fn take(core: &mut Core, datagram: &[u8]) {
-    core.pending.because(Origin::Message(Instant::now()));
+    core.because(Origin::Message(Instant::now()));
     for message in Messages::new(datagram) {
         if let Ok(Message::Link(event)) = message {
             core.event(&event);
@@ -75,7 +75,7 @@ pub fn take(core: &mut Core, datagram: &[u8]) {
 }
 
 /// A connection like the daemon's for rows.
-pub async fn writer(server: &RedisServer) -> Result<Writer, Error> {
+pub async fn writer(server: &RedisServer) -> Result<RowWriter, Error> {
     let store = Store {
         topology: Topology::default().at(&Address::Unix(server.socket())),
         username: String::new(),
@@ -88,18 +88,18 @@ pub async fn writer(server: &RedisServer) -> Result<Writer, Error> {
 
 /// Writes what is pending, batch by batch, until Redis has taken everything, and logs what changed; returns the number of
 /// rows.
-pub async fn write(core: &mut Core, writer: &mut Writer) -> Result<usize, Error> {
+pub async fn write(core: &mut Core, writer: &mut RowWriter) -> Result<usize, Error> {
     let mut rows = 0;
-    while !core.pending.is_empty() || !writer.is_idle() {
+    while !core.pending().is_empty() || !writer.is_idle() {
         if writer.is_idle() {
             let now = Instant::now();
-            core.pending.take(BATCH, |key, write| writer.push(key, write, now));
+            core.take_batch(BATCH, |key, write| writer.push(key, write, now));
             writer.send().await;
-            core.tell();
+            core.log_changes();
         }
         writer.progress().await.map_err(|error| error.source)?;
-        while let Some((key, _, answer)) = writer.answer().map_err(|error| error.source)? {
-            answer?;
+        while let Some((key, reply)) = writer.next_reply().map_err(|error| error.source)? {
+            reply?;
             core.acknowledged(key, Instant::now());
             rows += 1;
         }

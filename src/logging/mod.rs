@@ -20,7 +20,6 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::{LogConfig, LogFormat, LogLevel};
-use crate::db::queries::Logger;
 use crate::nowait::Stream;
 use crate::telemetry::Telemetry;
 use limit::{Limit, LimitLayer};
@@ -36,8 +35,8 @@ pub struct Logging {
     dropped: Arc<Dropped>,
     set_level: Box<dyn Fn(LevelFilter)>,
     set_output: Box<dyn Fn(Output)>,
-    /// What CONFIG_DB said when it was last read.
-    followed: Option<Logger>,
+    /// Level and output, as CONFIG_DB said when it was last read.
+    applied: Option<(String, String)>,
 }
 
 impl Logging {
@@ -55,46 +54,43 @@ impl Logging {
             dropped,
             set_level: Box::new(move |level| drop(filter_handle.reload(level))),
             set_output: Box::new(move |output| drop(output_handle.reload(output))),
-            followed: None,
+            applied: None,
         })
     }
 
-    /// Follows CONFIG_DB's row. What the operator configured holds until that row changes at run time.
-    pub fn follow(&mut self, logger: &Logger) {
-        let before = self.followed.replace(logger.clone());
-        if before.as_ref() == Some(logger) {
-            return;
-        }
+    /// Applies CONFIG_DB's row. What the operator configured holds until that row changes at run time.
+    pub fn apply(&mut self, wanted: &str, destination: &str) {
+        let before = self.applied.replace((wanted.to_owned(), destination.to_owned()));
         let at_run_time = before.is_some();
-        let before = before.unwrap_or_default();
-        if before.level != logger.level && (at_run_time || self.config.level.is_none()) {
-            match level(&logger.level) {
+        let (level_before, destination_before) = before.unwrap_or_default();
+        if level_before != wanted && (at_run_time || self.config.level.is_none()) {
+            match level(wanted) {
                 Some(level) => {
                     (self.set_level)(filter(level));
                     if at_run_time {
-                        info!(level = %logger.level, "log level follows CONFIG_DB");
+                        info!(level = wanted, "log level follows CONFIG_DB");
                     }
                 }
                 None => warn!(
-                    value = %logger.level,
+                    value = wanted,
                     "LOGGER|portsyncd LOGLEVEL is no level, keeping the one before; right is EMERG, ALERT, CRIT, ERROR, WARN, NOTICE, INFO or DEBUG"
                 ),
             }
         }
-        if before.output != logger.output && self.config.format == LogFormat::Auto {
-            (self.set_output)(output(LogFormat::Auto, &logger.output, &self.dropped));
+        if destination_before != destination && self.config.format == LogFormat::Auto {
+            (self.set_output)(output(LogFormat::Auto, destination, &self.dropped));
         }
     }
 
     /// Takes a configuration that was read again.
     pub fn reconfigure(&mut self, config: &LogConfig) {
         if config.level != self.config.level {
-            let followed = self.followed.as_ref().and_then(|logger| level(&logger.level));
-            (self.set_level)(filter(config.level.or(followed).unwrap_or(LogLevel::Notice)));
+            let applied = self.applied.as_ref().and_then(|(wanted, _)| level(wanted));
+            (self.set_level)(filter(config.level.or(applied).unwrap_or(LogLevel::Notice)));
         }
         if config.format != self.config.format {
-            let followed = self.followed.as_ref().map_or("", |logger| logger.output.as_str());
-            (self.set_output)(output(config.format, followed, &self.dropped));
+            let applied = self.applied.as_ref().map_or("", |(_, destination)| destination);
+            (self.set_output)(output(config.format, applied, &self.dropped));
         }
         self.config = config.clone();
     }

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::db::StoreError;
 use crate::db::pending::Found;
 use crate::db::queries::{self, state_rows};
-use crate::db::store::{Connection, Store};
+use crate::db::store::{Client, Store};
 use crate::db::tables::{self, PORT_CONFIG_DONE, PORT_INIT_DONE, PORT_TABLE};
 use crate::db::topology::Topology;
 use crate::link::dump::dump;
@@ -52,9 +52,9 @@ pub struct Report {
 
 /// A connection to each database.
 struct Session {
-    appl: Connection,
-    config: Connection,
-    state: Connection,
+    appl: Client,
+    config: Client,
+    state: Client,
 }
 
 /// Compares. See the module.
@@ -85,7 +85,7 @@ impl Observer {
             Some(session) => session,
             None => {
                 let Topology { appl, config, state } = &self.store.topology;
-                let open = |database| self.store.open(database);
+                let open = |database| self.store.client(database);
                 let (appl, config, state) = try_join!(open(appl), open(config), open(state))?;
                 Session { appl, config, state }
             }
@@ -116,7 +116,7 @@ async fn compare(session: &Session, names: Names) -> Result<Report, ObserveError
 
     let mut differences = BTreeSet::new();
     let state_key = |key: RowKey| text(&tables::redis_key(key, &session.state.separator));
-    for key in &rows.broken {
+    for key in &rows.wrong_type {
         differences.insert(Difference::state(state_key(*key), What::WrongType));
     }
     let found: HashMap<RowKey, Found> = rows.found.iter().copied().collect();

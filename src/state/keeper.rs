@@ -144,8 +144,8 @@ impl Keeper {
     /// Shows in health how things stand, whatever else was said there meanwhile.
     pub fn show(&self) {
         match &self.problem {
-            None => self.telemetry.latches.ready(Component::State),
-            Some(problem) => self.telemetry.latches.unready(Component::State, problem.as_str()),
+            None => self.telemetry.readiness.set_ready(Component::State),
+            Some(problem) => self.telemetry.readiness.set_not_ready(Component::State, problem.as_str()),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::clock::{now_ms, seconds};
 use crate::config::HealthConfig;
 use crate::health::score::{self, Facts};
 use crate::link::LinkName;
-use crate::sync::start::Kind;
+use crate::sync::start::StartKind;
 use crate::telemetry::Component;
 use crate::telemetry::Telemetry;
 use crate::telemetry::catalog::{self, Computed, Metric};
@@ -131,7 +131,7 @@ impl Reader {
 
     /// The core says that ports are awaited; which they are is seen here, and whether others are not in step.
     fn readiness_of(&self, cells: &[Arc<Cell>]) -> Readiness {
-        let mut readiness = self.telemetry.latches.readiness();
+        let mut readiness = self.telemetry.readiness.report();
         let awaited = self.awaited(cells);
         let ports = readiness.components.iter_mut().find(|component| component.name == Component::Ports.name());
         let Some(ports) = ports else { return readiness };
@@ -391,12 +391,12 @@ pub const COMMIT: &str = match option_env!("PORTSYNCD_COMMIT") {
 };
 
 /// The kind of start, for people and programs.
-pub fn kind_name(kind: Kind) -> &'static str {
+pub fn kind_name(kind: StartKind) -> &'static str {
     match kind {
-        Kind::Cold => "cold",
-        Kind::Dpu => "dpu",
-        Kind::Warm => "warm",
-        Kind::Live => "live",
+        StartKind::Cold => "cold",
+        StartKind::Dpu => "dpu",
+        StartKind::Warm => "warm",
+        StartKind::Live => "live",
     }
 }
 

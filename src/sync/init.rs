@@ -12,7 +12,7 @@ pub struct Init {
     /// The ports whose rows were written before `PortConfigDone`.
     written: BTreeSet<Box<[u8]>>,
     configured: bool,
-    said: bool,
+    published: bool,
 }
 
 impl Init {
@@ -38,22 +38,22 @@ impl Init {
 
     /// Whether `PortInitDone` is due.
     pub fn is_due(&self) -> bool {
-        self.configured && !self.said && self.awaited.is_empty()
+        self.configured && !self.published && self.awaited.is_empty()
     }
 
     /// Redis has acknowledged `PortInitDone`.
-    pub fn said(&mut self) {
-        self.said = true;
+    pub fn published(&mut self) {
+        self.published = true;
     }
 
     /// Whether `PortInitDone` was published.
-    pub fn is_said(&self) -> bool {
-        self.said
+    pub fn is_published(&self) -> bool {
+        self.published
     }
 
     /// Redis lost what it had acknowledged: `PortInitDone` has to be published again.
     pub fn lost(&mut self) {
-        self.said = false;
+        self.published = false;
     }
 
     /// The ports still awaited, in order.
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(init.awaited().collect::<Vec<_>>(), [b"Ethernet4"]);
         init.row_written(b"Ethernet4");
         assert!(init.is_due());
-        init.said();
+        init.published();
         assert!(!init.is_due());
     }
 
@@ -122,7 +122,7 @@ mod tests {
     fn a_loss_makes_it_due_again() {
         let mut init = Init::default();
         init.configured();
-        init.said();
+        init.published();
         assert!(!init.is_due());
         init.lost();
         assert!(init.is_due());

@@ -76,7 +76,7 @@ pub enum Action {
 }
 
 /// Which links concern us, by the beginning of their names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Names {
     /// Front panel ports (`Ethernet`): only these are old interfaces on a cold start.
     pub ports: Vec<String>,
@@ -139,7 +139,7 @@ enum Published {
 }
 
 /// The machine. See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PortSync {
     names: Names,
     links: HashMap<IfIndex, Known, RandomState>,
@@ -156,14 +156,7 @@ pub struct PortSync {
 impl PortSync {
     /// A machine that has seen nothing yet.
     pub fn new(names: Names) -> Self {
-        Self {
-            names,
-            links: HashMap::default(),
-            ports: HashMap::default(),
-            existing: HashMap::default(),
-            old: HashMap::default(),
-            newer: None,
-        }
+        Self { names, ..Self::default() }
     }
 
     /// Takes one event, in the kernel's order.

@@ -6,7 +6,7 @@
 
 /// What the decision rests on.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct StartFacts {
     /// STATE_DB `WARM_RESTART_ENABLE_TABLE|system` or `|swss` has `enable` = `true`.
     pub warm_flag: bool,
     /// STATE_DB `WARM_RESTART_TABLE|portsyncd`, field `restore_count`.
@@ -18,10 +18,10 @@ pub struct Facts {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum StartKind {
     /// From nothing: publish every port; existing links are old.
     Cold,
-    /// As [`Kind::Cold`] on a DPU, whose links are its own: none is old.
+    /// As [`StartKind::Cold`] on a DPU, whose links are its own: none is old.
     Dpu,
     /// Announced by the warm restart flag: publish nothing, wait for every port.
     Warm,
@@ -29,7 +29,7 @@ pub enum Kind {
     Live,
 }
 
-impl Kind {
+impl StartKind {
     /// Whether ports and `PortConfigDone` are published.
     pub fn publishes(self) -> bool {
         self != Self::Warm
@@ -43,14 +43,14 @@ impl Kind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    pub kind: Kind,
+    pub kind: StartKind,
     /// What to write as `restore_count`.
     pub restore_count: u64,
     /// Why a start that the flag announced is not warm.
     pub warning: Option<&'static str>,
 }
 
-pub fn decide(facts: &Facts) -> Decision {
+pub fn decide(facts: &StartFacts) -> Decision {
     let (count, warning) = match facts.restore_count.as_deref().map(number) {
         _ if !facts.warm_flag => (None, None),
         Some(Some(count)) => (Some(count), None),
@@ -58,10 +58,10 @@ pub fn decide(facts: &Facts) -> Decision {
         None => (None, Some("no restore_count, no warm start in spite of the flag")),
     };
     let kind = match count {
-        Some(_) => Kind::Warm,
-        None if facts.config_done => Kind::Live,
-        None if facts.dpu => Kind::Dpu,
-        None => Kind::Cold,
+        Some(_) => StartKind::Warm,
+        None if facts.config_done => StartKind::Live,
+        None if facts.dpu => StartKind::Dpu,
+        None => StartKind::Cold,
     };
     Decision { kind, restore_count: count.map_or(0, |count| count.saturating_add(1)), warning }
 }
@@ -80,23 +80,23 @@ mod tests {
     fn every_combination_of_facts() {
         for bits in 0..8u8 {
             for count in [None, Some("0"), Some("7"), Some("abc"), Some(""), Some("-1"), Some("4294967295")] {
-                let facts = Facts {
+                let facts = StartFacts {
                     warm_flag: bits & 1 != 0,
                     restore_count: count.map(|text| text.as_bytes().to_vec()),
                     dpu: bits & 2 != 0,
                     config_done: bits & 4 != 0,
                 };
-                let cold = if facts.dpu { Kind::Dpu } else { Kind::Cold };
+                let cold = if facts.dpu { StartKind::Dpu } else { StartKind::Cold };
                 let want = match (facts.warm_flag, count) {
-                    (true, Some("0")) => (Kind::Warm, 1),
-                    (true, Some("7")) => (Kind::Warm, 8),
-                    (true, Some("4294967295")) => (Kind::Warm, 4_294_967_296),
-                    _ if facts.config_done => (Kind::Live, 0),
+                    (true, Some("0")) => (StartKind::Warm, 1),
+                    (true, Some("7")) => (StartKind::Warm, 8),
+                    (true, Some("4294967295")) => (StartKind::Warm, 4_294_967_296),
+                    _ if facts.config_done => (StartKind::Live, 0),
                     _ => (cold, 0),
                 };
                 let got = decide(&facts);
                 assert_eq!((got.kind, got.restore_count), want, "{facts:?}");
-                assert_eq!(got.warning.is_some(), facts.warm_flag && got.kind != Kind::Warm, "{facts:?}");
+                assert_eq!(got.warning.is_some(), facts.warm_flag && got.kind != StartKind::Warm, "{facts:?}");
             }
         }
     }

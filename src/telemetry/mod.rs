@@ -21,7 +21,7 @@ use catalog::Metrics;
 use ports::Ports;
 use starts::Starts;
 
-pub use readiness::{Component, Latches};
+pub use readiness::{Component, ComponentReadiness};
 pub use status_line::StatusLine;
 
 /// See the module. One for each daemon.
@@ -30,7 +30,7 @@ pub struct Telemetry {
     pub metrics: Metrics,
     pub ports: Ports,
     /// The components, ready or not.
-    pub latches: Latches,
+    pub readiness: ComponentReadiness,
     /// This start and those before it.
     pub starts: Starts,
     /// What the supervisor shows.
@@ -59,7 +59,7 @@ impl Default for Telemetry {
         Self {
             metrics: Metrics::default(),
             ports: Ports::default(),
-            latches: Latches::default(),
+            readiness: ComponentReadiness::default(),
             starts: Starts::default(),
             status_line: Arc::default(),
             moments: Moments::default(),

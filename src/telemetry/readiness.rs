@@ -1,6 +1,6 @@
 //! The components of the daemon, each ready or not, and why not.
 //!
-//! Whoever is responsible for a component says so when it changes; everybody may look. A component is unready until it was
+//! Whoever is responsible for a component says so when it changes; everybody may look. A component is not ready until it was
 //! first said to be ready.
 
 use std::sync::{Mutex, PoisonError};
@@ -54,61 +54,61 @@ impl Component {
 }
 
 #[derive(Debug)]
-struct Latch {
+struct ComponentState {
     /// Why it is not ready; `None` if it is.
     reason: Option<String>,
     since_ms: u64,
 }
 
-/// The components' latches.
+/// Of every component.
 #[derive(Debug)]
-pub struct Latches {
-    latches: [Mutex<Latch>; COMPONENTS.len()],
+pub struct ComponentReadiness {
+    states: [Mutex<ComponentState>; COMPONENTS.len()],
 }
 
-impl Default for Latches {
+impl Default for ComponentReadiness {
     fn default() -> Self {
-        let latch = || Mutex::new(Latch { reason: Some("not started yet".to_owned()), since_ms: now_ms() });
-        Self { latches: std::array::from_fn(|_| latch()) }
+        let state = || Mutex::new(ComponentState { reason: Some("not started yet".to_owned()), since_ms: now_ms() });
+        Self { states: std::array::from_fn(|_| state()) }
     }
 }
 
-impl Latches {
+impl ComponentReadiness {
     /// The component is ready.
-    pub fn ready(&self, component: Component) {
+    pub fn set_ready(&self, component: Component) {
         self.set(component, None);
     }
 
     /// The component is not ready, for this reason.
-    pub fn unready(&self, component: Component, reason: impl Into<String>) {
+    pub fn set_not_ready(&self, component: Component, reason: impl Into<String>) {
         self.set(component, Some(reason.into()));
     }
 
     fn set(&self, component: Component, reason: Option<String>) {
-        let mut latch = self.latches[component as usize].lock().unwrap_or_else(PoisonError::into_inner);
-        if latch.reason.is_some() != reason.is_some() {
-            latch.since_ms = now_ms();
+        let mut state = self.states[component as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        if state.reason.is_some() != reason.is_some() {
+            state.since_ms = now_ms();
         }
-        latch.reason = reason;
+        state.reason = reason;
     }
 
     /// Why the component is not ready; `None` if it is.
     pub fn reason(&self, component: Component) -> Option<String> {
-        self.latches[component as usize].lock().unwrap_or_else(PoisonError::into_inner).reason.clone()
+        self.states[component as usize].lock().unwrap_or_else(PoisonError::into_inner).reason.clone()
     }
 
     /// How every component stands.
-    pub fn readiness(&self) -> api::Readiness {
+    pub fn report(&self) -> api::Readiness {
         let components: Vec<_> = COMPONENTS
             .iter()
             .map(|component| {
-                let latch = self.latches[*component as usize].lock().unwrap_or_else(PoisonError::into_inner);
+                let state = self.states[*component as usize].lock().unwrap_or_else(PoisonError::into_inner);
                 api::Component {
                     name: component.name().to_owned(),
-                    ready: latch.reason.is_none(),
+                    ready: state.reason.is_none(),
                     required: component.is_required(),
-                    reason: latch.reason.clone(),
-                    since: seconds(latch.since_ms),
+                    reason: state.reason.clone(),
+                    since: seconds(state.since_ms),
                 }
             })
             .collect();
@@ -123,14 +123,14 @@ mod tests {
 
     #[test]
     fn ready_once_every_required_component_is() {
-        let latches = Latches::default();
+        let readiness = ComponentReadiness::default();
         for component in COMPONENTS.into_iter().filter(|component| component.is_required()) {
-            assert!(!latches.readiness().ready);
-            latches.ready(component);
+            assert!(!readiness.report().ready);
+            readiness.set_ready(component);
         }
-        assert!(latches.readiness().ready, "state, http and control are not asked for");
-        latches.unready(Component::Redis, "connection refused");
-        let readiness = latches.readiness();
+        assert!(readiness.report().ready, "state, http and control are not asked for");
+        readiness.set_not_ready(Component::Redis, "connection refused");
+        let readiness = readiness.report();
         assert!(!readiness.ready);
         let reasons: Vec<_> =
             readiness.components.iter().filter(|one| one.required).filter_map(|one| one.reason.as_deref()).collect();

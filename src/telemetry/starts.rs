@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::api::Durations;
-use crate::sync::start::Kind;
+use crate::sync::start::StartKind;
 
 /// Starts whose durations are kept.
 const KEPT: usize = 100;
@@ -18,7 +18,7 @@ pub struct Starts {
 
 #[derive(Debug)]
 struct Inner {
-    kind: Option<Kind>,
+    kind: Option<StartKind>,
     began: Instant,
     /// Since when `PortInitDone` is due; `None`: it was said.
     due: Option<Instant>,
@@ -49,7 +49,7 @@ impl Default for Inner {
 #[derive(Clone, Debug, Default)]
 pub struct Current {
     /// Its kind, once it is known.
-    pub kind: Option<Kind>,
+    pub kind: Option<StartKind>,
     /// How long it took or takes.
     pub seconds: f64,
     /// How long `PortInitDone` has been due; 0 once it was said. It is due again when Redis has lost it.
@@ -62,7 +62,7 @@ pub struct Current {
 
 impl Starts {
     /// This start, which began with the daemon, turned out to be of this kind.
-    pub fn is_of(&self, kind: Kind) {
+    pub fn is_of(&self, kind: StartKind) {
         self.lock().kind = Some(kind);
     }
 
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_timeout_is_news_once() {
         let starts = Starts::default();
-        starts.is_of(Kind::Warm);
+        starts.is_of(StartKind::Warm);
         assert!(starts.timed_out());
         assert!(!starts.timed_out());
         assert!(starts.current().timed_out);

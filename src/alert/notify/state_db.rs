@@ -17,7 +17,7 @@ use super::message::status;
 use super::receiver::Batch;
 use crate::alert::model::Notification;
 use crate::db::client::Request;
-use crate::db::store::{Connection, Store};
+use crate::db::store::{Client, Store};
 use crate::db::{Trouble, tables};
 
 const TABLE: &str = "PORTSYNCD_ALERT_TABLE";
@@ -28,7 +28,7 @@ pub(super) struct StateDb {
     store: Store,
     book: Arc<Book>,
     /// `None`: to be made. Taken out while it is used, so that one that somebody gave up is not used again.
-    connection: Mutex<Option<Connection>>,
+    connection: Mutex<Option<Client>>,
     checked: StdMutex<(Instant, u64)>,
 }
 
@@ -81,15 +81,15 @@ impl StateDb {
         *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), generation);
     }
 
-    async fn connect(&self) -> Result<Connection, DeliveryError> {
-        let connection = self.store.open(&self.store.topology.state).await?;
+    async fn connect(&self) -> Result<Client, DeliveryError> {
+        let connection = self.store.client(&self.store.topology.state).await?;
         let generation = self.book.generation();
         self.reconcile(&connection).await?;
         self.note_checked(generation);
         Ok(connection)
     }
 
-    async fn are_there(&self, connection: &Connection, firing: &[Arc<Notification>]) -> Result<bool, DeliveryError> {
+    async fn are_there(&self, connection: &Client, firing: &[Arc<Notification>]) -> Result<bool, DeliveryError> {
         let exists = |notification: &Arc<Notification>| Request::new("EXISTS").arg(key(connection, notification));
         let requests: Vec<Request> = firing.iter().map(exists).collect();
         for answer in connection.ask("cannot look for rows in STATE_DB", &requests).await? {
@@ -101,7 +101,7 @@ impl StateDb {
     }
 
     /// Removes rows of what does not fire and writes those of what does.
-    async fn reconcile(&self, connection: &Connection) -> Result<(), DeliveryError> {
+    async fn reconcile(&self, connection: &Client) -> Result<(), DeliveryError> {
         let (firing, _, known) = self.book.firing();
         let mut requests = Vec::new();
         if known {
@@ -116,7 +116,7 @@ impl StateDb {
     }
 }
 
-fn key(connection: &Connection, notification: &Notification) -> Vec<u8> {
+fn key(connection: &Client, notification: &Notification) -> Vec<u8> {
     let alert = &notification.alert;
     let separator = connection.separator.as_bytes();
     let mut name = alert.rule.as_bytes().to_vec();
@@ -128,7 +128,7 @@ fn key(connection: &Connection, notification: &Notification) -> Vec<u8> {
 }
 
 /// What makes the row of an alert what it has to be.
-fn row(connection: &Connection, notification: &Notification) -> Request {
+fn row(connection: &Client, notification: &Notification) -> Request {
     let alert = &notification.alert;
     let key = key(connection, notification);
     if notification.ended.is_some() {
@@ -146,11 +146,7 @@ fn row(connection: &Connection, notification: &Notification) -> Request {
     fields.into_iter().fold(Request::new("HSET").arg(key), |request, (field, value)| request.arg(field).arg(value))
 }
 
-async fn carry_out(
-    connection: &Connection,
-    operation: &'static str,
-    requests: &[Request],
-) -> Result<(), DeliveryError> {
+async fn carry_out(connection: &Client, operation: &'static str, requests: &[Request]) -> Result<(), DeliveryError> {
     for error in connection.ask(operation, requests).await?.into_iter().filter_map(Result::err) {
         if Trouble::of(&error) == Trouble::WrongType {
             // Trying again helps nobody; the other rows are fine.

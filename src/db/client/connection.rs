@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use redis::{RedisError, RedisResult};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::resp::{Reply, command, length, words};
+use super::resp::{Reply, Request, length};
 use super::transport::{Stream, connect};
 use crate::db::topology::Database;
 
@@ -23,7 +23,7 @@ const INPUT: usize = 16 * 1024;
 /// Buffers that grew beyond this are given back when they are empty.
 const KEPT: usize = 256 * 1024;
 
-pub(in crate::db) struct Wire {
+pub(in crate::db) struct Connection {
     stream: Stream,
     output: Vec<u8>,
     sent: usize,
@@ -33,32 +33,32 @@ pub(in crate::db) struct Wire {
     owed: usize,
 }
 
-impl Wire {
+impl Connection {
     /// Connects, says who we are and selects the database.
     pub(in crate::db) async fn open(database: &Database, user: &str, password: Option<&str>) -> RedisResult<Self> {
         let stream = connect(&database.address).await?;
-        let mut wire = Self { stream, output: Vec::new(), sent: 0, input: vec![0; INPUT], unread: 0..0, owed: 0 };
+        let mut connection = Self { stream, output: Vec::new(), sent: 0, input: vec![0; INPUT], unread: 0..0, owed: 0 };
         if let Some(password) = password {
-            let auth = ["AUTH", user, password];
-            let without_user = ["AUTH", password];
-            let auth = if user.is_empty() { without_user.as_slice() } else { &auth };
-            let out = wire.begin();
-            command(out, auth.len());
-            words(out, auth);
+            let auth = Request::new("AUTH");
+            let auth = if user.is_empty() { auth } else { auth.arg(user) };
+            connection.push(&auth.arg(password));
         }
-        let out = wire.begin();
-        command(out, 2);
-        words(out, &["SELECT", itoa::Buffer::new().format(database.id)]);
-        while wire.owed > 0 {
-            std::future::poll_fn(|context| wire.poll(context)).await?;
-            while let Some(raw) = wire.take()? {
+        connection.push(&Request::new("SELECT").arg(database.id.to_string()));
+        while connection.owed > 0 {
+            std::future::poll_fn(|context| connection.poll(context)).await?;
+            while let Some(raw) = connection.take()? {
                 Reply::of(raw)?;
             }
         }
-        Ok(wire)
+        Ok(connection)
     }
 
-    /// Where to append one command; its reply is owed.
+    /// Appends a request.
+    pub(in crate::db) fn push(&mut self, request: &Request) {
+        request.encode(self.begin());
+    }
+
+    /// Where to append one request; its reply is owed.
     pub(in crate::db) fn begin(&mut self) -> &mut Vec<u8> {
         self.owed += 1;
         &mut self.output
@@ -71,23 +71,21 @@ impl Wire {
 
     /// The next reply, if it is whole.
     pub(in crate::db) fn take(&mut self) -> RedisResult<Option<&[u8]>> {
-        let Some(reply) = self.next()? else { return Ok(None) };
+        let Some(reply) = self.find()? else { return Ok(None) };
         self.answered()?;
         Ok(Some(&self.input[reply]))
     }
 
-    /// The next reply or message, if it is whole, as its place for [`bytes`](Self::bytes). Who takes a reply so says
-    /// [`answered`](Self::answered).
-    pub(in crate::db) fn next(&mut self) -> RedisResult<Option<Range<usize>>> {
+    /// The next reply or message, if it is whole. Who takes a reply so says [`answered`](Self::answered).
+    pub(in crate::db) fn next(&mut self) -> RedisResult<Option<&[u8]>> {
+        Ok(self.find()?.map(|place| &self.input[place]))
+    }
+
+    fn find(&mut self) -> RedisResult<Option<Range<usize>>> {
         let Some(length) = length(&self.input[self.unread.clone()])? else { return Ok(None) };
         let start = self.unread.start;
         self.unread.start += length;
         Ok(Some(start..start + length))
-    }
-
-    /// What [`next`](Self::next) found.
-    pub(in crate::db) fn bytes(&self, place: Range<usize>) -> &[u8] {
-        &self.input[place]
     }
 
     /// One reply that was owed has come.

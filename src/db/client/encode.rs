@@ -1,6 +1,6 @@
-//! The commands that write a row. In: the row. Out: the bytes that Redis gets.
+//! The requests that write a row. In: the row. Out: the bytes that Redis gets.
 
-use super::resp::{command, word};
+use super::resp::{Request, argument};
 use crate::db::pending::Write;
 use crate::db::tables;
 use crate::sync::port_sync::{Row, RowKey, Table};
@@ -9,59 +9,74 @@ use crate::sync::port_sync::{Row, RowKey, Table};
 #[derive(Debug)]
 pub struct Encoder {
     separator: String,
-    /// What follows the key when a port's row is set, up to the value of its MTU: by `IFF_RUNNING`, then `IFF_UP`. All that
-    /// changes from port to port stands around it.
-    ports: [[Vec<u8>; 2]; 2],
+    /// `HSET` of a port by `IFF_RUNNING`, then `IFF_UP`, up to the value of its MTU.
+    ports: [[Template; 2]; 2],
+    /// `HSET` of a management port by `IFF_RUNNING`.
+    management: [Template; 2],
+    remove: Template,
+}
+
+/// What of a request is the same for every key.
+#[derive(Debug)]
+struct Template {
+    before_key: Vec<u8>,
+    after_key: Vec<u8>,
+}
+
+impl Template {
+    fn new(command: &str, after_key: &Request) -> Self {
+        const NO_KEY: &[u8] = b"$0\r\n\r\n";
+        let mut before_key = Vec::new();
+        Request::new(command).arg("").args(after_key).encode(&mut before_key);
+        let at = before_key.windows(NO_KEY.len()).position(|part| part == NO_KEY).unwrap_or_default();
+        let after_key = before_key.split_off(at)[NO_KEY.len()..].to_vec();
+        Self { before_key, after_key }
+    }
+
+    fn set(table: Table, row: Row) -> Self {
+        let (mut fields, mut names) = (Request::default(), tables::fields(table).iter());
+        tables::values(row, |value| {
+            let field = names.next().copied().unwrap_or_default();
+            fields = std::mem::take(&mut fields).arg(field).arg(value);
+        });
+        Self::new("HSET", &fields)
+    }
+
+    fn set_port(admin_up: bool, oper_up: bool) -> Self {
+        let mut template = Self::set(Table::Port, Row::Port { admin_up, oper_up, mtu: 0 });
+        template.after_key.truncate(template.after_key.len() - b"$1\r\n0\r\n".len());
+        template
+    }
 }
 
 impl Encoder {
     /// For a database whose keys have this between their parts.
     pub fn new(separator: &str) -> Self {
-        let port = |oper_up, admin_up| {
-            let mut out = Vec::new();
-            let mut end = 0;
-            fields(&mut out, Table::Port, Row::Port { admin_up, oper_up, mtu: 0 }, |out| end = out.len());
-            out.truncate(end);
-            out
-        };
-        let ports = [false, true].map(|oper_up| [false, true].map(|admin_up| port(oper_up, admin_up)));
-        Self { separator: separator.to_owned(), ports }
-    }
-
-    /// Appends the command of a write. That of [`Write::Replace`] is the second: a [`Write::Remove`] goes before it.
-    pub fn encode(&self, out: &mut Vec<u8>, key: RowKey, write: Write) {
-        let name: [&[u8]; 3] = [tables::name(key.table).as_bytes(), self.separator.as_bytes(), key.name.as_bytes()];
-        let count = tables::fields(key.table).len();
-        match write {
-            Write::Set(row) | Write::Replace(row) => {
-                command(out, 2 + 2 * count);
-                word(out, &[b"HSET"]);
-                word(out, &name);
-                match row {
-                    Row::Port { admin_up, oper_up, mtu } => {
-                        out.extend_from_slice(&self.ports[usize::from(oper_up)][usize::from(admin_up)]);
-                        word(out, &[itoa::Buffer::new().format(mtu).as_bytes()]);
-                    }
-                    Row::Management { .. } => fields(out, key.table, row, |_| {}),
-                }
-            }
-            Write::Remove => {
-                command(out, 2);
-                word(out, &[b"DEL"]);
-                word(out, &name);
-            }
+        const BOTH: [bool; 2] = [false, true];
+        Self {
+            separator: separator.to_owned(),
+            ports: BOTH.map(|oper_up| BOTH.map(|admin_up| Template::set_port(admin_up, oper_up))),
+            management: BOTH.map(|oper_up| Template::set(Table::Management, Row::Management { oper_up })),
+            remove: Template::new("DEL", &Request::default()),
         }
     }
-}
 
-/// Each field and its value; calls `before_value` before each value.
-fn fields(out: &mut Vec<u8>, table: Table, row: Row, mut before_value: impl FnMut(&Vec<u8>)) {
-    let mut fields = tables::fields(table).iter();
-    tables::values(row, |value| {
-        word(out, &[fields.next().map_or(b"", |field| field.as_bytes())]);
-        before_value(out);
-        word(out, &[value]);
-    });
+    /// Appends the request of a write. That of [`Write::Replace`] is the second: a [`Write::Remove`] goes before it.
+    pub fn encode(&self, out: &mut Vec<u8>, key: RowKey, write: Write) {
+        let (template, mtu) = match write.leaves() {
+            Some(Row::Port { admin_up, oper_up, mtu }) => {
+                (&self.ports[usize::from(oper_up)][usize::from(admin_up)], Some(mtu))
+            }
+            Some(Row::Management { oper_up }) => (&self.management[usize::from(oper_up)], None),
+            None => (&self.remove, None),
+        };
+        out.extend_from_slice(&template.before_key);
+        argument(out, &[tables::name(key.table).as_bytes(), self.separator.as_bytes(), key.name.as_bytes()]);
+        out.extend_from_slice(&template.after_key);
+        if let Some(mtu) = mtu {
+            argument(out, &[itoa::Buffer::new().format(mtu).as_bytes()]);
+        }
+    }
 }
 
 #[cfg(test)]

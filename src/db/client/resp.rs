@@ -1,29 +1,17 @@
-//! Redis' protocol (RESP2): commands out, replies in, in place and without allocating.
+//! Redis' protocol (RESP2): requests out, replies in, in place and without allocating.
 
 use redis::{RedisError, RedisResult, Value, parse_redis_value};
 
 /// Nothing that this daemon asks for is nested deeper.
 const DEPTH: usize = 8;
 
-/// Begins a command of `words` words.
-pub(in crate::db) fn command(out: &mut Vec<u8>, words: usize) {
-    head(out, b'*', words);
-}
-
-/// The next word of a command, in parts.
-pub(in crate::db) fn word(out: &mut Vec<u8>, parts: &[&[u8]]) {
+/// One argument of a request, in parts.
+pub(super) fn argument(out: &mut Vec<u8>, parts: &[&[u8]]) {
     head(out, b'$', parts.iter().map(|part| part.len()).sum());
     for part in parts {
         out.extend_from_slice(part);
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// The next words of a command.
-pub(in crate::db) fn words(out: &mut Vec<u8>, words: &[impl AsRef<[u8]>]) {
-    for text in words {
-        word(out, &[text.as_ref()]);
-    }
 }
 
 fn head(out: &mut Vec<u8>, kind: u8, count: usize) {
@@ -36,29 +24,49 @@ fn head(out: &mut Vec<u8>, kind: u8, count: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A command that counts its own words.
-#[derive(Clone, Debug, Default)]
+/// A request, or some of its arguments, which it counts itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
-    words: Vec<u8>,
+    arguments: Vec<u8>,
     count: usize,
 }
 
 impl Request {
-    /// A command of this name.
-    pub fn new(name: &str) -> Self {
-        Self::default().arg(name)
+    /// A request for this command.
+    pub fn new(command: &str) -> Self {
+        // Most are no longer, so that one allocation is enough.
+        Self { arguments: Vec::with_capacity(128), count: 0 }.arg(command)
     }
 
     #[must_use]
-    pub fn arg(mut self, text: impl AsRef<[u8]>) -> Self {
-        word(&mut self.words, &[text.as_ref()]);
+    pub fn arg(self, text: impl AsRef<[u8]>) -> Self {
+        self.concat(&[text.as_ref()])
+    }
+
+    /// One argument, in parts.
+    #[must_use]
+    pub fn concat(mut self, parts: &[&[u8]]) -> Self {
+        argument(&mut self.arguments, parts);
         self.count += 1;
         self
     }
 
+    /// All arguments of the other.
+    #[must_use]
+    pub fn args(mut self, other: &Self) -> Self {
+        self.arguments.extend_from_slice(&other.arguments);
+        self.count += other.count;
+        self
+    }
+
+    /// How many arguments it has, the command's name included.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
     pub(in crate::db) fn encode(&self, out: &mut Vec<u8>) {
-        command(out, self.count);
-        out.extend_from_slice(&self.words);
+        head(out, b'*', self.count);
+        out.extend_from_slice(&self.arguments);
     }
 }
 
@@ -119,13 +127,6 @@ impl<'a> Reply<'a> {
 pub(in crate::db) struct Array<'a> {
     rest: &'a [u8],
     left: usize,
-}
-
-impl Array<'_> {
-    /// How many parts are left.
-    pub(in crate::db) fn len(&self) -> usize {
-        self.left
-    }
 }
 
 impl<'a> Iterator for Array<'a> {
@@ -204,12 +205,10 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_command_is_what_the_redis_crate_makes_of_it() {
+    fn a_request_is_what_the_redis_crate_makes_of_it() {
         let mut out = Vec::new();
-        command(&mut out, 3);
-        word(&mut out, &[b"HDEL"]);
-        word(&mut out, &[b"PORT_TABLE", b"|", b"Ethernet0"]);
-        word(&mut out, &[]);
+        let key = Request::default().concat(&[b"PORT_TABLE", b"|", b"Ethernet0"]);
+        Request::new("HDEL").args(&key).concat(&[]).encode(&mut out);
         assert_eq!(out, redis::cmd("HDEL").arg("PORT_TABLE|Ethernet0").arg("").get_packed_command());
     }
 
@@ -254,8 +253,7 @@ mod tests {
         #[test]
         fn a_reply_is_not_whole_before_its_last_byte(words in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..6)) {
             let mut out = Vec::new();
-            command(&mut out, words.len());
-            super::words(&mut out, &words);
+            words.iter().fold(Request::default(), Request::arg).encode(&mut out);
             for end in 0..out.len() {
                 prop_assert!(length(&out[..end]).unwrap().is_none());
             }

@@ -177,13 +177,13 @@ fn a_broken_key_is_news_once_until_it_is_mended() {
     for news in [true, false] {
         pending.set(key("a"), row(1));
         take(&mut pending);
-        assert_eq!(pending.broken(key("a")), news);
+        assert_eq!(pending.wrong_type(key("a")), news);
     }
     let reading = pending.begin_reading();
     pending.learn(key("a"), Found::Other, reading);
     pending.set(key("a"), row(1));
     take(&mut pending);
-    assert!(pending.broken(key("a")));
+    assert!(pending.wrong_type(key("a")));
 }
 
 #[test]

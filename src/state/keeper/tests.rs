@@ -37,7 +37,7 @@ fn save(keeper: &mut Keeper) -> bool {
 }
 
 fn reason(telemetry: &Telemetry) -> Option<String> {
-    telemetry.latches.reason(Component::State)
+    telemetry.readiness.reason(Component::State)
 }
 
 fn writes(telemetry: &Telemetry) -> (u64, u64) {

@@ -10,7 +10,7 @@ fn name(text: &str) -> LinkName {
 fn in_service(ports: &[&str]) -> (Observer, Reader) {
     let telemetry = Arc::<Telemetry>::default();
     for component in COMPONENTS {
-        telemetry.latches.ready(component);
+        telemetry.readiness.set_ready(component);
     }
     telemetry.starts.done();
     let mut observer = Observer::new(Arc::clone(&telemetry));
@@ -83,7 +83,7 @@ fn a_configured_port_that_is_ignored_or_waits_is_not_in_step() {
 #[test]
 fn a_start_under_way_names_both_kinds() {
     let (mut observer, reader) = in_service(&["Ethernet0", "Ethernet4"]);
-    reader.telemetry().latches.unready(Component::Ports, "PortInitDone is due");
+    reader.telemetry().readiness.set_not_ready(Component::Ports, "PortInitDone is due");
     observer.removed(name("Ethernet0"));
     observer.removed(name("Ethernet4"));
     observer.awaited([b"Ethernet0".as_slice(), b"Ethernet4"].into_iter());
