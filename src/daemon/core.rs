@@ -119,6 +119,7 @@ impl Core {
         metrics.dump_retries.add((), u64::from(dump.retries));
         self.machine.resync(&dump.links, dump.complete, &mut self.actions);
         self.settle();
+        self.observer.forget_gone();
         if !dump.complete {
             info!(retries = dump.retries, "every list of links lacked some, asking again later");
             self.list_links_in(Duration::from_secs(1), Cause::InterruptedDump);

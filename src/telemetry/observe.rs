@@ -18,11 +18,16 @@ use crate::sync::port_sync::Source;
 pub struct Observer {
     telemetry: Arc<Telemetry>,
     cells: HashMap<LinkName, Arc<Cell>, RandomState>,
+    /// Cells made since names were last forgotten.
+    made: usize,
 }
+
+/// After so many new names it is looked for some that can go.
+const SWEEP: usize = 1024;
 
 impl Observer {
     pub fn new(telemetry: Arc<Telemetry>) -> Self {
-        Self { telemetry, cells: HashMap::default() }
+        Self { telemetry, cells: HashMap::default(), made: 0 }
     }
 
     pub fn telemetry(&self) -> &Arc<Telemetry> {
@@ -95,10 +100,24 @@ impl Observer {
         let cell = match self.cells.entry(name) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(_) if name.is_sub_interface() => return,
-            Entry::Vacant(entry) => entry.insert(self.telemetry.ports.cell(name)),
+            Entry::Vacant(entry) => {
+                self.made += 1;
+                entry.insert(self.telemetry.ports.cell(name))
+            }
         };
         if change(cell) {
             self.telemetry.ports.touch(cell);
+        }
+        if self.made >= SWEEP {
+            self.forget_gone();
+        }
+    }
+
+    /// Forgets names that nothing has had for long, or too many of them: to be called now and then.
+    pub fn forget_gone(&mut self) {
+        self.made = 0;
+        for name in self.telemetry.ports.forget_gone() {
+            self.cells.remove(&name);
         }
     }
 }
@@ -115,6 +134,27 @@ mod tests {
 
     fn name(text: &str) -> LinkName {
         LinkName::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn names_that_come_and_go_are_forgotten_after_a_day_or_4096_of_them() {
+        let telemetry = Arc::new(Telemetry::default());
+        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let there = name("Ethernet0");
+        observer.wanted(there, (true, true, 9100), 1.into(), true);
+        for number in 0..20_000u32 {
+            let passing = name(&format!("Eth{number}"));
+            observer.wanted(passing, (true, true, 9100), (number + 2).into(), true);
+            observer.removed(passing);
+        }
+        let known = telemetry.ports.cells().len();
+        assert!((4096..=4096 + SWEEP).contains(&known) && observer.cells.len() == known, "{known}");
+        for cell in telemetry.ports.cells().iter() {
+            cell.changed_at(1);
+        }
+        observer.forget_gone();
+        let left: Vec<_> = telemetry.ports.cells().iter().map(|cell| *cell.name()).collect();
+        assert_eq!(left, [there], "what is there stays, however long ago it changed");
     }
 
     #[test]

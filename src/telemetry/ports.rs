@@ -19,6 +19,10 @@ use crate::sync::port_sync::Source;
 /// Changes of the operational state that are kept for each port.
 pub const HISTORY: usize = 8;
 
+/// How long a name is known that no link has any longer, and how many such names at most.
+const KNOWN_MS: u64 = 24 * 3600 * 1000;
+const MOST_GONE: usize = 4096;
+
 const PRESENT: u64 = 1;
 const ADMIN_UP: u64 = 1 << 1;
 const OPER_UP: u64 = 1 << 2;
@@ -234,8 +238,10 @@ impl Cell {
 #[derive(Debug, Default)]
 pub struct Ports {
     cells: Mutex<HashMap<LinkName, Arc<Cell>>>,
-    /// The same in order, as the last reader had them. The core does not wait for it.
-    sorted: Mutex<Arc<[Arc<Cell>]>>,
+    /// The same in order, as the last reader had them, and how often cells had come or gone then. The core does not wait for it.
+    sorted: Mutex<(u64, Arc<[Arc<Cell>]>)>,
+    /// How often cells came or went.
+    membership: AtomicU64,
     generation: AtomicU64,
     watched: AtomicBool,
     /// Told of changes while somebody watches.
@@ -246,7 +252,28 @@ impl Ports {
     /// The port's cell, made if there is none.
     pub fn cell(&self, name: LinkName) -> Arc<Cell> {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(cells.entry(name).or_insert_with(|| Arc::new(Cell::new(name))))
+        Arc::clone(cells.entry(name).or_insert_with(|| {
+            self.membership.fetch_add(1, Ordering::Release);
+            Arc::new(Cell::new(name))
+        }))
+    }
+
+    /// Forgets names that nothing has had for a day, and the oldest of them if there are too many. Gives those back.
+    pub(super) fn forget_gone(&self) -> Vec<LinkName> {
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = cells.values().filter(|cell| cell.standing().is_none() && cell.flags() & CONFIGURED == 0);
+        let mut gone: Vec<(u64, LinkName)> =
+            gone.map(|cell| (cell.changed.load(Ordering::Relaxed), *cell.name())).collect();
+        gone.sort_unstable_by_key(|(changed, _)| *changed);
+        let surplus = gone.len().saturating_sub(MOST_GONE);
+        let long_ago = now_ms().saturating_sub(KNOWN_MS);
+        let forgotten = gone.iter().enumerate().filter(|(at, (changed, _))| *at < surplus || *changed < long_ago);
+        let forgotten: Vec<LinkName> = forgotten.map(|(_, (_, name))| *name).collect();
+        for name in &forgotten {
+            cells.remove(name);
+            self.membership.fetch_add(1, Ordering::Release);
+        }
+        forgotten
     }
 
     /// Something about this port changed.
@@ -276,15 +303,15 @@ impl Ports {
     /// Every cell, those of ports that went included, in the order of the names with their numbers as numbers.
     pub fn cells(&self) -> Arc<[Arc<Cell>]> {
         let mut sorted = self.sorted.lock().unwrap_or_else(PoisonError::into_inner);
-        // A cell stays once it is made, so that as many as before are the same.
-        if self.count() != sorted.len() {
+        let membership = self.membership.load(Ordering::Acquire);
+        if membership != sorted.0 {
             let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
             let mut all: Vec<Arc<Cell>> = cells.values().cloned().collect();
             drop(cells);
             all.sort_by_cached_key(|cell| natural(cell.name.as_bytes()));
-            *sorted = all.into();
+            *sorted = (membership, all.into());
         }
-        Arc::clone(&sorted)
+        Arc::clone(&sorted.1)
     }
 
     /// Takes over what was known of a port before a restart. With a link of that time, what this did since is added, if the
@@ -295,6 +322,8 @@ impl Ports {
             return;
         }
         let cell = self.cell(name);
+        // That it was there is known as of now.
+        let _ = cell.changed.compare_exchange(0, now_ms(), Ordering::Relaxed, Ordering::Relaxed);
         cell.flaps.restore(flaps, carrier);
         // Changes that came since the start are newer: they stay, and these go before them.
         let newer = cell.history();
