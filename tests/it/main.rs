@@ -25,6 +25,7 @@ mod operation;
 mod outage;
 mod page;
 mod reach;
+mod reliability;
 mod scenarios;
 mod sonic_events;
 mod start;
