@@ -28,7 +28,7 @@ const FACILITY: u8 = 1;
 #[derive(Debug)]
 pub(super) struct Dropped {
     telemetry: Arc<Telemetry>,
-    unsaid: AtomicU64,
+    unreported: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -59,12 +59,12 @@ pub(super) struct Syslog {
 
 impl Dropped {
     pub fn new(telemetry: Arc<Telemetry>) -> Arc<Self> {
-        Arc::new(Self { telemetry, unsaid: AtomicU64::new(0) })
+        Arc::new(Self { telemetry, unreported: AtomicU64::new(0) })
     }
 
     fn add(&self) {
         self.telemetry.metrics.log_lines_dropped.count(());
-        self.unsaid.fetch_add(1, Ordering::Relaxed);
+        self.unreported.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -74,21 +74,21 @@ impl Outlet {
     }
 
     fn line(&self, level: Level, line: &[u8]) {
-        let unsaid = if self.dropped.unsaid.load(Ordering::Relaxed) == 0 {
+        let unreported = if self.dropped.unreported.load(Ordering::Relaxed) == 0 {
             0
         } else {
-            self.dropped.unsaid.swap(0, Ordering::Relaxed)
+            self.dropped.unreported.swap(0, Ordering::Relaxed)
         };
-        let said = unsaid == 0 || self.say_dropped(unsaid);
-        if !said {
-            self.dropped.unsaid.fetch_add(unsaid, Ordering::Relaxed);
+        let reported = unreported == 0 || self.report_dropped(unreported);
+        if !reported {
+            self.dropped.unreported.fetch_add(unreported, Ordering::Relaxed);
         }
-        if !said || !self.send(level, line) {
+        if !reported || !self.send(level, line) {
             self.dropped.add();
         }
     }
 
-    fn say_dropped(&self, count: u64) -> bool {
+    fn report_dropped(&self, count: u64) -> bool {
         let mut notice = self.notice.lock().unwrap_or_else(PoisonError::into_inner);
         notice.clear();
         self.style.dropped(&mut *notice, count).is_ok() && self.send(Level::WARN, notice.as_bytes())
@@ -158,9 +158,9 @@ fn send(socket: &UnixDatagram, parts: &[IoSlice<'_>]) -> io::Result<()> {
 }
 
 #[derive(Debug)]
-pub(super) struct Writing<'a>(&'a Outlet, Level);
+pub(super) struct OutletWriter<'a>(&'a Outlet, Level);
 
-impl io::Write for Writing<'_> {
+impl io::Write for OutletWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.line(self.1, line);
         Ok(line.len())
@@ -172,14 +172,14 @@ impl io::Write for Writing<'_> {
 }
 
 impl<'a> MakeWriter<'a> for Outlet {
-    type Writer = Writing<'a>;
+    type Writer = OutletWriter<'a>;
 
-    fn make_writer(&'a self) -> Writing<'a> {
-        Writing(self, Level::INFO)
+    fn make_writer(&'a self) -> OutletWriter<'a> {
+        OutletWriter(self, Level::INFO)
     }
 
-    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Writing<'a> {
-        Writing(self, *metadata.level())
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> OutletWriter<'a> {
+        OutletWriter(self, *metadata.level())
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::yielding::giving_way;
 use crate::api::{
-    Durations, Events, Kernel, Latency, Port, PortCounts, PortList, Readiness, Redis, Sample, Standing, Start,
+    Durations, Events, Kernel, Latency, Port, PortCounts, PortList, PortState, Readiness, Redis, Sample, Start,
     StateFile, Status,
 };
 use crate::clock::{now_ms, seconds};
 use crate::config::HealthConfig;
-use crate::health::score::{self, Facts};
+use crate::health::score::{self, HealthFacts};
 use crate::link::LinkName;
 use crate::sync::start::StartKind;
 use crate::telemetry::Component;
@@ -95,7 +95,7 @@ impl Reader {
 
     /// From now on the values of these metrics belong to all; to be said once. They are computed without holding anything
     /// of the reader's.
-    pub fn also(&self, compute: impl Fn(&mut dyn FnMut(&Computed, &[&str], f64)) + Send + Sync + 'static) {
+    pub fn add_metrics(&self, compute: impl Fn(&mut dyn FnMut(&Computed, &[&str], f64)) + Send + Sync + 'static) {
         let _ = self.others.set(Others(Box::new(compute)));
     }
 
@@ -108,7 +108,7 @@ impl Reader {
     }
 
     /// From now on health is judged by this.
-    pub fn judge_by(&self, health: HealthConfig) {
+    pub fn set_health_config(&self, health: HealthConfig) {
         *lock(&self.health) = health;
     }
 
@@ -265,7 +265,7 @@ impl Reader {
     pub fn values(&self, each: &mut dyn FnMut(&Metric, Value)) {
         self.values_of_all(each);
         let cells = self.telemetry.ports.cells();
-        let listed = cells.iter().filter(|cell| cell.standing().is_some()).take(self.per_port_limit);
+        let listed = cells.iter().filter(|cell| cell.port_state().is_some()).take(self.per_port_limit);
         values_of_ports(listed, &mut |computed, port, number| {
             let metric = computed.metric();
             let labels = metric.labels.iter().map(|label| (*label, port.to_string())).collect();
@@ -276,7 +276,7 @@ impl Reader {
     /// Every value of the metrics of single ports, of all ports.
     pub fn values_of_ports(&self, each: &mut dyn FnMut(&Computed, &LinkName, f64)) {
         let cells = self.telemetry.ports.cells();
-        values_of_ports(cells.iter().filter(|cell| cell.standing().is_some()), each);
+        values_of_ports(cells.iter().filter(|cell| cell.port_state().is_some()), each);
     }
 
     /// Every value of every other metric but the process's own.
@@ -304,7 +304,7 @@ impl Reader {
         }
         gauge(&catalog::PORTS_OUT_OF_STEP, &[], counts.out_of_step as f64);
         let unlisted: Vec<&Arc<Cell>> =
-            cells.iter().filter(|cell| cell.standing().is_some()).skip(self.per_port_limit).collect();
+            cells.iter().filter(|cell| cell.port_state().is_some()).skip(self.per_port_limit).collect();
         gauge(&catalog::PORTS_UNLISTED, &[], unlisted.len() as f64);
         gauge(&catalog::PORT_FLAPS_UNLISTED, &[], unlisted.iter().map(|cell| cell.flaps()).sum::<u64>() as f64);
         let start = telemetry.starts.current();
@@ -340,28 +340,34 @@ impl Reader {
         gauge(&catalog::BUILD_INFO, &[VERSION, COMMIT], 1.0);
     }
 
-    fn facts(&self, cells: &[Arc<Cell>]) -> Facts {
+    fn facts(&self, cells: &[Arc<Cell>]) -> HealthFacts {
         let mut ports = PortCounts::default();
         let mut late = 0;
         for port in cells {
-            let Some(standing) = port.standing() else { continue };
+            let Some(port_state) = port.port_state() else { continue };
             ports.total += 1;
-            match standing {
-                Standing::Awaited => ports.awaited += 1,
-                Standing::Waiting => ports.waiting += 1,
-                Standing::Ignored => ports.ignored += 1,
-                Standing::InStep | Standing::Pending => match port.up_down() {
+            match port_state {
+                PortState::Awaited => ports.awaited += 1,
+                PortState::Waiting => ports.waiting += 1,
+                PortState::Ignored => ports.ignored += 1,
+                PortState::InStep | PortState::Pending => match port.up_down() {
                     (_, true) => ports.up += 1,
                     (true, false) => ports.down += 1,
                     (false, false) => ports.admin_down += 1,
                 },
             }
-            if standing == Standing::Pending {
+            if port_state == PortState::Pending {
                 ports.out_of_step += 1;
                 late += usize::from(port.behind().is_some_and(|behind| behind > LATE));
             }
         }
-        Facts { ports, awaited: self.awaited(cells).count, late, unserved: unserved(cells, 1), recent: self.recent() }
+        HealthFacts {
+            ports,
+            awaited: self.awaited(cells).count,
+            late,
+            unserved: unserved(cells, 1),
+            recent: self.recent(),
+        }
     }
 
     fn awaited(&self, cells: &[Arc<Cell>]) -> Awaited {
@@ -427,8 +433,8 @@ fn unserved(cells: &[Arc<Cell>], named: usize) -> Option<(usize, String)> {
     let first: Vec<String> = all
         .by_ref()
         .take(named)
-        .map(|(name, standing)| match standing {
-            Standing::Ignored => format!("{name} (ignored: its link is from before the cold start)"),
+        .map(|(name, port_state)| match port_state {
+            PortState::Ignored => format!("{name} (ignored: its link is from before the cold start)"),
             _ => format!("{name} (waiting: APPL_DB has no row for it)"),
         })
         .collect();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::flaps::{Carrier, Flaps};
-use crate::api::{Change, Port, Standing};
+use crate::api::{Change, Port, PortState};
 use crate::clock::{self, monotonic_ms, now_ms};
 use crate::link::LinkName;
 use crate::sync::port_sync::Source;
@@ -140,10 +140,10 @@ impl Cell {
     }
 
     /// Why a configured port that has a link has no row: it waits for `APPL_DB`, or its link is ignored. `None` for all others.
-    pub fn unserved(&self) -> Option<Standing> {
-        let standing = self.standing()?;
-        let unserved = matches!(standing, Standing::Waiting | Standing::Ignored) && self.flags() & CONFIGURED != 0;
-        unserved.then_some(standing)
+    pub fn unserved(&self) -> Option<PortState> {
+        let port_state = self.port_state()?;
+        let unserved = matches!(port_state, PortState::Waiting | PortState::Ignored) && self.flags() & CONFIGURED != 0;
+        unserved.then_some(port_state)
     }
 
     /// Whether the start still waits for this port's row.
@@ -172,16 +172,16 @@ impl Cell {
     }
 
     /// How the port stands; `None` for one that has no link and is not awaited.
-    pub fn standing(&self) -> Option<Standing> {
+    pub fn port_state(&self) -> Option<PortState> {
         let flags = self.flags();
         if flags & PRESENT != 0 {
-            Some(if flags & IN_STEP != 0 { Standing::InStep } else { Standing::Pending })
+            Some(if flags & IN_STEP != 0 { PortState::InStep } else { PortState::Pending })
         } else if flags & WAITING != 0 {
-            Some(Standing::Waiting)
+            Some(PortState::Waiting)
         } else if flags & IGNORED != 0 {
-            Some(Standing::Ignored)
+            Some(PortState::Ignored)
         } else if flags & AWAITED != 0 {
-            Some(Standing::Awaited)
+            Some(PortState::Awaited)
         } else {
             None
         }
@@ -189,7 +189,7 @@ impl Cell {
 
     /// For how long Redis has not held the row as it is now; `None` if it does.
     pub fn behind(&self) -> Option<Duration> {
-        let pending = self.standing() == Some(Standing::Pending);
+        let pending = self.port_state() == Some(PortState::Pending);
         let since = self.behind.load(Ordering::Relaxed);
         pending.then(|| Duration::from_millis(monotonic_ms().saturating_sub(since)))
     }
@@ -210,7 +210,7 @@ impl Cell {
 
     /// The port for people and programs; `None` for one that has no link and is not awaited.
     pub fn port(&self) -> Option<Port> {
-        let standing = self.standing()?;
+        let port_state = self.port_state()?;
         let flags = self.flags();
         let known = flags & PRESENT != 0;
         let up_down = |flag| known.then(|| if flags & flag != 0 { "up" } else { "down" }.to_owned());
@@ -223,8 +223,8 @@ impl Cell {
             ifindex: known.then(|| self.flaps.ifindex()),
             flaps: self.flaps(),
             last_change: seconds(self.changed_ms()),
-            state: standing,
-            in_step: standing == Standing::InStep,
+            state: port_state,
+            in_step: port_state == PortState::InStep,
             history: self.history().into_iter().map(|(at, up)| Change { at: clock::seconds(at), up }).collect(),
         })
     }
@@ -303,7 +303,7 @@ impl Ports {
             cell.history[at % HISTORY].store(ms << 1 | u64::from(*up), Ordering::Relaxed);
         }
         cell.history_end.store(all.len(), Ordering::Release);
-        if cell.standing().is_some() {
+        if cell.port_state().is_some() {
             self.touch(&cell);
         }
     }

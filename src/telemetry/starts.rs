@@ -12,7 +12,7 @@ const KEPT: usize = 100;
 
 /// Written a few times in a daemon's life.
 #[derive(Debug, Default)]
-pub struct Starts {
+pub struct StartHistory {
     inner: Mutex<Inner>,
 }
 
@@ -60,7 +60,7 @@ pub struct Current {
     pub timed_out: bool,
 }
 
-impl Starts {
+impl StartHistory {
     /// This start, which began with the daemon, turned out to be of this kind.
     pub fn is_of(&self, kind: StartKind) {
         self.lock().kind = Some(kind);
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn durations_are_kept_over_restarts_and_bounded() {
-        let starts = Starts::default();
+        let starts = StartHistory::default();
         starts.restore(&[1.0; 3]);
         assert!(!starts.current().done);
         assert!(starts.done());
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn statistics_of_durations() {
-        let starts = Starts::default();
+        let starts = StartHistory::default();
         assert_eq!(starts.durations(), None);
         starts.restore(&(1..=10).rev().map(f64::from).collect::<Vec<_>>());
         let durations = starts.durations().unwrap();
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_redis_lost_is_due_again_and_the_start_took_what_it_took() {
-        let starts = Starts::default();
+        let starts = StartHistory::default();
         assert!(!starts.current().done && starts.current().due_seconds >= 0.0);
         assert!(starts.done());
         let took = starts.current().seconds;
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_timeout_is_news_once() {
-        let starts = Starts::default();
+        let starts = StartHistory::default();
         starts.is_of(StartKind::Warm);
         assert!(starts.timed_out());
         assert!(!starts.timed_out());

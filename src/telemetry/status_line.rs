@@ -10,26 +10,26 @@ use crate::notify_socket::notify;
 /// here.
 #[derive(Debug, Default)]
 pub struct StatusLine {
-    parts: Mutex<Parts>,
+    parts: Mutex<StatusParts>,
 }
 
 #[derive(Debug, Default)]
-struct Parts {
-    stands: String,
+struct StatusParts {
+    service: String,
     alerts: Option<String>,
 }
 
 impl StatusLine {
-    pub fn stands(&self, stands: String) {
-        self.say(|parts| parts.stands = stands);
+    pub fn set_service(&self, service: String) {
+        self.change_parts(|parts| parts.service = service);
     }
 
     /// Which alerts fire, if any do.
-    pub fn alerts(&self, alerts: Option<String>) {
-        self.say(|parts| parts.alerts = alerts);
+    pub fn set_alerts(&self, alerts: Option<String>) {
+        self.change_parts(|parts| parts.alerts = alerts);
     }
 
-    fn say(&self, change: impl FnOnce(&mut Parts)) {
+    fn change_parts(&self, change: impl FnOnce(&mut StatusParts)) {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let before = parts.whole();
         change(&mut parts);
@@ -40,11 +40,11 @@ impl StatusLine {
     }
 }
 
-impl Parts {
+impl StatusParts {
     fn whole(&self) -> String {
         match &self.alerts {
-            Some(alerts) => format!("{}; {alerts}", self.stands),
-            None => self.stands.clone(),
+            Some(alerts) => format!("{}; {alerts}", self.service),
+            None => self.service.clone(),
         }
     }
 }
