@@ -8,13 +8,14 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use nix::sys::socket::{MsgFlags, sendmsg};
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::line::Style;
+use crate::locks::lock;
 use crate::nowait::Stream;
 use crate::telemetry::Telemetry;
 
@@ -89,7 +90,7 @@ impl Outlet {
     }
 
     fn report_dropped(&self, count: u64) -> bool {
-        let mut notice = self.notice.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notice = lock(&self.notice);
         notice.clear();
         self.style.dropped(&mut *notice, count).is_ok() && self.send(Level::WARN, notice.as_bytes())
     }
@@ -135,7 +136,7 @@ impl Syslog {
         }];
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let parts = [IoSlice::new(head.as_bytes()), IoSlice::new(&line[..line.len().min(LONGEST - head.len())])];
-        let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut socket = lock(&self.socket);
         if let Some(open) = &*socket {
             match send(open, &parts) {
                 // It listens, and has no room.

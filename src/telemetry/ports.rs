@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -14,6 +14,7 @@ use super::flaps::{Carrier, Flaps};
 use crate::api::{Change, Port, PortState};
 use crate::clock::{self, monotonic_ms, now_ms};
 use crate::link::LinkName;
+use crate::locks::lock;
 use crate::sync::port_sync::Source;
 
 /// Changes of the operational state that are kept for each port.
@@ -245,7 +246,7 @@ pub struct Ports {
 impl Ports {
     /// The port's cell, made if there is none.
     pub fn cell(&self, name: LinkName) -> Arc<Cell> {
-        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cells = lock(&self.cells);
         Arc::clone(cells.entry(name).or_insert_with(|| Arc::new(Cell::new(name))))
     }
 
@@ -270,15 +271,15 @@ impl Ports {
 
     /// How many cells there are.
     pub fn count(&self) -> usize {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner).len()
+        lock(&self.cells).len()
     }
 
     /// Every cell, those of ports that went included, in the order of the names with their numbers as numbers.
     pub fn cells(&self) -> Arc<[Arc<Cell>]> {
-        let mut sorted = self.sorted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sorted = lock(&self.sorted);
         // A cell stays once it is made, so that as many as before are the same.
         if self.count() != sorted.len() {
-            let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+            let cells = lock(&self.cells);
             let mut all: Vec<Arc<Cell>> = cells.values().cloned().collect();
             drop(cells);
             all.sort_by_cached_key(|cell| natural(cell.name.as_bytes()));

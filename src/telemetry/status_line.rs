@@ -1,9 +1,10 @@
 //! The status that a supervisor shows, as `systemctl status` does.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use sd_notify::NotifyState;
 
+use crate::locks::lock;
 use crate::notify_socket::notify;
 
 /// The status that the supervisor shows: how things stand, and which alerts fire. Two write it, so that it is put together
@@ -30,7 +31,7 @@ impl StatusLine {
     }
 
     fn change_parts(&self, change: impl FnOnce(&mut StatusParts)) {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = lock(&self.parts);
         let before = parts.whole();
         change(&mut parts);
         let now = parts.whole();

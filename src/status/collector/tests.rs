@@ -1,6 +1,8 @@
 use super::*;
+use crate::link::LinkName;
 use crate::telemetry::observe::PortObserver;
 use crate::telemetry::readiness::COMPONENTS;
+use crate::telemetry::value::Reading;
 
 fn name(text: &str) -> LinkName {
     LinkName::new(text.as_bytes()).unwrap()
