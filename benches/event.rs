@@ -12,7 +12,7 @@ use portsyncd::lab::messages::new_link;
 use portsyncd::lab::pipeline::{self, Switch, names};
 use portsyncd::lab::redis_server::RedisServer;
 use portsyncd::link::dump::Dump;
-use portsyncd::link::parse::{Message, Messages};
+use portsyncd::link::parse::{Messages, NetlinkMessage};
 use portsyncd::link::{Link, LinkEvent, LinkName};
 use portsyncd::sync::port_sync::{Action, PortSync, Row, RowKey, Table};
 use tokio::time::Instant;
@@ -41,7 +41,7 @@ fn parse(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     group.bench_function("link message", |bencher| {
         bencher.iter(|| {
-            Messages::new(black_box(&bytes)).filter(|message| matches!(message, Ok(Message::Link(_)))).count()
+            Messages::new(black_box(&bytes)).filter(|message| matches!(message, Ok(NetlinkMessage::Link(_)))).count()
         });
     });
 }

@@ -50,7 +50,7 @@ impl Alerting {
         let evaluator = Evaluator::new(config);
         let tally = Arc::new(Mutex::new(None::<Arc<Tally>>));
         let (counted, delivered) = (Arc::clone(&evaluator), Arc::clone(&tally));
-        reader.also(move |tell| {
+        reader.add_metrics(move |tell| {
             counted.values(tell);
             let tally = lock(&delivered).clone();
             if let Some(tally) = tally {
@@ -97,7 +97,7 @@ impl Alerting {
                         if !same {
                             looks = self::looks(&config.alerts);
                         }
-                        self.reader.judge_by(config.health.clone());
+                        self.reader.set_health_config(config.health.clone());
                         sinks.reload(&config.alerts.sink, surroundings).await;
                         self.evaluator.reconfigure(&config.alerts)
                     }
@@ -123,7 +123,7 @@ impl Alerting {
         }
         sinks.firing(&told);
         let notified = told.iter().filter(|one| one.actions.contains(&Action::Notify)).map(|one| &one.alert);
-        self.reader.telemetry().status_line.alerts(status_line(notified));
+        self.reader.telemetry().status_line.set_alerts(status_line(notified));
     }
 }
 

@@ -252,7 +252,7 @@ pub struct Port {
     /// When the row last changed since the daemon started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change: Option<f64>,
-    pub state: Standing,
+    pub state: PortState,
     /// Whether `STATE_DB` says what the kernel says.
     pub in_step: bool,
     /// The last changes of the operational state, oldest first, at most 8, over restarts.
@@ -262,7 +262,7 @@ pub struct Port {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum PortState {
     /// `STATE_DB` says what the kernel says.
     InStep,
     /// Its row is being written.

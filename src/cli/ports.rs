@@ -1,6 +1,6 @@
 //! `portsyncd ports`: a table of the ports, in the daemon's order.
 
-use portsyncd::api::{Port, PortList, Standing};
+use portsyncd::api::{Port, PortList, PortState};
 use portsyncd::config::ControlConfig;
 use portsyncd::control::Control;
 
@@ -58,13 +58,13 @@ fn row(port: &Port, now: f64) -> [String; COLUMNS] {
 }
 
 /// Whether a port is in step, and why not.
-fn standing(standing: Standing) -> &'static str {
+fn standing(standing: PortState) -> &'static str {
     match standing {
-        Standing::InStep => "yes",
-        Standing::Pending => "being written",
-        Standing::Waiting => "waiting for APPL_DB",
-        Standing::Ignored => "ignored: its link is from before the cold start",
-        Standing::Awaited => "awaited, no link",
+        PortState::InStep => "yes",
+        PortState::Pending => "being written",
+        PortState::Waiting => "waiting for APPL_DB",
+        PortState::Ignored => "ignored: its link is from before the cold start",
+        PortState::Awaited => "awaited, no link",
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) mod tests {
             ifindex: Some(ifindex),
             flaps: 0,
             last_change: Some(9808.0),
-            state: Standing::InStep,
+            state: PortState::InStep,
             in_step: true,
             history: Vec::new(),
         }
@@ -91,17 +91,17 @@ pub(super) mod tests {
     #[test]
     fn columns_stand_below_each_other() {
         let first = Port { flaps: 1234, ..port("Ethernet0", 7) };
-        let second = Port { oper: Some("down".to_owned()), state: Standing::Pending, ..port("Ethernet124", 1038) };
+        let second = Port { oper: Some("down".to_owned()), state: PortState::Pending, ..port("Ethernet124", 1038) };
         let third = Port {
             admin: None,
             oper: None,
             mtu: None,
             ifindex: None,
             last_change: None,
-            state: Standing::Awaited,
+            state: PortState::Awaited,
             ..port("Ethernet8", 0)
         };
-        let fourth = Port { state: Standing::Ignored, ..Port { name: "Ethernet12".to_owned(), ..third.clone() } };
+        let fourth = Port { state: PortState::Ignored, ..Port { name: "Ethernet12".to_owned(), ..third.clone() } };
         let text = table(&[first, second, third, fourth], 10_000.0, Paint { on: false });
         assert_eq!(
             text,

@@ -16,7 +16,7 @@ use crate::sync::init::Init;
 use crate::sync::port_sync::{Action, Names, PortSync, Row, RowKey, Source, Table};
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::{Cause, Db, DumpOutcome, Outcome};
-use crate::telemetry::observe::Observer;
+use crate::telemetry::observe::PortObserver;
 
 /// The least time between two lists of all links: messages that are lost while one follows the other make one more enough.
 const LIST_PAUSE: Duration = Duration::from_millis(100);
@@ -27,7 +27,7 @@ pub struct Core {
     /// Knows when the start is done.
     pub(super) init: Init,
     pub(super) awaited_rows: AwaitedRows,
-    observer: Observer,
+    observer: PortObserver,
     /// When everything has to be compared next, for what happened to links, and to rows.
     links_due: Due,
     rows_due: Due,
@@ -69,7 +69,7 @@ struct Change {
 impl Core {
     pub fn new(names: Names, telemetry: Arc<Telemetry>) -> Self {
         Self {
-            observer: Observer::new(telemetry),
+            observer: PortObserver::new(telemetry),
             machine: PortSync::new(names),
             pending: Pending::default(),
             init: Init::default(),

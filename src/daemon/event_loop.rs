@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::config_db::ConfigDb;
-use super::session::Writing;
+use super::session::RowConnection;
 use super::startup::named;
 use super::timers::earlier;
 use super::{Daemon, Stop};
@@ -41,7 +41,7 @@ pub(super) enum Signal {
 }
 
 /// What the loop wakes up for.
-pub(super) enum Event {
+pub(super) enum Wakeup {
     Signal(Signal),
     Links,
     Timer,
@@ -114,40 +114,40 @@ impl Daemon {
         let deadline =
             earlier(earlier(work, self.shutdown), earlier(self.databases.deadline(), self.timers.next_service()));
         let event = tokio::select! {
-            signal = self.signals.next() => Event::Signal(signal),
+            signal = self.signals.next() => Wakeup::Signal(signal),
             readable = self.monitor.readable() => {
                 readable.context("cannot watch the kernel's links").map_err(Stop::Fatal)?;
-                Event::Links
+                Wakeup::Links
             }
             event = self.databases.next() => event,
             due = self.alarm.at(deadline, now) => {
                 due.context("cannot wait for a timer").map_err(Stop::Fatal)?;
-                Event::Timer
+                Wakeup::Timer
             }
         };
-        let links = matches!(event, Event::Links);
+        let links = matches!(event, Wakeup::Links);
         let now = Instant::now();
         // An event that needs no wait is new work all the same.
         self.telemetry.core_works_since(now.into_std());
         match event {
-            Event::Signal(Signal::End) => self.end()?,
-            Event::Signal(Signal::Reload) => self.reload(),
-            Event::Links => {
+            Wakeup::Signal(Signal::End) => self.end()?,
+            Wakeup::Signal(Signal::Reload) => self.reload(),
+            Wakeup::Links => {
                 self.read_links(now).map_err(Stop::Fatal)?;
             }
-            Event::Timer => self.tick(now),
-            Event::Connected(server) => self.connected(server),
-            Event::Lost(server, error) => self.lost(server, &error),
-            Event::Replies => self.handle_replies(now),
-            Event::Heard(Heard::Channel(channel)) => self.heard(&channel),
-            Event::Heard(Heard::Answer(Err(refusal))) => {
+            Wakeup::Timer => self.tick(now),
+            Wakeup::Connected(server) => self.connected(server),
+            Wakeup::Lost(server, error) => self.lost(server, &error),
+            Wakeup::Replies => self.handle_replies(now),
+            Wakeup::Heard(Heard::Channel(channel)) => self.heard(&channel),
+            Wakeup::Heard(Heard::Answer(Err(refusal))) => {
                 warn!(reason = %refusal, "Redis refuses to tell of changes in APPL_DB, rows are looked for from time to time");
                 if let Some(listening) = self.databases.listening(Db::Appl) {
                     (listening.notifies, listening.to_ports) = (false, false);
                 }
                 self.core.awaited_rows.check_all();
             }
-            Event::Heard(Heard::Answer(Ok(()))) => {}
+            Wakeup::Heard(Heard::Answer(Ok(()))) => {}
         }
         self.send_batch(now).await;
         if links {
@@ -200,7 +200,7 @@ impl Daemon {
     /// Sends what is pending, unless a batch is under way or Redis is not to be bothered; then logs what changed. The row
     /// comes first: whoever waits for it does not wait for the log.
     async fn send_batch(&mut self, now: Instant) {
-        if let Some(Writing { writer, compared: true, sent }) = &mut self.databases.writing
+        if let Some(RowConnection { writer, compared: true, sent }) = &mut self.databases.writing
             && !self.core.pending().is_empty()
             && writer.is_idle()
             && self.timers.write_again.is_none()
@@ -224,7 +224,7 @@ impl Daemon {
 
     /// Takes the replies that are there.
     fn handle_replies(&mut self, now: Instant) {
-        let Some(Writing { writer, sent, .. }) = &mut self.databases.writing else { return };
+        let Some(RowConnection { writer, sent, .. }) = &mut self.databases.writing else { return };
         let (mut refused, mut reason) = (0, None);
         let lost = loop {
             let (key, reply) = match writer.next_reply() {

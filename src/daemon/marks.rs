@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 use super::startup::{INIT_DUE, StartState};
 use super::{Daemon, Stop};
 use crate::backoff::{Backoff, Pauses};
-use crate::db::publish::{self, Published};
+use crate::db::publish::{self, PublishOutcome};
 use crate::db::queries::{self, PortConfig};
 use crate::db::tables::{PORT_CONFIG_DONE, PORT_INIT_DONE};
 use crate::sync::start::StartKind;
@@ -40,7 +40,7 @@ struct UntilTaken {
 
 impl KnownMarks {
     /// What stands there at the start.
-    pub fn found(marks: &queries::Marks) -> Self {
+    pub fn found(marks: &queries::StartMarks) -> Self {
         Self { config_done: marks.config_done, count: count(marks), taken: None }
     }
 
@@ -51,7 +51,7 @@ impl KnownMarks {
     }
 }
 
-fn count(marks: &queries::Marks) -> Option<usize> {
+fn count(marks: &queries::StartMarks) -> Option<usize> {
     std::str::from_utf8(marks.count.as_deref()?).ok()?.parse().ok()
 }
 
@@ -60,7 +60,7 @@ impl Daemon {
     /// them are published again later.
     pub(super) async fn publish(&mut self, ports: &Rc<[PortConfig]>) -> Result<bool, Stop> {
         let sent = Rc::clone(ports);
-        let Published { refused, reason, wrong_type } = self
+        let PublishOutcome { refused, reason, wrong_type } = self
             .ask(Db::Appl, async move |appl| {
                 publish::load_script(&appl).await?;
                 publish::publish(&appl, &sent).await
@@ -121,7 +121,7 @@ impl Daemon {
     }
 
     /// What a comparison found of the marks. True if everything has to be published again.
-    pub(super) fn found_marks(&mut self, marks: &queries::Marks, any_row: bool) -> bool {
+    pub(super) fn found_marks(&mut self, marks: &queries::StartMarks, any_row: bool) -> bool {
         if matches!(self.startup.start, StartState::Planned(_)) {
             return false;
         }

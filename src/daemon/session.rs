@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::config_db::Channels;
-use super::event_loop::Event;
+use super::event_loop::Wakeup;
 use super::reconnect::Reconnect;
 use super::timers::earlier;
 use crate::db::StoreError;
@@ -30,21 +30,21 @@ const DATABASES: [Db; 3] = [Db::Appl, Db::Config, Db::State];
 
 pub(super) struct Databases {
     pub store: Store,
-    pub servers: Vec<Server>,
+    pub servers: Vec<DatabaseServer>,
     clients: [Option<Rc<Client>>; 3],
     pub channels: Channels,
     /// While STATE_DB can be reached.
-    pub writing: Option<Writing>,
+    pub writing: Option<RowConnection>,
     opening: FuturesUnordered<LocalBoxFuture<'static, (usize, Result<Opened, StoreError>)>>,
     /// What the listeners hear. One that was not woken is not looked at.
-    heard: SelectAll<LocalBoxStream<'static, Event>>,
+    heard: SelectAll<LocalBoxStream<'static, Wakeup>>,
     /// A server is to be connected to.
     retrying: bool,
 }
 
 /// A server, and what it holds.
 #[derive(Default)]
-pub(super) struct Server {
+pub(super) struct DatabaseServer {
     pub databases: Vec<Db>,
     pub listening: Option<Listening>,
     pub reconnect: Reconnect,
@@ -61,7 +61,7 @@ pub(super) struct Listening {
 }
 
 /// The connection for rows.
-pub(super) struct Writing {
+pub(super) struct RowConnection {
     pub writer: RowWriter,
     /// Compared with what stands there, so that rows may be written.
     pub compared: bool,
@@ -78,13 +78,17 @@ struct Opened {
 impl Databases {
     /// Knows the servers; connects to none yet.
     pub fn new(store: Store) -> Self {
-        let mut servers: Vec<Server> = Vec::new();
+        let mut servers: Vec<DatabaseServer> = Vec::new();
         for db in DATABASES {
             let address = &database(&store, db).address;
             match servers.iter_mut().find(|server| database(&store, server.databases[0]).address == *address) {
                 Some(server) => server.databases.push(db),
                 None => {
-                    servers.push(Server { databases: vec![db], retry_at: Some(Instant::now()), ..Server::default() })
+                    servers.push(DatabaseServer {
+                        databases: vec![db],
+                        retry_at: Some(Instant::now()),
+                        ..DatabaseServer::default()
+                    });
                 }
             }
         }
@@ -168,7 +172,7 @@ impl Databases {
     /// A server that did not answer in time, rows or a listener.
     pub fn late(&self, now: Instant) -> Option<(usize, StoreError)> {
         let is_late = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
-        let listener = |server: &Server| is_late(server.listening.as_ref().and_then(Listening::deadline));
+        let listener = |server: &DatabaseServer| is_late(server.listening.as_ref().and_then(Listening::deadline));
         if let Some(at) = self.servers.iter().position(listener) {
             return Some((at, StoreError::no_answer(listener::OPERATION)));
         }
@@ -177,22 +181,22 @@ impl Databases {
     }
 
     /// The next thing that is said of a server. Cancel safe: nothing is taken before it is handed on.
-    pub async fn next(&mut self) -> Event {
+    pub async fn next(&mut self) -> Wakeup {
         poll_fn(|context| {
             if !self.opening.is_empty()
                 && let Poll::Ready(Some((at, opened))) = self.opening.poll_next_unpin(context)
             {
                 return Poll::Ready(match opened {
                     Ok(opened) => self.opened(at, opened),
-                    Err(error) => Event::Lost(at, error),
+                    Err(error) => Wakeup::Lost(at, error),
                 });
             }
-            if let Some(Writing { writer, .. }) = &mut self.writing
+            if let Some(RowConnection { writer, .. }) = &mut self.writing
                 && let Poll::Ready(outcome) = writer.poll_progress(context)
             {
                 return Poll::Ready(match outcome {
-                    Ok(()) => Event::Replies,
-                    Err(error) => Event::Lost(self.server_of(Db::State), error),
+                    Ok(()) => Wakeup::Replies,
+                    Err(error) => Wakeup::Lost(self.server_of(Db::State), error),
                 });
             }
             match self.heard.poll_next_unpin(context) {
@@ -203,7 +207,7 @@ impl Databases {
         .await
     }
 
-    fn opened(&mut self, at: usize, opened: Opened) -> Event {
+    fn opened(&mut self, at: usize, opened: Opened) -> Wakeup {
         let Opened { clients, listening, writer } = opened;
         for (db, client) in clients {
             self.clients[db as usize] = Some(Rc::new(client));
@@ -211,13 +215,13 @@ impl Databases {
         self.heard.push(heard(at, &listening.listener));
         self.servers[at].listening = Some(listening);
         if let Some(writer) = writer {
-            self.writing = Some(Writing { writer, compared: false, sent: None });
+            self.writing = Some(RowConnection { writer, compared: false, sent: None });
         }
-        Event::Connected(at)
+        Wakeup::Connected(at)
     }
 
     /// Gives a server's connections up, to try again later. What is given back wrote rows.
-    pub fn give_up(&mut self, at: usize, address: &str, problem: &str) -> Option<Writing> {
+    pub fn give_up(&mut self, at: usize, address: &str, problem: &str) -> Option<RowConnection> {
         self.retrying = true;
         let server = &mut self.servers[at];
         server.listening = None;
@@ -244,11 +248,11 @@ impl Listening {
 }
 
 /// What a listener hears, to its end.
-fn heard(at: usize, listener: &Rc<RefCell<Listener>>) -> LocalBoxStream<'static, Event> {
+fn heard(at: usize, listener: &Rc<RefCell<Listener>>) -> LocalBoxStream<'static, Wakeup> {
     let listener = Rc::clone(listener);
     let next = move |context: &mut Context<'_>| listener.borrow_mut().poll_next(context).map(Some);
     stream::poll_fn(next)
-        .map(move |heard| heard.map_or_else(|error| Event::Lost(at, error), Event::Heard))
+        .map(move |heard| heard.map_or_else(|error| Wakeup::Lost(at, error), Wakeup::Heard))
         .boxed_local()
 }
 

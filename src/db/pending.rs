@@ -68,7 +68,7 @@ impl Origin {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Done {
+pub struct Acknowledged {
     /// The row that stands there now.
     pub row: Option<Row>,
     pub origin: Origin,
@@ -201,7 +201,7 @@ impl Pending {
         }
     }
 
-    pub fn acknowledge(&mut self, key: RowKey) -> Option<Done> {
+    pub fn acknowledge(&mut self, key: RowKey) -> Option<Acknowledged> {
         let slot = self.slots.get_mut(&key)?;
         let write = slot.under_way.take()?;
         self.under_way -= 1;
@@ -209,7 +209,7 @@ impl Pending {
         slot.wrong_type = false;
         slot.known = write.leaves();
         slot.doubtful = None;
-        Some(Done { row: slot.known, origin: slot.under_way_for, settled: slot.waiting.is_none() })
+        Some(Acknowledged { row: slot.known, origin: slot.under_way_for, settled: slot.waiting.is_none() })
     }
 
     /// Redis refused it: it waits again, unless something newer does.

@@ -23,7 +23,7 @@ end
 
 /// What came of publishing several keys.
 #[derive(Debug, Default)]
-pub struct Published {
+pub struct PublishOutcome {
     /// How many are to be tried again.
     pub refused: usize,
     /// What the server said of the first of them.
@@ -38,7 +38,7 @@ pub async fn load_script(appl: &Client) -> Result<(), StoreError> {
 }
 
 /// Publishes keys of `PORT_TABLE`.
-pub async fn publish(appl: &Client, ports: &[PortConfig]) -> Result<Published, StoreError> {
+pub async fn publish(appl: &Client, ports: &[PortConfig]) -> Result<PublishOutcome, StoreError> {
     let script = Script::new(SET);
     let separator = appl.separator.as_bytes();
     let channel = format!("{PORT_TABLE}_CHANNEL@{}", appl.id);
@@ -50,7 +50,7 @@ pub async fn publish(appl: &Client, ports: &[PortConfig]) -> Result<Published, S
         let request = (0..fields).fold(script.arg(&channel).arg(&key_set), temporary);
         request.arg("G").arg(&port.name).args(&port.fields)
     };
-    let mut published = Published::default();
+    let mut published = PublishOutcome::default();
     let take = |place: usize, reply: RedisResult<Reply<'_>>| {
         let Err(error) = reply else { return Ok(()) };
         match Trouble::of(&error) {

@@ -38,7 +38,7 @@ pub type RuleRow = (String, Vec<(String, String)>);
 
 /// Which ends of a start APPL_DB knows, taken by a consumer or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
+pub struct StartMarks {
     /// `PortConfigDone`.
     pub config_done: bool,
     /// Its `count`, the one that is still to be taken before the one that was.
@@ -101,7 +101,7 @@ pub async fn is_dpu(config: &Client) -> Result<bool, StoreError> {
 }
 
 /// Which ends of a start APPL_DB knows: as a row, in what waits for a consumer, or in the set of what waits.
-pub async fn marks(appl: &Client) -> Result<Marks, StoreError> {
+pub async fn marks(appl: &Client) -> Result<StartMarks, StoreError> {
     let key = |table: &str, name: &str| tables::join(table, &appl.separator, name.as_bytes());
     let waiting = format!("_{PORT_TABLE}");
     let exists = |name| Request::new("EXISTS").arg(key(PORT_TABLE, name)).arg(key(&waiting, name));
@@ -116,7 +116,7 @@ pub async fn marks(appl: &Client) -> Result<Marks, StoreError> {
     ];
     let [config_row, config_waits, init_row, init_waits, new, old] = facts(appl, APPL_ROWS, &requests).await?;
     let any = |facts: [Option<Vec<u8>>; 2]| facts.into_iter().flatten().any(|fact| fact != b"0");
-    Ok(Marks {
+    Ok(StartMarks {
         config_done: any([config_row, config_waits]),
         count: new.or(old),
         init_done: any([init_row, init_waits]),

@@ -10,7 +10,7 @@ use crate::telemetry::readiness::Component;
 
 /// What the score rests on besides what [`Telemetry`] holds.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct HealthFacts {
     /// How many ports stand how.
     pub ports: PortCounts,
     /// Ports whose row is still to come before `PortInitDone`.
@@ -23,7 +23,7 @@ pub struct Facts {
     pub recent: Option<Latency>,
 }
 
-pub fn score(telemetry: &Telemetry, facts: &Facts, config: &HealthConfig) -> Health {
+pub fn score(telemetry: &Telemetry, facts: &HealthFacts, config: &HealthConfig) -> Health {
     let parts = vec![
         redis(telemetry),
         rows(telemetry, facts),
@@ -50,7 +50,7 @@ fn redis(telemetry: &Telemetry) -> Part {
     part("redis", 30, if reason.is_none() { 1.0 } else { 0.0 }, || reason.unwrap_or_default())
 }
 
-fn rows(telemetry: &Telemetry, facts: &Facts) -> Part {
+fn rows(telemetry: &Telemetry, facts: &HealthFacts) -> Part {
     if let Some(reason) = telemetry.readiness.reason(Component::Rows) {
         return part("rows", 20, 0.0, || reason);
     }
@@ -65,7 +65,7 @@ fn rows(telemetry: &Telemetry, facts: &Facts) -> Part {
     })
 }
 
-fn start(telemetry: &Telemetry, facts: &Facts) -> Part {
+fn start(telemetry: &Telemetry, facts: &HealthFacts) -> Part {
     let current = telemetry.starts.current();
     if current.done {
         return part("start", 20, 1.0, String::new);
@@ -98,7 +98,7 @@ fn drift(telemetry: &Telemetry, config: &HealthConfig) -> Part {
     })
 }
 
-fn latency(facts: &Facts, config: &HealthConfig) -> Part {
+fn latency(facts: &HealthFacts, config: &HealthConfig) -> Part {
     let limit = config.latency_p99.as_secs_f64();
     let p99 = facts.recent.and_then(|recent| recent.p99).unwrap_or_default();
     let share = if p99 <= limit { 1.0 } else { (limit / p99).clamp(0.0, 0.9) };
@@ -129,13 +129,14 @@ mod tests {
     use super::*;
     use crate::telemetry::readiness::COMPONENTS;
 
-    fn well() -> (Telemetry, Facts, HealthConfig) {
+    fn well() -> (Telemetry, HealthFacts, HealthConfig) {
         let telemetry = Telemetry::default();
         for component in COMPONENTS {
             telemetry.readiness.set_ready(component);
         }
         telemetry.starts.done();
-        let facts = Facts { ports: PortCounts { total: 32, up: 32, ..PortCounts::default() }, ..Facts::default() };
+        let facts =
+            HealthFacts { ports: PortCounts { total: 32, up: 32, ..PortCounts::default() }, ..HealthFacts::default() };
         (telemetry, facts, HealthConfig::default())
     }
 

@@ -20,31 +20,31 @@ const HEARTBEAT: &[u8] = b"<!--XSUPERVISOR:BEGIN-->heartbeat<!--XSUPERVISOR:END-
 pub struct Supervisor {
     ready: bool,
     /// There was no room yet for [`NotifyState::Ready`].
-    unsaid: bool,
+    unsent: bool,
     line: Arc<StatusLine>,
 }
 
 impl Supervisor {
     pub fn new(line: Arc<StatusLine>) -> Self {
-        Self { ready: false, unsaid: false, line }
+        Self { ready: false, unsent: false, line }
     }
 
     /// The daemon is in service. Said once.
     pub fn ready(&mut self) {
         if !self.ready {
             self.ready = true;
-            self.unsaid = !notify(&[NotifyState::Ready]);
+            self.unsent = !notify(&[NotifyState::Ready]);
         }
     }
 
-    /// Whether [`ready`](Self::ready) was said.
+    /// Whether [`ready`](Self::ready) was called.
     pub fn is_ready(&self) -> bool {
         self.ready
     }
 
     /// One readable sentence on how things stand, sent when it differs from the last.
     pub fn status(&self, status: impl Into<String>) {
-        self.line.stands(status.into());
+        self.line.set_service(status.into());
     }
 
     /// The start takes longer: systemd is to wait this much more.
@@ -73,8 +73,8 @@ impl Supervisor {
     }
 
     pub fn watchdog(&mut self) {
-        if self.unsaid {
-            self.unsaid = !notify(&[NotifyState::Ready]);
+        if self.unsent {
+            self.unsent = !notify(&[NotifyState::Ready]);
         }
         notify(&[NotifyState::Watchdog]);
     }

@@ -87,7 +87,7 @@ fn attribute(out: &mut Vec<u8>, kind: u16, parts: &[&[u8]]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::parse::{Message, Messages};
+    use crate::link::parse::{Messages, NetlinkMessage};
     use crate::link::{Link, LinkEvent, LinkName};
 
     #[test]
@@ -106,6 +106,6 @@ mod tests {
             carrier_changes: Some(0),
         };
         let parsed: Vec<_> = Messages::new(&out).collect();
-        assert_eq!(parsed, [Ok(Message::Link(LinkEvent::New(link)))]);
+        assert_eq!(parsed, [Ok(NetlinkMessage::Link(LinkEvent::New(link)))]);
     }
 }

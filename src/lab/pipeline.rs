@@ -14,7 +14,7 @@ use crate::db::store::Store;
 use crate::db::topology::{Address, Topology};
 use crate::db::writer::{BATCH, RowWriter};
 use crate::link::LinkName;
-use crate::link::parse::{Message, Messages};
+use crate::link::parse::{Messages, NetlinkMessage};
 use crate::sync::port_sync::Names;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -68,7 +68,7 @@ impl Switch {
 pub fn take(core: &mut Core, datagram: &[u8]) {
     core.because(Origin::Message(Instant::now()));
     for message in Messages::new(datagram) {
-        if let Ok(Message::Link(event)) = message {
+        if let Ok(NetlinkMessage::Link(event)) = message {
             core.event(&event);
         }
     }

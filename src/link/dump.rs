@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use super::event::{Link, LinkEvent};
-use super::parse::{Message, Messages};
+use super::parse::{Messages, NetlinkMessage};
 use super::socket::{Places, Received, Socket, SocketError};
 
 /// How often a dump is asked for before it is handed on as it is, interrupted. A larger buffer gives one more.
@@ -70,7 +70,7 @@ async fn attempt(links: &mut Vec<Link>, places: &mut Places) -> Result<Attempt, 
     let socket = Socket::open(0)?;
     socket.set_receive_buffer(RECEIVE_BUFFER);
     socket.send(&request())?;
-    let mut answer = Answer { links, complete: true, needed: 0, end: None };
+    let mut answer = DumpReply { links, complete: true, needed: 0, end: None };
     loop {
         let more = socket.receive(places, |received| match received {
             Received::Datagram(datagram) => answer.take(datagram),
@@ -96,7 +96,7 @@ async fn attempt(links: &mut Vec<Link>, places: &mut Places) -> Result<Attempt, 
 }
 
 /// What came of a dump so far.
-struct Answer<'a> {
+struct DumpReply<'a> {
     links: &'a mut Vec<Link>,
     complete: bool,
     needed: usize,
@@ -104,20 +104,20 @@ struct Answer<'a> {
     end: Option<io::Result<()>>,
 }
 
-impl Answer<'_> {
+impl DumpReply<'_> {
     fn take(&mut self, datagram: &[u8]) {
         let mut messages = Messages::new(datagram);
         for message in messages.by_ref() {
             match message {
-                Ok(Message::Link(LinkEvent::New(link))) => self.links.push(link),
-                Ok(Message::Done(errno)) => {
+                Ok(NetlinkMessage::Link(LinkEvent::New(link))) => self.links.push(link),
+                Ok(NetlinkMessage::Done(errno)) => {
                     if errno < 0 {
                         debug!(error = %io::Error::from_raw_os_error(-errno), "the kernel gave up a dump");
                         self.complete = false;
                     }
                     self.end = Some(Ok(()));
                 }
-                Ok(Message::Error(errno)) => self.end = Some(Err(io::Error::from_raw_os_error(-errno))),
+                Ok(NetlinkMessage::Error(errno)) => self.end = Some(Err(io::Error::from_raw_os_error(-errno))),
                 Ok(_) => {}
                 Err(error) => {
                     debug!(error = %error, "message of a dump not understood");
@@ -154,7 +154,7 @@ mod tests {
 
     fn ended(errno: i32, flags: u16) -> bool {
         let mut links = Vec::new();
-        let mut answer = Answer { links: &mut links, complete: true, needed: 0, end: None };
+        let mut answer = DumpReply { links: &mut links, complete: true, needed: 0, end: None };
         let mut done = Vec::new();
         done.extend(20u32.to_ne_bytes());
         done.extend(3u16.to_ne_bytes()); // NLMSG_DONE

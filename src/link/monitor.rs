@@ -6,7 +6,7 @@
 use tracing::warn;
 
 use super::event::LinkEvent;
-use super::parse::{Message, Messages};
+use super::parse::{Messages, NetlinkMessage};
 use super::socket::{Places, Received, Socket, SocketError};
 
 /// `RTMGRP_LINK`, the bit of group `RTNLGRP_LINK`.
@@ -20,7 +20,7 @@ const READS: usize = 16;
 
 /// What one batch brought besides its events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
+pub struct ReadSummary {
     pub events: usize,
     /// Datagrams that did not come from the kernel.
     pub foreign: u32,
@@ -62,15 +62,15 @@ impl Monitor {
     }
 
     /// Reads what is there, up to a batch, and hands each event on in the kernel's order.
-    pub fn read(&mut self, mut each: impl FnMut(LinkEvent)) -> Result<Batch, SocketError> {
-        let mut batch = Batch { more: true, ..Batch::default() };
+    pub fn read(&mut self, mut each: impl FnMut(LinkEvent)) -> Result<ReadSummary, SocketError> {
+        let mut batch = ReadSummary { more: true, ..ReadSummary::default() };
         for _ in 0..READS {
             let mut needed = 0;
             batch.more = self.socket.receive(&mut self.places, |received| match received {
                 Received::Datagram(datagram) => {
                     for message in Messages::new(datagram) {
                         match message {
-                            Ok(Message::Link(event)) => {
+                            Ok(NetlinkMessage::Link(event)) => {
                                 batch.events += 1;
                                 each(event);
                             }

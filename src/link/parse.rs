@@ -32,7 +32,7 @@ const IFF_RUNNING: u32 = 0x40;
 
 /// What one netlink message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Message {
+pub enum NetlinkMessage {
     /// A link is there, or is gone.
     Link(LinkEvent),
     /// The end of a dump: 0, or the negative errno for which the kernel gave it up.
@@ -81,7 +81,7 @@ impl<'a> Messages<'a> {
 }
 
 impl Iterator for Messages<'_> {
-    type Item = Result<Message, ParseError>;
+    type Item = Result<NetlinkMessage, ParseError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
@@ -104,18 +104,18 @@ impl Iterator for Messages<'_> {
     }
 }
 
-fn parse(message: &[u8]) -> Result<Message, ParseError> {
+fn parse(message: &[u8]) -> Result<NetlinkMessage, ParseError> {
     let body = &message[NLMSG_HEADER..];
     match u16_at(message, 4).unwrap_or_default() {
-        RTM_NEWLINK => Ok(Message::Link(LinkEvent::New(link(body)?))),
-        RTM_DELLINK => Ok(Message::Link(LinkEvent::Del(link(body)?))),
+        RTM_NEWLINK => Ok(NetlinkMessage::Link(LinkEvent::New(link(body)?))),
+        RTM_DELLINK => Ok(NetlinkMessage::Link(LinkEvent::Del(link(body)?))),
         // Kernels that have nothing to say may leave the body out.
-        NLMSG_DONE => Ok(Message::Done(u32_at(body, 0).unwrap_or_default().cast_signed())),
+        NLMSG_DONE => Ok(NetlinkMessage::Done(u32_at(body, 0).unwrap_or_default().cast_signed())),
         NLMSG_ERROR => {
             let errno = u32_at(body, 0).ok_or(ParseError::Short { have: body.len(), need: 4 })?;
-            Ok(Message::Error(errno.cast_signed()))
+            Ok(NetlinkMessage::Error(errno.cast_signed()))
         }
-        _ => Ok(Message::Other),
+        _ => Ok(NetlinkMessage::Other),
     }
 }
 
@@ -248,7 +248,10 @@ mod tests {
             carrier_changes: Some(5),
         };
         let got: Vec<_> = Messages::new(&datagram).collect();
-        assert_eq!(got, [Ok(Message::Link(LinkEvent::New(link))), Ok(Message::Link(LinkEvent::Del(link)))]);
+        assert_eq!(
+            got,
+            [Ok(NetlinkMessage::Link(LinkEvent::New(link))), Ok(NetlinkMessage::Link(LinkEvent::Del(link)))]
+        );
     }
 
     #[test]
@@ -263,7 +266,7 @@ mod tests {
             ],
         );
         let datagram = message(RTM_NEWLINK, 0, &body);
-        let Some(Ok(Message::Link(LinkEvent::New(link)))) = Messages::new(&datagram).next() else { panic!() };
+        let Some(Ok(NetlinkMessage::Link(LinkEvent::New(link)))) = Messages::new(&datagram).next() else { panic!() };
         assert!(link.has_master && link.is_team && !link.admin_up && link.mtu.is_none());
     }
 
@@ -277,11 +280,11 @@ mod tests {
         ]
         .concat();
         let mut messages = Messages::new(&datagram);
-        assert_eq!(messages.next(), Some(Ok(Message::Error(-16))));
-        assert_eq!(messages.next(), Some(Ok(Message::Other)));
-        assert_eq!(messages.next(), Some(Ok(Message::Done(-12))));
+        assert_eq!(messages.next(), Some(Ok(NetlinkMessage::Error(-16))));
+        assert_eq!(messages.next(), Some(Ok(NetlinkMessage::Other)));
+        assert_eq!(messages.next(), Some(Ok(NetlinkMessage::Done(-12))));
         assert!(!messages.interrupted());
-        assert_eq!(messages.next(), Some(Ok(Message::Done(0))));
+        assert_eq!(messages.next(), Some(Ok(NetlinkMessage::Done(0))));
         assert!(messages.interrupted());
         assert_eq!(messages.next(), None);
     }

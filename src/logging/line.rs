@@ -267,9 +267,9 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt;
 
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    struct Captured(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Kept {
+    impl io::Write for Captured {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend(bytes);
             Ok(bytes.len())
@@ -279,7 +279,7 @@ mod tests {
         }
     }
 
-    impl MakeWriter<'_> for Kept {
+    impl MakeWriter<'_> for Captured {
         type Writer = Self;
         fn make_writer(&self) -> Self {
             self.clone()
@@ -287,35 +287,36 @@ mod tests {
     }
 
     /// Times differ, so the text after them is compared.
-    fn logged(layer: impl FnOnce(Kept) -> BoxedLayer) -> String {
+    fn logged(layer: impl FnOnce(Captured) -> BoxedLayer) -> String {
         raw(layer).split("\n20").map(|line| line.split_once('Z').unwrap().1).collect::<Vec<_>>().join("\n")
     }
 
     type BoxedLayer = Box<dyn tracing_subscriber::Layer<tracing_subscriber::Registry> + Send + Sync>;
 
-    fn raw(layer: impl FnOnce(Kept) -> BoxedLayer) -> String {
-        let kept = Kept::default();
-        let subscriber = tracing_subscriber::registry().with(layer(kept.clone()));
+    fn raw(layer: impl FnOnce(Captured) -> BoxedLayer) -> String {
+        let captured = Captured::default();
+        let subscriber = tracing_subscriber::registry().with(layer(captured.clone()));
         tracing::subscriber::with_default(subscriber, || {
             let problem = io::Error::other("no\nroom");
             info!(port = %"Ethernet0", admin = "up", mtu = 9100, ifindex = 7u32, "port changed");
             warn!(quoted = "a\"b\\c\u{1b}", count = -3, ratio = 0.5, yes = true, problem = %problem, some = ?Some(1), "odd {}", 1);
         });
-        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()
     }
 
     #[test]
     fn a_line_reads_as_the_librarys_own_but_for_the_levels() {
         use tracing_subscriber::Layer;
-        let theirs = logged(|kept| {
-            tracing_subscriber::fmt::layer().with_target(false).with_ansi(false).with_writer(kept).boxed()
+        let theirs = logged(|captured| {
+            tracing_subscriber::fmt::layer().with_target(false).with_ansi(false).with_writer(captured).boxed()
         });
         let text = Style::Text { colour: false };
-        let ours = logged(|kept| tracing_subscriber::fmt::layer().event_format(text).with_writer(kept).boxed());
+        let ours = logged(|captured| tracing_subscriber::fmt::layer().event_format(text).with_writer(captured).boxed());
         assert_eq!(ours, theirs.replace("  INFO ", " NOTICE ").replace("  WARN ", "   WARN "));
         assert!(ours.contains(" NOTICE port changed port=Ethernet0 admin=\"up\" mtu=9100 ifindex=7"), "{ours}");
         let colour = Style::Text { colour: true };
-        let coloured = logged(|kept| tracing_subscriber::fmt::layer().event_format(colour).with_writer(kept).boxed());
+        let coloured =
+            logged(|captured| tracing_subscriber::fmt::layer().event_format(colour).with_writer(captured).boxed());
         assert!(coloured.contains("\x1b[32mNOTICE\x1b[0m port changed port=Ethernet0"), "{coloured:?}");
     }
 
@@ -339,8 +340,10 @@ mod tests {
             assert!(times.filter(serde_json::Value::is_string).count() == 2, "{text}");
             lines
         };
-        let theirs = raw(|kept| tracing_subscriber::fmt::layer().json().with_target(false).with_writer(kept).boxed());
-        let ours = raw(|kept| tracing_subscriber::fmt::layer().event_format(Style::Json).with_writer(kept).boxed());
+        let theirs =
+            raw(|captured| tracing_subscriber::fmt::layer().json().with_target(false).with_writer(captured).boxed());
+        let ours =
+            raw(|captured| tracing_subscriber::fmt::layer().event_format(Style::Json).with_writer(captured).boxed());
         assert_eq!(parsed(&ours), parsed(&theirs.replace("\"INFO\"", "\"NOTICE\"")));
     }
 

@@ -8,13 +8,14 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use nix::sys::socket::{MsgFlags, sendmsg};
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::line::Style;
+use crate::locks::lock;
 use crate::nowait::Stream;
 use crate::telemetry::Telemetry;
 
@@ -28,7 +29,7 @@ const FACILITY: u8 = 1;
 #[derive(Debug)]
 pub(super) struct Dropped {
     telemetry: Arc<Telemetry>,
-    unsaid: AtomicU64,
+    unreported: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -59,12 +60,12 @@ pub(super) struct Syslog {
 
 impl Dropped {
     pub fn new(telemetry: Arc<Telemetry>) -> Arc<Self> {
-        Arc::new(Self { telemetry, unsaid: AtomicU64::new(0) })
+        Arc::new(Self { telemetry, unreported: AtomicU64::new(0) })
     }
 
     fn add(&self) {
         self.telemetry.metrics.log_lines_dropped.count(());
-        self.unsaid.fetch_add(1, Ordering::Relaxed);
+        self.unreported.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -74,22 +75,22 @@ impl Outlet {
     }
 
     fn line(&self, level: Level, line: &[u8]) {
-        let unsaid = if self.dropped.unsaid.load(Ordering::Relaxed) == 0 {
+        let unreported = if self.dropped.unreported.load(Ordering::Relaxed) == 0 {
             0
         } else {
-            self.dropped.unsaid.swap(0, Ordering::Relaxed)
+            self.dropped.unreported.swap(0, Ordering::Relaxed)
         };
-        let said = unsaid == 0 || self.say_dropped(unsaid);
-        if !said {
-            self.dropped.unsaid.fetch_add(unsaid, Ordering::Relaxed);
+        let reported = unreported == 0 || self.report_dropped(unreported);
+        if !reported {
+            self.dropped.unreported.fetch_add(unreported, Ordering::Relaxed);
         }
-        if !said || !self.send(level, line) {
+        if !reported || !self.send(level, line) {
             self.dropped.add();
         }
     }
 
-    fn say_dropped(&self, count: u64) -> bool {
-        let mut notice = self.notice.lock().unwrap_or_else(PoisonError::into_inner);
+    fn report_dropped(&self, count: u64) -> bool {
+        let mut notice = lock(&self.notice);
         notice.clear();
         self.style.dropped(&mut *notice, count).is_ok() && self.send(Level::WARN, notice.as_bytes())
     }
@@ -135,7 +136,7 @@ impl Syslog {
         }];
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let parts = [IoSlice::new(head.as_bytes()), IoSlice::new(&line[..line.len().min(LONGEST - head.len())])];
-        let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut socket = lock(&self.socket);
         if let Some(open) = &*socket {
             match send(open, &parts) {
                 // It listens, and has no room.
@@ -158,9 +159,9 @@ fn send(socket: &UnixDatagram, parts: &[IoSlice<'_>]) -> io::Result<()> {
 }
 
 #[derive(Debug)]
-pub(super) struct Writing<'a>(&'a Outlet, Level);
+pub(super) struct OutletWriter<'a>(&'a Outlet, Level);
 
-impl io::Write for Writing<'_> {
+impl io::Write for OutletWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.line(self.1, line);
         Ok(line.len())
@@ -172,14 +173,14 @@ impl io::Write for Writing<'_> {
 }
 
 impl<'a> MakeWriter<'a> for Outlet {
-    type Writer = Writing<'a>;
+    type Writer = OutletWriter<'a>;
 
-    fn make_writer(&'a self) -> Writing<'a> {
-        Writing(self, Level::INFO)
+    fn make_writer(&'a self) -> OutletWriter<'a> {
+        OutletWriter(self, Level::INFO)
     }
 
-    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Writing<'a> {
-        Writing(self, *metadata.level())
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> OutletWriter<'a> {
+        OutletWriter(self, *metadata.level())
     }
 }
 

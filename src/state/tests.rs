@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::link::LinkName;
 use crate::sync::port_sync::Source;
-use crate::telemetry::observe::Observer;
+use crate::telemetry::observe::PortObserver;
 use crate::telemetry::ports::HISTORY;
 
 fn link(name: &[u8]) -> LinkName {
@@ -15,7 +15,7 @@ fn link(name: &[u8]) -> LinkName {
 
 /// The port's link goes up and down so many times.
 fn flap(telemetry: &Arc<Telemetry>, name: &[u8], times: usize) {
-    let mut observer = Observer::new(Arc::clone(telemetry));
+    let mut observer = PortObserver::new(Arc::clone(telemetry));
     let was_up = telemetry.ports.cell(link(name)).up_down().1;
     for at in 0..=times {
         observer.wanted(link(name), (true, was_up != (at % 2 == 1), 9100), 1.into(), true);
@@ -49,7 +49,7 @@ fn what_survives_comes_back_and_nothing_else() {
     assert_eq!(after.starts.kept(), [0.25, 1.5]);
     let (restored, saved) = (after.ports.cell(link(b"Ethernet0")), before.ports.cell(link(b"Ethernet0")));
     assert_eq!((restored.flaps(), restored.history()), (3, saved.history()));
-    assert!(restored.standing().is_none(), "a port is there once the kernel says so");
+    assert!(restored.port_state().is_none(), "a port is there once the kernel says so");
     assert_eq!(State::of(&after), State { other: BTreeMap::new(), ..state });
 }
 
@@ -77,7 +77,7 @@ fn what_was_counted_meanwhile_is_added_to() {
 /// A port's link as the kernel tells of it, up.
 fn carrier(telemetry: &Arc<Telemetry>, name: &[u8], ifindex: u32, changes: u32) {
     let source = Source { ifindex, carrier_changes: Some(changes) };
-    Observer::new(Arc::clone(telemetry)).wanted(link(name), (true, true, 9100), source, true);
+    PortObserver::new(Arc::clone(telemetry)).wanted(link(name), (true, true, 9100), source, true);
 }
 
 #[test]

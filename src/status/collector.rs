@@ -1,25 +1,26 @@
 //! The reader's side: everything as it stands at one moment, as [`api`](crate::api) has it and as single values.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::yielding::giving_way;
 use crate::api::{
-    Durations, Events, Kernel, Latency, Port, PortCounts, PortList, Readiness, Redis, Sample, Standing, Start,
-    StateFile, Status,
+    Events, Health, Kernel, Latency, Port, PortCounts, PortList, PortState, Readiness, Redis, Sample, Start, StateFile,
+    Status,
 };
 use crate::clock::{now_ms, seconds};
 use crate::config::HealthConfig;
-use crate::health::score::{self, Facts};
-use crate::link::LinkName;
+use crate::health::score::{self, HealthFacts};
+use crate::locks::lock;
 use crate::sync::start::StartKind;
 use crate::telemetry::Component;
 use crate::telemetry::Telemetry;
-use crate::telemetry::catalog::{self, Computed, Metric};
+use crate::telemetry::catalog::Computed;
 use crate::telemetry::labels::{Db, Outcome};
 use crate::telemetry::ports::Cell;
-use crate::telemetry::value::{Distribution, Label, Reading};
+use crate::telemetry::value::{Distribution, Label};
 
 /// A row that is out of step for longer is late.
 const LATE: Duration = Duration::from_secs(1);
@@ -33,20 +34,20 @@ const RECENT: Duration = Duration::from_secs(60);
 pub struct Reader {
     telemetry: Arc<Telemetry>,
     /// Ports that have series of their own.
-    per_port_limit: usize,
+    pub(super) per_port_limit: usize,
     health: Mutex<HealthConfig>,
     recent: Mutex<Recent>,
     state_file: Mutex<StateFile>,
     /// Whether configured ports were not in step at the last look, and since when (Unix time); 0 before that changed.
     unserved: Mutex<(bool, f64)>,
     host: String,
-    others: OnceLock<Others>,
+    pub(super) others: OnceLock<Others>,
 }
 
 /// Computes values of metrics that others look after.
 type Compute = dyn Fn(&mut dyn FnMut(&Computed, &[&str], f64)) + Send + Sync;
 
-struct Others(Box<Compute>);
+pub(super) struct Others(pub(super) Box<Compute>);
 
 impl fmt::Debug for Others {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,14 +60,6 @@ impl fmt::Debug for Others {
 struct Recent {
     older: (Instant, Distribution),
     newer: (Instant, Distribution),
-}
-
-/// One value of one metric.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Value {
-    /// Its labels, in the order of the catalogue.
-    pub labels: Vec<(&'static str, String)>,
-    pub reading: Reading,
 }
 
 /// What the stream of samples began its interval with.
@@ -95,7 +88,7 @@ impl Reader {
 
     /// From now on the values of these metrics belong to all; to be said once. They are computed without holding anything
     /// of the reader's.
-    pub fn also(&self, compute: impl Fn(&mut dyn FnMut(&Computed, &[&str], f64)) + Send + Sync + 'static) {
+    pub fn add_metrics(&self, compute: impl Fn(&mut dyn FnMut(&Computed, &[&str], f64)) + Send + Sync + 'static) {
         let _ = self.others.set(Others(Box::new(compute)));
     }
 
@@ -108,7 +101,7 @@ impl Reader {
     }
 
     /// From now on health is judged by this.
-    pub fn judge_by(&self, health: HealthConfig) {
+    pub fn set_health_config(&self, health: HealthConfig) {
         *lock(&self.health) = health;
     }
 
@@ -130,7 +123,7 @@ impl Reader {
     }
 
     /// The core says that ports are awaited; which they are is seen here, and whether others are not in step.
-    fn readiness_of(&self, cells: &[Arc<Cell>]) -> Readiness {
+    pub(super) fn readiness_of(&self, cells: &[Arc<Cell>]) -> Readiness {
         let mut readiness = self.telemetry.readiness.report();
         let awaited = self.awaited(cells);
         let ports = readiness.components.iter_mut().find(|component| component.name == Component::Ports.name());
@@ -165,10 +158,10 @@ impl Reader {
         let readiness = self.readiness_of(&cells);
         let current = telemetry.starts.current();
         let awaited = self.awaited(&cells);
-        let health = score::score(telemetry, &facts, &lock(&self.health));
+        let health = self.health(&facts);
         let written: u64 =
             [Db::Appl, Db::Config, Db::State].map(|db| metrics.redis_writes.of((db, Outcome::Ok))).iter().sum();
-        let last_resync = telemetry.moments.resync_ms.load(std::sync::atomic::Ordering::Relaxed);
+        let last_resync = telemetry.moments.resync_ms.load(Ordering::Relaxed);
         let mut state_file = lock(&self.state_file).clone();
         state_file.recoveries = metrics.state_file_recoveries.sum();
         state_file.corruptions = metrics.state_file_corruptions.sum();
@@ -250,7 +243,7 @@ impl Reader {
         #[expect(clippy::cast_precision_loss, reason = "counts of an interval")]
         let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / passed;
         let cells = self.telemetry.ports.cells();
-        let health = score::score(&self.telemetry, &self.facts(&cells), &lock(&self.health));
+        let health = self.health(&self.facts(&cells));
         Sample {
             at: seconds(now_ms()),
             events_per_second: rate(mark.events, before.events),
@@ -261,107 +254,38 @@ impl Reader {
         }
     }
 
-    /// Every value that is exposed, but the process's own: of single ports those of the first `telemetry.per_port_limit`.
-    pub fn values(&self, each: &mut dyn FnMut(&Metric, Value)) {
-        self.values_of_all(each);
-        let cells = self.telemetry.ports.cells();
-        let listed = cells.iter().filter(|cell| cell.standing().is_some()).take(self.per_port_limit);
-        values_of_ports(listed, &mut |computed, port, number| {
-            let metric = computed.metric();
-            let labels = metric.labels.iter().map(|label| (*label, port.to_string())).collect();
-            each(&metric, Value { labels, reading: Reading::Number(number) });
-        });
+    pub(super) fn health(&self, facts: &HealthFacts) -> Health {
+        score::score(&self.telemetry, facts, &lock(&self.health))
     }
 
-    /// Every value of the metrics of single ports, of all ports.
-    pub fn values_of_ports(&self, each: &mut dyn FnMut(&Computed, &LinkName, f64)) {
-        let cells = self.telemetry.ports.cells();
-        values_of_ports(cells.iter().filter(|cell| cell.standing().is_some()), each);
-    }
-
-    /// Every value of every other metric but the process's own.
-    #[expect(clippy::cast_precision_loss, reason = "numbers of ports and flaps")]
-    pub fn values_of_all(&self, each: &mut dyn FnMut(&Metric, Value)) {
-        let telemetry = &self.telemetry;
-        telemetry.metrics.each(&mut |metric, family| {
-            family.read(&mut |labels, reading| {
-                let labels =
-                    metric.labels.iter().copied().zip(labels.iter().map(|value| (*value).to_owned())).collect();
-                each(&metric, Value { labels, reading });
-            });
-        });
-        let mut gauge = |computed: &Computed, values: &[&str], number: f64| {
-            let metric = computed.metric();
-            let labels = metric.labels.iter().copied().zip(values.iter().map(|value| (*value).to_owned())).collect();
-            each(&metric, Value { labels, reading: Reading::Number(number) });
-        };
-        let cells = telemetry.ports.cells();
-        let facts = self.facts(&cells);
-        let counts = facts.ports;
-        let by_state = [counts.up, counts.down, counts.admin_down, counts.waiting, counts.ignored, counts.awaited];
-        for (state, ports) in catalog::PORT_STATES.into_iter().zip(by_state) {
-            gauge(&catalog::PORTS, &[state], ports as f64);
-        }
-        gauge(&catalog::PORTS_OUT_OF_STEP, &[], counts.out_of_step as f64);
-        let unlisted: Vec<&Arc<Cell>> =
-            cells.iter().filter(|cell| cell.standing().is_some()).skip(self.per_port_limit).collect();
-        gauge(&catalog::PORTS_UNLISTED, &[], unlisted.len() as f64);
-        gauge(&catalog::PORT_FLAPS_UNLISTED, &[], unlisted.iter().map(|cell| cell.flaps()).sum::<u64>() as f64);
-        let start = telemetry.starts.current();
-        gauge(&catalog::PORT_INIT_DONE, &[], f64::from(u8::from(start.done)));
-        gauge(&catalog::PORTS_AWAITED, &[], facts.awaited as f64);
-        gauge(&catalog::INITIAL_SYNC, &[], start.seconds);
-        gauge(&catalog::INITIAL_SYNC_DUE, &[], start.due_seconds);
-        if let Some(Durations { min, avg, max, p50, p90, p99, .. }) = telemetry.starts.durations() {
-            for (stat, value) in catalog::START_STATS.into_iter().zip([min, avg, max, p50, p90, p99]) {
-                gauge(&catalog::INITIAL_SYNC_HISTORY, &[stat], value);
-            }
-        }
-        let (recoveries, damaged) =
-            (telemetry.metrics.state_file_recoveries.sum(), telemetry.metrics.state_file_corruptions.sum());
-        gauge(
-            &catalog::STATE_FILE_RECOVERY,
-            &[],
-            if damaged == 0 { 1.0 } else { (recoveries as f64 / damaged as f64).min(1.0) },
-        );
-        gauge(
-            &catalog::LAST_AUDIT,
-            &[],
-            seconds(telemetry.moments.resync_ms.load(std::sync::atomic::Ordering::Relaxed)),
-        );
-        for component in self.readiness_of(&cells).components {
-            gauge(&catalog::COMPONENT_READY, &[&component.name], f64::from(u8::from(component.ready)));
-        }
-        let health = score::score(telemetry, &facts, &lock(&self.health));
-        gauge(&catalog::HEALTH_SCORE, &[], f64::from(health.score));
-        if let Some(Others(compute)) = self.others.get() {
-            compute(&mut gauge);
-        }
-        gauge(&catalog::BUILD_INFO, &[VERSION, COMMIT], 1.0);
-    }
-
-    fn facts(&self, cells: &[Arc<Cell>]) -> Facts {
+    pub(super) fn facts(&self, cells: &[Arc<Cell>]) -> HealthFacts {
         let mut ports = PortCounts::default();
         let mut late = 0;
         for port in cells {
-            let Some(standing) = port.standing() else { continue };
+            let Some(port_state) = port.port_state() else { continue };
             ports.total += 1;
-            match standing {
-                Standing::Awaited => ports.awaited += 1,
-                Standing::Waiting => ports.waiting += 1,
-                Standing::Ignored => ports.ignored += 1,
-                Standing::InStep | Standing::Pending => match port.up_down() {
+            match port_state {
+                PortState::Awaited => ports.awaited += 1,
+                PortState::Waiting => ports.waiting += 1,
+                PortState::Ignored => ports.ignored += 1,
+                PortState::InStep | PortState::Pending => match port.up_down() {
                     (_, true) => ports.up += 1,
                     (true, false) => ports.down += 1,
                     (false, false) => ports.admin_down += 1,
                 },
             }
-            if standing == Standing::Pending {
+            if port_state == PortState::Pending {
                 ports.out_of_step += 1;
                 late += usize::from(port.behind().is_some_and(|behind| behind > LATE));
             }
         }
-        Facts { ports, awaited: self.awaited(cells).count, late, unserved: unserved(cells, 1), recent: self.recent() }
+        HealthFacts {
+            ports,
+            awaited: self.awaited(cells).count,
+            late,
+            unserved: unserved(cells, 1),
+            recent: self.recent(),
+        }
     }
 
     fn awaited(&self, cells: &[Arc<Cell>]) -> Awaited {
@@ -427,8 +351,8 @@ fn unserved(cells: &[Arc<Cell>], named: usize) -> Option<(usize, String)> {
     let first: Vec<String> = all
         .by_ref()
         .take(named)
-        .map(|(name, standing)| match standing {
-            Standing::Ignored => format!("{name} (ignored: its link is from before the cold start)"),
+        .map(|(name, port_state)| match port_state {
+            PortState::Ignored => format!("{name} (ignored: its link is from before the cold start)"),
             _ => format!("{name} (waiting: APPL_DB has no row for it)"),
         })
         .collect();
@@ -451,21 +375,6 @@ fn latency(distribution: &Distribution) -> Latency {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "gauges that count rows, ports or bytes")]
 fn count(value: f64) -> usize {
     value.max(0.0) as usize
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The values of the metrics of single ports.
-#[expect(clippy::cast_precision_loss, reason = "numbers of flaps")]
-fn values_of_ports<'a>(cells: impl Iterator<Item = &'a Arc<Cell>>, each: &mut dyn FnMut(&Computed, &LinkName, f64)) {
-    for cell in giving_way(cells) {
-        let (wanted, up) = cell.up_down();
-        each(&catalog::PORT_OPER_UP, cell.name(), f64::from(u8::from(up)));
-        each(&catalog::PORT_DOWN, cell.name(), f64::from(u8::from(wanted && !up)));
-        each(&catalog::PORT_FLAPS, cell.name(), cell.flaps() as f64);
-    }
 }
 
 /// Ports that changed, apart by whether they are still there.

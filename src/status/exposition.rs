@@ -15,7 +15,7 @@ use metrics_exporter_prometheus::{LabelSet, PrometheusBuilder, PrometheusRecorde
 use super::collector::Reader;
 use super::openmetrics;
 use crate::clock::seconds;
-use crate::telemetry::catalog::{Kind, Metric};
+use crate::telemetry::catalog::{Metric, MetricKind};
 use crate::telemetry::value::{BOUNDS, Distribution, Reading};
 
 const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
@@ -80,16 +80,16 @@ fn sorted(text: &str) -> String {
 fn describe(recorder: &PrometheusRecorder, metric: &Metric, name: String) {
     let name = KeyName::from(name);
     match metric.kind {
-        Kind::Counter => recorder.describe_counter(name, None, metric.help.into()),
-        Kind::Gauge | Kind::Histogram => recorder.describe_gauge(name, None, metric.help.into()),
+        MetricKind::Counter => recorder.describe_counter(name, None, metric.help.into()),
+        MetricKind::Gauge | MetricKind::Histogram => recorder.describe_gauge(name, None, metric.help.into()),
     }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counters are whole numbers")]
-fn set(recorder: &PrometheusRecorder, kind: Kind, key: &Key, number: f64) {
+fn set(recorder: &PrometheusRecorder, kind: MetricKind, key: &Key, number: f64) {
     match kind {
-        Kind::Counter => recorder.register_counter(key, &METADATA).absolute(number as u64),
-        Kind::Gauge | Kind::Histogram => recorder.register_gauge(key, &METADATA).set(number),
+        MetricKind::Counter => recorder.register_counter(key, &METADATA).absolute(number as u64),
+        MetricKind::Gauge | MetricKind::Histogram => recorder.register_gauge(key, &METADATA).set(number),
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
     use crate::telemetry::Telemetry;
     use crate::telemetry::catalog::catalog;
     use crate::telemetry::labels::LinkKind;
-    use crate::telemetry::observe::Observer;
+    use crate::telemetry::observe::PortObserver;
 
     fn reader(telemetry: &Arc<Telemetry>, limit: usize) -> Reader {
         Reader::new(Arc::clone(telemetry), limit, HealthConfig::default())
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn every_metric_of_the_catalogue_is_described_and_has_a_value() {
         let telemetry = Arc::new(Telemetry::default());
-        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let mut observer = PortObserver::new(Arc::clone(&telemetry));
         observer.wanted(LinkName::new(b"Ethernet0").unwrap(), (true, true, 9100), 7.into(), true);
         telemetry.starts.restore(&[1.0]);
         let text = expose(&reader(&telemetry, 10));
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn ports_beyond_the_limit_are_summed() {
         let telemetry = Arc::new(Telemetry::default());
-        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let mut observer = PortObserver::new(Arc::clone(&telemetry));
         for port in 0..5u32 {
             let name = LinkName::new(format!("Ethernet{port}").as_bytes()).unwrap();
             for up in [true, false, true] {
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn sub_interfaces_take_no_place_of_the_limit() {
         let telemetry = Arc::new(Telemetry::default());
-        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let mut observer = PortObserver::new(Arc::clone(&telemetry));
         for (ifindex, name) in (1u32..).zip(["Ethernet0.10", "Ethernet0.20", "Ethernet0", "Ethernet4"]) {
             observer.wanted(LinkName::new(name.as_bytes()).unwrap(), (true, true, 9100), ifindex.into(), true);
         }
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_port_that_went_has_no_series() {
         let telemetry = Arc::new(Telemetry::default());
-        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let mut observer = PortObserver::new(Arc::clone(&telemetry));
         let name = LinkName::new(b"Ethernet0").unwrap();
         observer.wanted(name, (true, true, 9100), 7.into(), true);
         let reader = reader(&telemetry, 10);

@@ -1,6 +1,8 @@
-//! Reading the telemetry, for people and programs: everything as JSON or values ([`collector`]), `/metrics` ([`exposition`]).
+//! Reading the telemetry, for people and programs: everything as JSON ([`collector`]) or single values ([`values`]),
+//! `/metrics` ([`exposition`]).
 
 pub mod collector;
 pub mod exposition;
 pub mod openmetrics;
+pub mod values;
 pub mod yielding;

@@ -126,12 +126,12 @@ struct Known {
 #[derive(Clone, Copy, Debug, Default)]
 struct Port {
     link: Option<IfIndex>,
-    published: Published,
+    published: ApplRow,
 }
 
 /// What is known of a port's row in APPL_DB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Published {
+enum ApplRow {
     #[default]
     Unknown,
     No,
@@ -235,14 +235,14 @@ impl PortSync {
     pub fn published(&mut self, name: LinkName, present: bool, actions: &mut Vec<Action>) {
         let Some(port) = self.ports.get_mut(&name) else { return };
         let before = port.published;
-        port.published = if present { Published::Yes } else { Published::No };
+        port.published = if present { ApplRow::Yes } else { ApplRow::No };
         let Some(ifindex) = port.link else { return };
-        if present && before != Published::Yes {
+        if present && before != ApplRow::Yes {
             actions.push(Action::Forget(name));
             if let Some(known) = self.links.get(&ifindex) {
                 actions.push(Action::Write(RowKey { table: Table::Port, name }, known.row, known.source));
             }
-        } else if !present && before == Published::Yes {
+        } else if !present && before == ApplRow::Yes {
             actions.push(Action::Await(name));
         }
     }
@@ -250,7 +250,7 @@ impl PortSync {
     /// Every row that has to be in STATE_DB now.
     pub fn desired(&self) -> impl Iterator<Item = (RowKey, Row, Source)> + '_ {
         self.links.values().filter_map(|known| {
-            let published = || self.ports.get(&known.name).is_some_and(|port| port.published == Published::Yes);
+            let published = || self.ports.get(&known.name).is_some_and(|port| port.published == ApplRow::Yes);
             let wanted = !known.is_team && (known.class == Class::Management || published());
             wanted.then(|| (key(known), known.row, known.source))
         })
@@ -324,10 +324,10 @@ impl PortSync {
             }
             Some(_) if same => return,
             // A sub-interface is looked for at each of its messages, and not awaited in between.
-            Some(_) if port.published != Published::Yes && !link.name.is_sub_interface() => return,
+            Some(_) if port.published != ApplRow::Yes && !link.name.is_sub_interface() => return,
             _ => {}
         }
-        if port.published == Published::Yes {
+        if port.published == ApplRow::Yes {
             actions.push(Action::Write(key(&known), row, source));
         } else {
             actions.push(Action::Await(link.name));

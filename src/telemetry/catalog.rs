@@ -9,7 +9,7 @@ pub const PREFIX: &str = "portsyncd_";
 
 /// What kind of values a metric has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// It only grows while the daemon runs.
     Counter,
     /// It goes up and down.
@@ -18,7 +18,7 @@ pub enum Kind {
     Histogram,
 }
 
-impl Kind {
+impl MetricKind {
     /// Prometheus' word for it.
     pub fn name(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ pub struct Metric {
     /// The name, without [`PREFIX`] unless it is one that every process has.
     pub name: &'static str,
     /// What kind of values it has.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// Its labels.
     pub labels: Vec<&'static str>,
     /// What it says.
@@ -72,7 +72,7 @@ macro_rules! counted {
                 $({
                     let metric = Metric {
                         name: $name,
-                        kind: Kind::$type,
+                        kind: MetricKind::$type,
                         labels: self.$field.labels(),
                         help: concat!($($help),+).trim_ascii(),
                         survives: counted!(@survives $($survives)?),
@@ -165,7 +165,7 @@ counted! {
 
 /// What is computed when it is read, see the constants.
 const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Computed {
-    Computed { name, kind: Kind::Gauge, labels, help, survives: false }
+    Computed { name, kind: MetricKind::Gauge, labels, help, survives: false }
 }
 
 /// A metric that is computed when it is read.
@@ -173,7 +173,7 @@ const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'stat
 pub struct Computed {
     /// See [`Metric`].
     pub name: &'static str,
-    kind: Kind,
+    kind: MetricKind,
     labels: &'static [&'static str],
     help: &'static str,
     survives: bool,
@@ -204,7 +204,7 @@ computed! {
     /// Flaps of a port.
     PORT_FLAPS = Computed {
         name: "port_flaps_total",
-        kind: Kind::Counter,
+        kind: MetricKind::Counter,
         labels: &["port"],
         help: "Changes of the port's operational state, up or down, each counted once as orchagent's flap_count does, also those whose messages were lost or that came while the daemon was away; of the first telemetry.per_port_limit ports",
         survives: true,
@@ -214,7 +214,7 @@ computed! {
     /// Flaps of the ports beyond the limit.
     PORT_FLAPS_UNLISTED = Computed {
         name: "port_flaps_unlisted_total",
-        kind: Kind::Counter,
+        kind: MetricKind::Counter,
         labels: &[],
         help: "Changes of the operational state of all ports beyond telemetry.per_port_limit, summed",
         survives: true,
@@ -238,13 +238,13 @@ computed! {
     /// Alerts by rule and state.
     ALERTS = gauge("alerts", &["rule", "severity", "state"], "Alerts by rule: firing of every rule that is on; pending and suppressed where there are any");
     /// Notifications by sink.
-    NOTIFICATIONS = Computed { kind: Kind::Counter, ..gauge("notifications_total", &["sink", "outcome"], "Notifications by sink and what became of them: sent, retried, failed, dropped, filtered, or replaced by a newer one") };
+    NOTIFICATIONS = Computed { kind: MetricKind::Counter, ..gauge("notifications_total", &["sink", "outcome"], "Notifications by sink and what became of them: sent, retried, failed, dropped, filtered, or replaced by a newer one") };
     /// The health score.
     HEALTH_SCORE = gauge("health_score", &[], "Health from 0 to 100; /api/v1/status shows its parts");
     /// What runs.
     BUILD_INFO = gauge("build_info", &["version", "commit"], "Always 1; the labels say what runs");
     /// See the name.
-    PROCESS_CPU = Computed { kind: Kind::Counter, ..gauge("process_cpu_seconds_total", &[], "Total user and system CPU time spent in seconds.") };
+    PROCESS_CPU = Computed { kind: MetricKind::Counter, ..gauge("process_cpu_seconds_total", &[], "Total user and system CPU time spent in seconds.") };
     /// See the name.
     PROCESS_OPEN_FDS = gauge("process_open_fds", &[], "Number of open file descriptors.");
     /// See the name.
@@ -339,9 +339,9 @@ mod tests {
                 name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
                 "{name}"
             );
-            assert_eq!(name.ends_with("_total"), metric.kind == Kind::Counter, "{name}: _total is for counters");
+            assert_eq!(name.ends_with("_total"), metric.kind == MetricKind::Counter, "{name}: _total is for counters");
             assert!(!metric.help.is_empty() && !metric.help.contains(['|', '\n']), "{name}: {}", metric.help);
-            assert!(metric.kind != Kind::Histogram || metric.unit() == "seconds", "{name}");
+            assert!(metric.kind != MetricKind::Histogram || metric.unit() == "seconds", "{name}");
         }
     }
 

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use catalog::Metrics;
 use ports::Ports;
-use starts::Starts;
+use starts::StartHistory;
 
 pub use readiness::{Component, ComponentReadiness};
 pub use status_line::StatusLine;
@@ -32,7 +32,7 @@ pub struct Telemetry {
     /// The components, ready or not.
     pub readiness: ComponentReadiness,
     /// This start and those before it.
-    pub starts: Starts,
+    pub starts: StartHistory,
     /// What the supervisor shows.
     pub status_line: Arc<StatusLine>,
     /// When things happened that health looks back at.
@@ -60,7 +60,7 @@ impl Default for Telemetry {
             metrics: Metrics::default(),
             ports: Ports::default(),
             readiness: ComponentReadiness::default(),
-            starts: Starts::default(),
+            starts: StartHistory::default(),
             status_line: Arc::default(),
             moments: Moments::default(),
             began: Instant::now(),

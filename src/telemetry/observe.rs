@@ -1,6 +1,6 @@
-//! The core's side: what it tells of ports, without allocating for one that it knows.
+//! The core's side: what it says of ports, without allocating for one that it knows.
 //!
-//! Sub-interfaces (names with a `.`) are no ports, whoever speaks of them: nothing is told of them.
+//! Sub-interfaces (names with a `.`) are no ports, whoever speaks of them: nothing is said of them.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -13,9 +13,9 @@ use super::ports::Cell;
 use crate::link::LinkName;
 use crate::sync::port_sync::Source;
 
-/// Tells of ports. The core has one.
+/// Keeps the cells of ports. The core has one.
 #[derive(Debug)]
-pub struct Observer {
+pub struct PortObserver {
     telemetry: Arc<Telemetry>,
     cells: HashMap<LinkName, Arc<Cell>, RandomState>,
     /// Cells made since names were last forgotten.
@@ -25,7 +25,7 @@ pub struct Observer {
 /// After so many new names it is looked for some that can go.
 const SWEEP: usize = 1024;
 
-impl Observer {
+impl PortObserver {
     pub fn new(telemetry: Arc<Telemetry>) -> Self {
         Self { telemetry, cells: HashMap::default(), made: 0 }
     }
@@ -36,22 +36,22 @@ impl Observer {
 
     /// The row (admin, oper, mtu) that the port deserves, the link that says it, and whether Redis holds it.
     pub fn wanted(&mut self, name: LinkName, row: (bool, bool, u32), source: Source, there: bool) {
-        self.tell(name, |cell| cell.wanted(row, source, there));
+        self.update(name, |cell| cell.wanted(row, source, there));
     }
 
     /// Redis holds the row that the port deserves.
     pub fn settled(&mut self, name: LinkName) {
-        self.tell(name, Cell::settled);
+        self.update(name, Cell::settled);
     }
 
     /// The port's row has to go.
     pub fn removed(&mut self, name: LinkName) {
-        self.tell(name, Cell::removed);
+        self.update(name, Cell::removed);
     }
 
     /// The port's link is there, and APPL_DB has no row for it.
     pub fn waiting(&mut self, name: LinkName) {
-        self.tell(name, Cell::waiting);
+        self.update(name, Cell::waiting);
     }
 
     /// The start waits for the rows of these ports, and for no others.
@@ -62,7 +62,7 @@ impl Observer {
         let mut odd = BTreeSet::new();
         for name in names {
             match port(name) {
-                Some(name) => self.tell(name, |cell| cell.awaited(true)),
+                Some(name) => self.update(name, |cell| cell.awaited(true)),
                 None => drop(odd.insert(name.to_vec())),
             }
         }
@@ -72,7 +72,7 @@ impl Observer {
     /// The start waits for this port's row no longer.
     pub fn arrived(&mut self, name: &[u8]) {
         match port(name) {
-            Some(name) => self.tell(name, |cell| cell.awaited(false)),
+            Some(name) => self.update(name, |cell| cell.awaited(false)),
             None => self.telemetry.starts.odd_arrived(name),
         }
     }
@@ -84,7 +84,7 @@ impl Observer {
             cell.configured(names.contains(cell.name()));
         }
         for name in names {
-            self.tell(name, |cell| {
+            self.update(name, |cell| {
                 cell.configured(true);
                 false
             });
@@ -93,10 +93,10 @@ impl Observer {
 
     /// Whether a link from before a cold start holds the port's name: it is ignored until it goes.
     pub fn ignored(&mut self, name: LinkName, ignored: bool) {
-        self.tell(name, |cell| cell.ignored(ignored));
+        self.update(name, |cell| cell.ignored(ignored));
     }
 
-    fn tell(&mut self, name: LinkName, change: impl FnOnce(&Cell) -> bool) {
+    fn update(&mut self, name: LinkName, change: impl FnOnce(&Cell) -> bool) {
         let cell = match self.cells.entry(name) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(_) if name.is_sub_interface() => return,
@@ -130,7 +130,7 @@ fn port(name: &[u8]) -> Option<LinkName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Standing;
+    use crate::api::PortState;
 
     fn name(text: &str) -> LinkName {
         LinkName::new(text.as_bytes()).unwrap()
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn names_that_come_and_go_are_forgotten_after_a_day_or_4096_of_them() {
         let telemetry = Arc::new(Telemetry::default());
-        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let mut observer = PortObserver::new(Arc::clone(&telemetry));
         let there = name("Ethernet0");
         observer.wanted(there, (true, true, 9100), 1.into(), true);
         for number in 0..20_000u32 {
@@ -160,14 +160,14 @@ mod tests {
     #[test]
     fn a_port_from_awaited_to_removed() {
         let telemetry = Arc::new(Telemetry::default());
-        let mut observer = Observer::new(Arc::clone(&telemetry));
-        let standing = || telemetry.ports.cell(name("Ethernet0")).standing();
+        let mut observer = PortObserver::new(Arc::clone(&telemetry));
+        let port_state = || telemetry.ports.cell(name("Ethernet0")).port_state();
         observer.awaited([b"Ethernet0".as_slice(), b"no name of a link"].into_iter());
-        assert_eq!(standing(), Some(Standing::Awaited));
+        assert_eq!(port_state(), Some(PortState::Awaited));
         observer.waiting(name("Ethernet0"));
-        assert_eq!(standing(), Some(Standing::Waiting));
+        assert_eq!(port_state(), Some(PortState::Waiting));
         observer.wanted(name("Ethernet0"), (true, false, 9100), 7.into(), false);
-        assert_eq!(standing(), Some(Standing::Pending));
+        assert_eq!(port_state(), Some(PortState::Pending));
         observer.settled(name("Ethernet0"));
         assert!(telemetry.ports.cell(name("Ethernet0")).is_awaited(), "whoever awaits it says when it has come");
         observer.arrived(b"Ethernet0");
@@ -178,34 +178,34 @@ mod tests {
         );
         assert!(port.in_step && port.flaps == 0 && port.last_change.is_some());
         observer.removed(name("Ethernet0"));
-        assert_eq!(standing(), None);
+        assert_eq!(port_state(), None);
     }
 
     #[test]
     fn a_port_whose_link_is_ignored_until_it_goes() {
         let telemetry = Arc::new(Telemetry::default());
-        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let mut observer = PortObserver::new(Arc::clone(&telemetry));
         let port = name("Ethernet0");
         let cell = telemetry.ports.cell(port);
         observer.ignored(port, true);
-        assert_eq!((cell.standing(), cell.unserved()), (Some(Standing::Ignored), None), "it is not configured");
+        assert_eq!((cell.port_state(), cell.unserved()), (Some(PortState::Ignored), None), "it is not configured");
         observer.configured([b"Ethernet0".as_slice(), b"Ethernet4"].into_iter());
         observer.awaited([b"Ethernet0".as_slice(), b"Ethernet4"].into_iter());
-        assert_eq!((cell.standing(), cell.unserved()), (Some(Standing::Ignored), Some(Standing::Ignored)));
+        assert_eq!((cell.port_state(), cell.unserved()), (Some(PortState::Ignored), Some(PortState::Ignored)));
         let other = telemetry.ports.cell(name("Ethernet4"));
-        assert_eq!((other.standing(), other.unserved()), (Some(Standing::Awaited), None), "it has no link");
+        assert_eq!((other.port_state(), other.unserved()), (Some(PortState::Awaited), None), "it has no link");
         observer.ignored(port, false);
-        assert_eq!((cell.standing(), cell.unserved()), (Some(Standing::Awaited), None));
+        assert_eq!((cell.port_state(), cell.unserved()), (Some(PortState::Awaited), None));
         observer.waiting(port);
-        assert_eq!(cell.unserved(), Some(Standing::Waiting));
+        assert_eq!(cell.unserved(), Some(PortState::Waiting));
         observer.wanted(port, (true, true, 9100), 7.into(), false);
-        assert_eq!((cell.standing(), cell.unserved()), (Some(Standing::Pending), None));
+        assert_eq!((cell.port_state(), cell.unserved()), (Some(PortState::Pending), None));
         observer.settled(port);
         observer.arrived(b"Ethernet0");
         observer.removed(port);
-        assert_eq!(cell.standing(), None);
+        assert_eq!(cell.port_state(), None);
         observer.waiting(port);
-        assert_eq!(cell.unserved(), Some(Standing::Waiting), "it is configured as before");
+        assert_eq!(cell.unserved(), Some(PortState::Waiting), "it is configured as before");
         observer.configured([b"Ethernet4".as_slice(), b"Ethernet4.10", b"no name of a link"].into_iter());
         assert_eq!(cell.unserved(), None);
         assert_eq!(telemetry.ports.count(), 2);
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn what_is_configured_is_no_news() {
         let telemetry = Arc::new(Telemetry::default());
-        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let mut observer = PortObserver::new(Arc::clone(&telemetry));
         observer.configured([b"Ethernet0".as_slice()].into_iter());
         assert!(telemetry.ports.take_changed(&telemetry.ports.cells()).is_empty());
         observer.ignored(name("Ethernet0"), true);
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn each_change_of_the_operational_state_is_a_flap_and_no_other_is() {
         let telemetry = Arc::new(Telemetry::default());
-        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let mut observer = PortObserver::new(Arc::clone(&telemetry));
         let flaps = || telemetry.ports.cell(name("Ethernet0")).flaps();
         let mut row = |admin, oper, mtu| observer.wanted(name("Ethernet0"), (admin, oper, mtu), 7.into(), false);
         row(true, true, 9100);
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn flaps_are_the_kernels_and_history_is_what_was_seen() {
         let telemetry = Arc::new(Telemetry::default());
-        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let mut observer = PortObserver::new(Arc::clone(&telemetry));
         let mut row = |up, ifindex, changes| {
             let source = Source { ifindex, carrier_changes: Some(changes) };
             observer.wanted(name("Ethernet0"), (true, up, 9100), source, true);
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn history_keeps_the_last_few_and_goes_on_after_a_restart() {
         let telemetry = Arc::new(Telemetry::default());
-        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let mut observer = PortObserver::new(Arc::clone(&telemetry));
         for flap in 0..20 {
             observer.wanted(name("Ethernet0"), (true, flap % 2 == 0, 9100), 7.into(), true);
         }
@@ -278,13 +278,13 @@ mod tests {
         let next = Telemetry::default();
         next.ports.restore(name("Ethernet0"), cell.flaps(), &cell.history(), None);
         let cell = next.ports.cell(name("Ethernet0"));
-        assert_eq!((cell.flaps(), cell.history().len(), cell.standing()), (19, 8, None));
+        assert_eq!((cell.flaps(), cell.history().len(), cell.port_state()), (19, 8, None));
     }
 
     #[test]
     fn sub_interfaces_are_no_ports() {
         let telemetry = Arc::new(Telemetry::default());
-        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let mut observer = PortObserver::new(Arc::clone(&telemetry));
         let sub = name("Ethernet0.10");
         observer.awaited([b"Ethernet0.10".as_slice()].into_iter());
         observer.waiting(sub);
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn changed_ports_are_taken_once_and_names_are_in_order() {
         let telemetry = Arc::new(Telemetry::default());
-        let mut observer = Observer::new(Arc::clone(&telemetry));
+        let mut observer = PortObserver::new(Arc::clone(&telemetry));
         for port in ["Ethernet12", "Ethernet4", "PortChannel1"] {
             observer.wanted(name(port), (true, true, 9100), 7.into(), true);
         }

@@ -5,15 +5,16 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::flaps::{Carrier, Flaps};
-use crate::api::{Change, Port, Standing};
+use crate::api::{Change, Port, PortState};
 use crate::clock::{self, monotonic_ms, now_ms};
 use crate::link::LinkName;
+use crate::locks::lock;
 use crate::sync::port_sync::Source;
 
 /// Changes of the operational state that are kept for each port.
@@ -144,10 +145,10 @@ impl Cell {
     }
 
     /// Why a configured port that has a link has no row: it waits for `APPL_DB`, or its link is ignored. `None` for all others.
-    pub fn unserved(&self) -> Option<Standing> {
-        let standing = self.standing()?;
-        let unserved = matches!(standing, Standing::Waiting | Standing::Ignored) && self.flags() & CONFIGURED != 0;
-        unserved.then_some(standing)
+    pub fn unserved(&self) -> Option<PortState> {
+        let port_state = self.port_state()?;
+        let unserved = matches!(port_state, PortState::Waiting | PortState::Ignored) && self.flags() & CONFIGURED != 0;
+        unserved.then_some(port_state)
     }
 
     /// Whether the start still waits for this port's row.
@@ -176,16 +177,16 @@ impl Cell {
     }
 
     /// How the port stands; `None` for one that has no link and is not awaited.
-    pub fn standing(&self) -> Option<Standing> {
+    pub fn port_state(&self) -> Option<PortState> {
         let flags = self.flags();
         if flags & PRESENT != 0 {
-            Some(if flags & IN_STEP != 0 { Standing::InStep } else { Standing::Pending })
+            Some(if flags & IN_STEP != 0 { PortState::InStep } else { PortState::Pending })
         } else if flags & WAITING != 0 {
-            Some(Standing::Waiting)
+            Some(PortState::Waiting)
         } else if flags & IGNORED != 0 {
-            Some(Standing::Ignored)
+            Some(PortState::Ignored)
         } else if flags & AWAITED != 0 {
-            Some(Standing::Awaited)
+            Some(PortState::Awaited)
         } else {
             None
         }
@@ -193,7 +194,7 @@ impl Cell {
 
     /// For how long Redis has not held the row as it is now; `None` if it does.
     pub fn behind(&self) -> Option<Duration> {
-        let pending = self.standing() == Some(Standing::Pending);
+        let pending = self.port_state() == Some(PortState::Pending);
         let since = self.behind.load(Ordering::Relaxed);
         pending.then(|| Duration::from_millis(monotonic_ms().saturating_sub(since)))
     }
@@ -214,7 +215,7 @@ impl Cell {
 
     /// The port for people and programs; `None` for one that has no link and is not awaited.
     pub fn port(&self) -> Option<Port> {
-        let standing = self.standing()?;
+        let port_state = self.port_state()?;
         let flags = self.flags();
         let known = flags & PRESENT != 0;
         let up_down = |flag| known.then(|| if flags & flag != 0 { "up" } else { "down" }.to_owned());
@@ -227,8 +228,8 @@ impl Cell {
             ifindex: known.then(|| self.flaps.ifindex()),
             flaps: self.flaps(),
             last_change: seconds(self.changed_ms()),
-            state: standing,
-            in_step: standing == Standing::InStep,
+            state: port_state,
+            in_step: port_state == PortState::InStep,
             history: self.history().into_iter().map(|(at, up)| Change { at: clock::seconds(at), up }).collect(),
         })
     }
@@ -251,7 +252,7 @@ pub struct Ports {
 impl Ports {
     /// The port's cell, made if there is none.
     pub fn cell(&self, name: LinkName) -> Arc<Cell> {
-        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cells = lock(&self.cells);
         Arc::clone(cells.entry(name).or_insert_with(|| {
             self.membership.fetch_add(1, Ordering::Release);
             Arc::new(Cell::new(name))
@@ -260,8 +261,8 @@ impl Ports {
 
     /// Forgets names that nothing has had for a day, and the oldest of them if there are too many. Gives those back.
     pub(super) fn forget_gone(&self) -> Vec<LinkName> {
-        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone = cells.values().filter(|cell| cell.standing().is_none() && cell.flags() & CONFIGURED == 0);
+        let mut cells = lock(&self.cells);
+        let gone = cells.values().filter(|cell| cell.port_state().is_none() && cell.flags() & CONFIGURED == 0);
         let mut gone: Vec<(u64, LinkName)> =
             gone.map(|cell| (cell.changed.load(Ordering::Relaxed), *cell.name())).collect();
         gone.sort_unstable_by_key(|(changed, _)| *changed);
@@ -297,15 +298,15 @@ impl Ports {
 
     /// How many cells there are.
     pub fn count(&self) -> usize {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner).len()
+        lock(&self.cells).len()
     }
 
     /// Every cell, those of ports that went included, in the order of the names with their numbers as numbers.
     pub fn cells(&self) -> Arc<[Arc<Cell>]> {
-        let mut sorted = self.sorted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sorted = lock(&self.sorted);
         let membership = self.membership.load(Ordering::Acquire);
         if membership != sorted.0 {
-            let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+            let cells = lock(&self.cells);
             let mut all: Vec<Arc<Cell>> = cells.values().cloned().collect();
             drop(cells);
             all.sort_by_cached_key(|cell| natural(cell.name.as_bytes()));
@@ -332,7 +333,7 @@ impl Ports {
             cell.history[at % HISTORY].store(ms << 1 | u64::from(*up), Ordering::Relaxed);
         }
         cell.history_end.store(all.len(), Ordering::Release);
-        if cell.standing().is_some() {
+        if cell.port_state().is_some() {
             self.touch(&cell);
         }
     }

@@ -3,10 +3,11 @@
 //! Whoever is responsible for a component says so when it changes; everybody may look. A component is not ready until it was
 //! first said to be ready.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::api;
 use crate::clock::{now_ms, seconds};
+use crate::locks::lock;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Component {
@@ -85,7 +86,7 @@ impl ComponentReadiness {
     }
 
     fn set(&self, component: Component, reason: Option<String>) {
-        let mut state = self.states[component as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.states[component as usize]);
         if state.reason.is_some() != reason.is_some() {
             state.since_ms = now_ms();
         }
@@ -94,7 +95,7 @@ impl ComponentReadiness {
 
     /// Why the component is not ready; `None` if it is.
     pub fn reason(&self, component: Component) -> Option<String> {
-        self.states[component as usize].lock().unwrap_or_else(PoisonError::into_inner).reason.clone()
+        lock(&self.states[component as usize]).reason.clone()
     }
 
     /// How every component stands.
@@ -102,7 +103,7 @@ impl ComponentReadiness {
         let components: Vec<_> = COMPONENTS
             .iter()
             .map(|component| {
-                let state = self.states[*component as usize].lock().unwrap_or_else(PoisonError::into_inner);
+                let state = lock(&self.states[*component as usize]);
                 api::Component {
                     name: component.name().to_owned(),
                     ready: state.reason.is_none(),

@@ -1,10 +1,11 @@
 //! This start, and how long those before it took.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::api::Durations;
+use crate::locks::lock;
 use crate::sync::start::StartKind;
 
 /// Starts whose durations are kept.
@@ -12,7 +13,7 @@ const KEPT: usize = 100;
 
 /// Written a few times in a daemon's life.
 #[derive(Debug, Default)]
-pub struct Starts {
+pub struct StartHistory {
     inner: Mutex<Inner>,
 }
 
@@ -60,20 +61,20 @@ pub struct Current {
     pub timed_out: bool,
 }
 
-impl Starts {
+impl StartHistory {
     /// This start, which began with the daemon, turned out to be of this kind.
     pub fn is_of(&self, kind: StartKind) {
-        self.lock().kind = Some(kind);
+        lock(&self.inner).kind = Some(kind);
     }
 
     /// Redis has lost `PortInitDone`, or what comes before it.
     pub fn due_again(&self) {
-        self.lock().due.get_or_insert_with(Instant::now);
+        lock(&self.inner).due.get_or_insert_with(Instant::now);
     }
 
     /// `PortInitDone` was said. False if it was before: said again to a Redis that lost it.
     pub fn done(&self) -> bool {
-        let mut inner = self.lock();
+        let mut inner = lock(&self.inner);
         inner.due = None;
         if inner.took.is_some() {
             return false;
@@ -88,27 +89,27 @@ impl Starts {
 
     /// It takes longer than it may. True if that is news.
     pub fn timed_out(&self) -> bool {
-        let mut inner = self.lock();
+        let mut inner = lock(&self.inner);
         inner.took.is_none() && !std::mem::replace(&mut inner.timed_out, true)
     }
 
     /// These are awaited besides the ports that have cells.
     pub(super) fn awaits_odd(&self, names: BTreeSet<Vec<u8>>) {
-        self.lock().odd = names;
+        lock(&self.inner).odd = names;
     }
 
     /// The row of one of these is there.
     pub(super) fn odd_arrived(&self, name: &[u8]) {
-        self.lock().odd.remove(name);
+        lock(&self.inner).odd.remove(name);
     }
 
     /// Those of these that are awaited still, for people.
     pub(crate) fn odd(&self) -> Vec<String> {
-        self.lock().odd.iter().map(|name| name.escape_ascii().to_string()).collect()
+        lock(&self.inner).odd.iter().map(|name| name.escape_ascii().to_string()).collect()
     }
 
     pub fn current(&self) -> Current {
-        let inner = self.lock();
+        let inner = lock(&self.inner);
         Current {
             kind: inner.kind,
             seconds: inner.took.unwrap_or_else(|| inner.began.elapsed()).as_secs_f64(),
@@ -120,12 +121,12 @@ impl Starts {
 
     /// How long the last starts took in seconds, oldest first.
     pub fn kept(&self) -> Vec<f64> {
-        self.lock().durations.clone()
+        lock(&self.inner).durations.clone()
     }
 
     /// Takes over what an earlier run kept.
     pub fn restore(&self, earlier: &[f64]) {
-        let mut inner = self.lock();
+        let mut inner = lock(&self.inner);
         let mut all: Vec<f64> =
             earlier.iter().copied().filter(|seconds| seconds.is_finite() && *seconds >= 0.0).collect();
         all.append(&mut inner.durations);
@@ -145,10 +146,6 @@ impl Starts {
         let avg = sorted.iter().sum::<f64>() / count as f64;
         Some(Durations { count, min, avg, max, p50: at(50), p90: at(90), p99: at(99) })
     }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(test)]
@@ -158,7 +155,7 @@ mod tests {
 
     #[test]
     fn durations_are_kept_over_restarts_and_bounded() {
-        let starts = Starts::default();
+        let starts = StartHistory::default();
         starts.restore(&[1.0; 3]);
         assert!(!starts.current().done);
         assert!(starts.done());
@@ -172,7 +169,7 @@ mod tests {
 
     #[test]
     fn statistics_of_durations() {
-        let starts = Starts::default();
+        let starts = StartHistory::default();
         assert_eq!(starts.durations(), None);
         starts.restore(&(1..=10).rev().map(f64::from).collect::<Vec<_>>());
         let durations = starts.durations().unwrap();
@@ -182,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_redis_lost_is_due_again_and_the_start_took_what_it_took() {
-        let starts = Starts::default();
+        let starts = StartHistory::default();
         assert!(!starts.current().done && starts.current().due_seconds >= 0.0);
         assert!(starts.done());
         let took = starts.current().seconds;
@@ -195,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_timeout_is_news_once() {
-        let starts = Starts::default();
+        let starts = StartHistory::default();
         starts.is_of(StartKind::Warm);
         assert!(starts.timed_out());
         assert!(!starts.timed_out());

@@ -1,36 +1,37 @@
 //! The status that a supervisor shows, as `systemctl status` does.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use sd_notify::NotifyState;
 
+use crate::locks::lock;
 use crate::notify_socket::notify;
 
 /// The status that the supervisor shows: how things stand, and which alerts fire. Two write it, so that it is put together
 /// here.
 #[derive(Debug, Default)]
 pub struct StatusLine {
-    parts: Mutex<Parts>,
+    parts: Mutex<StatusParts>,
 }
 
 #[derive(Debug, Default)]
-struct Parts {
-    stands: String,
+struct StatusParts {
+    service: String,
     alerts: Option<String>,
 }
 
 impl StatusLine {
-    pub fn stands(&self, stands: String) {
-        self.say(|parts| parts.stands = stands);
+    pub fn set_service(&self, service: String) {
+        self.change_parts(|parts| parts.service = service);
     }
 
     /// Which alerts fire, if any do.
-    pub fn alerts(&self, alerts: Option<String>) {
-        self.say(|parts| parts.alerts = alerts);
+    pub fn set_alerts(&self, alerts: Option<String>) {
+        self.change_parts(|parts| parts.alerts = alerts);
     }
 
-    fn say(&self, change: impl FnOnce(&mut Parts)) {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+    fn change_parts(&self, change: impl FnOnce(&mut StatusParts)) {
+        let mut parts = lock(&self.parts);
         let before = parts.whole();
         change(&mut parts);
         let now = parts.whole();
@@ -40,11 +41,11 @@ impl StatusLine {
     }
 }
 
-impl Parts {
+impl StatusParts {
     fn whole(&self) -> String {
         match &self.alerts {
-            Some(alerts) => format!("{}; {alerts}", self.stands),
-            None => self.stands.clone(),
+            Some(alerts) => format!("{}; {alerts}", self.service),
+            None => self.service.clone(),
         }
     }
 }

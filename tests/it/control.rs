@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 use crate::fixture::Rig;
 use crate::fixture::terminal::Terminal;
 use nix::sys::signal::Signal;
-use portsyncd::api::{Port, PortList, Standing, Status};
+use portsyncd::api::{Port, PortList, PortState, Status};
 use portsyncd::telemetry::catalog;
 
 fn ask(rig: &Rig, arguments: &[&str]) -> Output {
@@ -50,7 +50,7 @@ fn ports_are_told_as_the_kernel_has_them() {
     rig.up("Ethernet0");
     rig.expect_row("Ethernet0", "up", "up", 1500);
     // A row is told to be in step once Redis' answer was read, a moment after it can be read.
-    rig.until("the port in step", || port(&rig, "Ethernet0").state == Standing::InStep);
+    rig.until("the port in step", || port(&rig, "Ethernet0").state == PortState::InStep);
     let before = port(&rig, "Ethernet0");
     let link = rig.link("Ethernet0");
     assert_eq!(

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::fixture::http::{self, ask, connect, get};
 use crate::fixture::{LIMIT, Rig};
-use portsyncd::api::{PortChanges, PortList, Readiness, Standing, Status};
+use portsyncd::api::{PortChanges, PortList, PortState, Readiness, Status};
 use portsyncd::lab::{certificates, wait};
 use portsyncd::telemetry::catalog::catalog;
 
@@ -99,9 +99,9 @@ fn a_port_whose_row_is_not_in_appl_db_waits_and_one_without_a_link_is_awaited() 
         list.ports.into_iter().find(|port| port.name == name).map(|port| port.state)
     };
     let ports = rig.ports.clone();
-    rig.until("the ports to be awaited", || state(&rig, &ports[1]) == Some(Standing::Awaited));
+    rig.until("the ports to be awaited", || state(&rig, &ports[1]) == Some(PortState::Awaited));
     rig.run(rig.links.add_veths(&ports[..1]));
-    rig.until("the port to wait", || state(&rig, &ports[0]) == Some(Standing::Waiting));
+    rig.until("the port to wait", || state(&rig, &ports[0]) == Some(PortState::Waiting));
     rig.until("the reason", || {
         reason(&rig, "ports").is_some_and(|reason| reason.contains("2 awaited") && reason.contains(&ports[0]))
     });

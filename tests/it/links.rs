@@ -10,7 +10,7 @@ use portsyncd::lab::netns::{self, Holder};
 use portsyncd::lab::redis_server::{APPL_DB, Options, STATE_DB};
 use portsyncd::link::LinkEvent;
 use portsyncd::link::dump::dump;
-use portsyncd::link::monitor::{Batch, Monitor};
+use portsyncd::link::monitor::{Monitor, ReadSummary};
 use redis::Commands;
 
 /// A daemon in service, no links yet.
@@ -442,8 +442,8 @@ fn beside_a_link_with_hundreds_of_names(test: impl Future<Output = ()>) {
 }
 
 /// Reads what the kernel has said by now: the names of the links that changed, and what the batches brought together.
-fn heard(monitor: &mut Monitor) -> (Vec<String>, Batch) {
-    let (mut names, mut all) = (Vec::new(), Batch::default());
+fn heard(monitor: &mut Monitor) -> (Vec<String>, ReadSummary) {
+    let (mut names, mut all) = (Vec::new(), ReadSummary::default());
     loop {
         let batch = monitor
             .read(|event| match event {

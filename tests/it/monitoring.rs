@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::fixture::{LIMIT, Rig};
 use files::{Query, dashboards, known, panels, queries, read, rules};
-use portsyncd::telemetry::catalog::{Kind, Metric, catalog};
+use portsyncd::telemetry::catalog::{Metric, MetricKind, catalog};
 use prometheus::{Prometheus, promtool};
 use promql::names;
 use serde_json::Value;
@@ -52,7 +52,7 @@ fn every_metric_and_label_that_is_named_exists() {
 #[test]
 fn every_metric_that_the_text_names_exists() {
     let mut known: BTreeSet<String> = known().into_keys().collect();
-    known.extend(catalog().iter().filter(|metric| metric.kind == Kind::Histogram).map(Metric::full_name));
+    known.extend(catalog().iter().filter(|metric| metric.kind == MetricKind::Histogram).map(Metric::full_name));
     for file in ["README.md", "../health.md", "prometheus.yml"] {
         let text = read(file);
         for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')) {

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use super::plan::{Input, Inputs};
 use crate::alert::rules::metric_ref::MetricId;
 use crate::link::LinkName;
-use crate::status::collector::Value;
+use crate::status::values::Value;
 use crate::telemetry::catalog::Metric;
 use crate::telemetry::value::{Distribution, Reading};
 

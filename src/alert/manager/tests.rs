@@ -2,7 +2,7 @@ use super::*;
 use crate::config::HealthConfig;
 use crate::link::LinkName;
 use crate::telemetry::Telemetry;
-use crate::telemetry::observe::Observer;
+use crate::telemetry::observe::PortObserver;
 
 #[test]
 fn rules_look_at_every_port_whatever_is_listed_and_at_no_sub_interface() {
@@ -13,7 +13,7 @@ fn rules_look_at_every_port_whatever_is_listed_and_at_no_sub_interface() {
     let rules = vec![folder.path().join("*.toml").display().to_string()];
     let evaluator = Evaluator::new(&AlertsConfig { rules, default_rules: false, ..AlertsConfig::default() });
     let telemetry = Arc::<Telemetry>::default();
-    let mut observer = Observer::new(Arc::clone(&telemetry));
+    let mut observer = PortObserver::new(Arc::clone(&telemetry));
     for (ifindex, name) in (1u32..).zip(["Ethernet0", "Ethernet0.10", "Ethernet4", "Ethernet8"]) {
         let name = LinkName::new(name.as_bytes()).unwrap();
         observer.wanted(name, (true, ifindex == 1, 9100), ifindex.into(), true);

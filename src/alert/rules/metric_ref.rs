@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::error::nearest;
-use crate::telemetry::catalog::{self, Kind, Metric, Metrics, PREFIX};
+use crate::telemetry::catalog::{self, Metric, MetricKind, Metrics, PREFIX};
 use crate::telemetry::readiness::{COMPONENTS, Component};
 
 /// A row of the catalogue.
@@ -74,11 +74,11 @@ impl MetricId {
     }
 
     pub(in crate::alert) fn is_counter(self) -> bool {
-        self.metric().kind == Kind::Counter
+        self.metric().kind == MetricKind::Counter
     }
 
     pub(in crate::alert) fn is_histogram(self) -> bool {
-        self.metric().kind == Kind::Histogram
+        self.metric().kind == MetricKind::Histogram
     }
 
     /// The values of a label, if they are known beforehand.

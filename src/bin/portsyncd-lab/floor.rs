@@ -16,7 +16,7 @@ use nix::sys::socket::{
 };
 use portsyncd::lab::redis_server::STATE_DB;
 use portsyncd::link::LinkEvent;
-use portsyncd::link::parse::{Message, Messages};
+use portsyncd::link::parse::{Messages, NetlinkMessage};
 
 /// Where a switch has its Redis.
 const SOCKET: &str = "/var/run/redis/redis.sock";
@@ -50,7 +50,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
             Err(errno) => return Err(errno).context("cannot read from the netlink socket"),
         };
         for message in Messages::new(&datagram[..length]) {
-            let Ok(Message::Link(LinkEvent::New(link))) = message else { continue };
+            let Ok(NetlinkMessage::Link(LinkEvent::New(link))) = message else { continue };
             if !link.name.as_bytes().starts_with(b"Ethernet") {
                 continue;
             }

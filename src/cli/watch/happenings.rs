@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use portsyncd::api::{Port, Standing};
+use portsyncd::api::{Port, PortState};
 
 const KEPT: usize = 200;
 
@@ -49,14 +49,14 @@ impl Happenings {
     /// Adds what became of a port.
     pub fn compare(&mut self, before: Option<&Port>, after: Option<&Port>, now: f64) {
         let Some(after) = after else {
-            if let Some(before) = before.filter(|port| port.state != Standing::Awaited) {
+            if let Some(before) = before.filter(|port| port.state != PortState::Awaited) {
                 self.0.push(Happening { at: now, port: before.name.clone(), what: What::Gone });
             }
             return;
         };
         let at = after.last_change.unwrap_or(now);
         let mut add = |what| self.0.push(Happening { at, port: after.name.clone(), what });
-        let is_there = |port: &Port| matches!(port.state, Standing::InStep | Standing::Pending);
+        let is_there = |port: &Port| matches!(port.state, PortState::InStep | PortState::Pending);
         match (before.filter(|port| is_there(port)), is_there(after)) {
             (None, true) => add(What::Came),
             (Some(before), true) => {
@@ -69,7 +69,7 @@ impl Happenings {
             }
             _ => {}
         }
-        if after.state == Standing::Waiting && before.is_none_or(|before| before.state != Standing::Waiting) {
+        if after.state == PortState::Waiting && before.is_none_or(|before| before.state != PortState::Waiting) {
             // A link without a row has no change of its own.
             self.0.push(Happening { at: now, port: after.name.clone(), what: What::Waits });
         }

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use portsyncd::api::{Port, PortChanges, Standing};
+use portsyncd::api::{Port, PortChanges, PortState};
 use portsyncd::telemetry::ports::natural;
 
 /// What the ports are ordered by.
@@ -54,10 +54,10 @@ impl Look {
 
     pub fn of(port: &Port) -> Self {
         match port.state {
-            Standing::Waiting => Self::Waiting,
-            Standing::Ignored => Self::Ignored,
-            Standing::Awaited => Self::Awaited,
-            Standing::InStep | Standing::Pending => match (port.admin.as_deref(), port.oper.as_deref()) {
+            PortState::Waiting => Self::Waiting,
+            PortState::Ignored => Self::Ignored,
+            PortState::Awaited => Self::Awaited,
+            PortState::InStep | PortState::Pending => match (port.admin.as_deref(), port.oper.as_deref()) {
                 (_, Some("up")) => Self::Up,
                 (Some("up"), _) => Self::Down,
                 _ => Self::AdminDown,
@@ -195,6 +195,6 @@ impl List {
 
     /// How many rows are being written.
     pub fn pending(&self) -> usize {
-        self.ports.iter().filter(|port| port.state == Standing::Pending).count()
+        self.ports.iter().filter(|port| port.state == PortState::Pending).count()
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use portsyncd::alert::rules::Severity;
-use portsyncd::api::{Change, Latency, Port, PortChanges, PortList, Sample, Standing};
+use portsyncd::api::{Change, Latency, Port, PortChanges, PortList, PortState, Sample};
 use portsyncd::control::Event;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -173,7 +173,7 @@ fn ports_are_ordered_by_name_flaps_or_last_change() {
 #[test]
 fn changes_find_their_port_wherever_it_stands() {
     let mut view = view(8, SMALL);
-    let awaited = Port { admin: None, oper: None, state: Standing::Awaited, in_step: false, ..port("Ethernet100", 0) };
+    let awaited = Port { admin: None, oper: None, state: PortState::Awaited, in_step: false, ..port("Ethernet100", 0) };
     view.event(change(vec![port("PortChannel1", 50), awaited, port("Ethernet2", 51)], &["Ethernet28", "Ethernet3"]));
     let wanted = ["Ethernet0", "Ethernet2", "Ethernet4", "Ethernet8", "Ethernet12", "Ethernet16", "Ethernet20"];
     assert_eq!(names(&view)[..7], wanted);
@@ -208,7 +208,7 @@ fn what_happened_is_told_once_and_in_order() {
     // The same once more, as part of the whole: nothing of it is news.
     view.event(Event::Ports(PortList { ports: vec![flapped] }));
     assert_eq!(happened(&view).len(), 7);
-    let waiting = Port { state: Standing::Waiting, admin: None, oper: None, ..port("Ethernet40", 60) };
+    let waiting = Port { state: PortState::Waiting, admin: None, oper: None, ..port("Ethernet40", 60) };
     view.event(change(vec![waiting], &[]));
     view.event(change(vec![port("Ethernet40", 60)], &[]));
     let down = Port { admin: Some("down".to_owned()), last_change: Some(NOW + 1.0), ..port("Ethernet40", 60) };
@@ -297,10 +297,10 @@ fn what_is_wrong_is_shown_with_its_reason() {
     view.event(Event::Status(Box::new(status)));
     view.event(change(
         vec![
-            Port { state: Standing::Pending, in_step: false, ..port("Ethernet0", 10) },
-            Port { state: Standing::Waiting, admin: None, oper: None, mtu: None, ..port("Ethernet4", 11) },
+            Port { state: PortState::Pending, in_step: false, ..port("Ethernet0", 10) },
+            Port { state: PortState::Waiting, admin: None, oper: None, mtu: None, ..port("Ethernet4", 11) },
             Port {
-                state: Standing::Awaited,
+                state: PortState::Awaited,
                 admin: None,
                 oper: None,
                 mtu: None,
@@ -308,7 +308,7 @@ fn what_is_wrong_is_shown_with_its_reason() {
                 ..port("Ethernet20", 0)
             },
             Port {
-                state: Standing::Ignored,
+                state: PortState::Ignored,
                 admin: None,
                 oper: None,
                 mtu: None,

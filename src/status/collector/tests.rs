@@ -1,19 +1,21 @@
 use super::*;
-use crate::telemetry::observe::Observer;
+use crate::link::LinkName;
+use crate::telemetry::observe::PortObserver;
 use crate::telemetry::readiness::COMPONENTS;
+use crate::telemetry::value::Reading;
 
 fn name(text: &str) -> LinkName {
     LinkName::new(text.as_bytes()).unwrap()
 }
 
 /// A daemon in service with these configured ports.
-fn in_service(ports: &[&str]) -> (Observer, Reader) {
+fn in_service(ports: &[&str]) -> (PortObserver, Reader) {
     let telemetry = Arc::<Telemetry>::default();
     for component in COMPONENTS {
         telemetry.readiness.set_ready(component);
     }
     telemetry.starts.done();
-    let mut observer = Observer::new(Arc::clone(&telemetry));
+    let mut observer = PortObserver::new(Arc::clone(&telemetry));
     observer.configured(ports.iter().map(|port| port.as_bytes()));
     for (ifindex, port) in (1u32..).zip(ports) {
         observer.wanted(name(port), (true, true, 9100), ifindex.into(), true);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portsyncd::telemetry::catalog::{Kind, catalog};
+use portsyncd::telemetry::catalog::{MetricKind, catalog};
 use serde_json::Value;
 
 use super::promql::{Names, names};
@@ -121,7 +121,7 @@ pub fn known() -> BTreeMap<String, Vec<String>> {
     ]);
     for metric in catalog() {
         let name = metric.full_name();
-        if metric.kind == Kind::Histogram {
+        if metric.kind == MetricKind::Histogram {
             known.insert(format!("{name}_bucket"), [labels(&metric.labels), vec!["le".to_owned()]].concat());
             known.insert(format!("{name}_sum"), labels(&metric.labels));
             known.insert(format!("{name}_count"), labels(&metric.labels));

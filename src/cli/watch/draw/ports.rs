@@ -1,6 +1,6 @@
 //! The ports: as a table or as a panel, and what there is to say of the one at the cursor.
 
-use portsyncd::api::{Port, Standing};
+use portsyncd::api::{Port, PortState};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Alignment, Rect};
 use ratatui::style::Style;
@@ -130,11 +130,11 @@ fn details(buffer: &mut Buffer, area: Rect, view: &View) {
     let admin = port.admin.as_deref().map_or_else(String::new, |admin| format!("admin {}, ", plain(admin)));
     let oper = port.oper.as_deref().map_or_else(String::new, |oper| format!("oper {}, ", plain(oper)));
     let standing = match port.state {
-        Standing::InStep => "in step",
-        Standing::Pending => "being written",
-        Standing::Waiting => "waits for its row in APPL_DB",
-        Standing::Ignored => "ignored: its link is from before the cold start",
-        Standing::Awaited => "configured, no link yet",
+        PortState::InStep => "in step",
+        PortState::Pending => "being written",
+        PortState::Waiting => "waits for its row in APPL_DB",
+        PortState::Ignored => "ignored: its link is from before the cold start",
+        PortState::Awaited => "configured, no link yet",
     };
     Line::from(vec![Span::styled(plain(&port.name), STRONG), Span::raw(format!(" {admin}{oper}{standing}"))])
         .render(first, buffer);
@@ -160,7 +160,7 @@ fn mark(port: &Port) -> &'static str {
 }
 
 fn is_pending(port: &Port) -> bool {
-    port.state == Standing::Pending
+    port.state == PortState::Pending
 }
 
 fn dash(value: Option<impl ToString>) -> String {
