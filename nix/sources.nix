@@ -34,7 +34,7 @@ in
     ../container
     ../CHANGELOG.md
     ../LICENSE
-    ../src/alert/defaults.toml
+    ../src/alert/rules/defaults.toml
   ];
   chart = select [
     ../helm

@@ -1,11 +1,11 @@
 //! The laboratory: a fake switch for portsyncd, and a demonstration that needs no set-up.
 
+mod baseline;
 mod bench;
 mod conformance;
 mod demo;
 mod flap;
-mod floor;
-mod place;
+mod sandbox;
 mod server;
 mod switch;
 
@@ -26,8 +26,8 @@ enum Command {
     Bench(bench::Args),
     /// One measured executable, in namespaces of its own; what `bench` starts
     #[command(hide = true)]
-    BenchPlace(bench::inside::Args),
-    /// Clients of a daemon's HTTP; what a measured place starts
+    BenchWorker(bench::worker::Args),
+    /// Clients of a daemon's HTTP; what the worker starts
     #[command(hide = true)]
     BenchClients(bench::clients::Args),
     /// The daemon's parts with messages that are made up, in a process of their own; what `bench` starts
@@ -52,12 +52,12 @@ fn main() -> ExitCode {
     });
     let outcome = match cli.command {
         Command::Bench(args) => bench::main(&args),
-        Command::BenchPlace(args) => return bench::inside::main(&args),
+        Command::BenchWorker(args) => return bench::worker::main(&args),
         Command::BenchClients(args) => bench::clients::main(&args),
         Command::BenchGenerated(args) => bench::generated::main(&args),
         Command::Conformance(args) => return conformance::main(&args),
         Command::ConformanceOne(args) => return conformance::one(&args),
-        Command::Floor => floor::run(),
+        Command::Floor => baseline::run(),
         Command::Demo(args) => demo::run(&args),
         Command::Switch(args) => switch::run(&args),
     };

@@ -10,7 +10,7 @@ const SIDE: (u16, u16) = (28, 60);
 /// Alerts that are shown at once.
 const ALERTS: usize = 4;
 /// Lines of what happened that are there at least, with the heading.
-const HAPPENINGS: u16 = 3;
+const EVENT_LOG: u16 = 3;
 /// Lines of the reason why a part of health does not give all its points, at most.
 pub const REASON: u16 = 3;
 /// Lines that tell of the port at the cursor.
@@ -35,7 +35,7 @@ pub struct Arrangement {
     /// What the health score is made of, with its heading.
     pub health: Rect,
     /// What happened, with its heading.
-    pub happenings: Rect,
+    pub event_log: Rect,
     pub help: Rect,
 }
 
@@ -65,8 +65,8 @@ impl Arrangement {
         let (list, details) = top(main, main.height.saturating_sub(DETAILS));
         let (charts, side) = top(side, if area.height < HIGH { 7 } else { 10 });
         let health = u16::try_from(health + 1).unwrap_or(u16::MAX);
-        let (health, happenings) = top(side, health.min(side.height.saturating_sub(HAPPENINGS)));
-        Self { header, alerts, ports: PortsArea { title, list, details }, charts, health, happenings, help }
+        let (health, event_log) = top(side, health.min(side.height.saturating_sub(EVENT_LOG)));
+        Self { header, alerts, ports: PortsArea { title, list, details }, charts, health, event_log, help }
     }
 }
 

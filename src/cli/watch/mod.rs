@@ -5,7 +5,7 @@
 
 mod arrange;
 mod draw;
-mod happenings;
+mod event_log;
 mod list;
 mod screen;
 mod view;

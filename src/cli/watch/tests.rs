@@ -12,7 +12,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Color;
 
 use super::draw::{Theme, draw};
-use super::happenings::What;
+use super::event_log::EventKind;
 use super::list::Look;
 use super::view::{Form, View};
 use crate::cli::alerts::tests::{alert, suppressed};
@@ -82,8 +82,8 @@ fn change(ports: Vec<Port>, removed: &[&str]) -> Event {
     Event::Change(PortChanges { ports, removed: removed.iter().map(|name| (*name).to_owned()).collect() })
 }
 
-fn happened(view: &View) -> Vec<(f64, &str, What)> {
-    view.happenings.iter().map(|happening| (happening.at, happening.port.as_str(), happening.what)).collect()
+fn happened(view: &View) -> Vec<(f64, &str, EventKind)> {
+    view.event_log.iter().map(|entry| (entry.at, entry.port.as_str(), entry.what)).collect()
 }
 
 #[test]
@@ -186,9 +186,9 @@ fn changes_find_their_port_wherever_it_stands() {
 fn what_happened_is_told_once_and_in_order() {
     let mut view = view(8, SMALL);
     let past = [
-        (NOW - 12.0, "Ethernet16", What::Up),
-        (NOW - 30.0, "Ethernet8", What::Down),
-        (NOW - 75.0, "Ethernet16", What::Down),
+        (NOW - 12.0, "Ethernet16", EventKind::Up),
+        (NOW - 30.0, "Ethernet8", EventKind::Down),
+        (NOW - 75.0, "Ethernet16", EventKind::Down),
     ];
     assert_eq!(happened(&view), past);
     // It flapped twice before anybody was told, and has another MTU.
@@ -199,10 +199,10 @@ fn what_happened_is_told_once_and_in_order() {
     flapped.last_change = Some(NOW - 0.5);
     view.event(change(vec![flapped.clone()], &["Ethernet28"]));
     let new = [
-        (NOW, "Ethernet28", What::Gone),
-        (NOW - 0.5, "Ethernet16", What::Mtu(1500)),
-        (NOW - 1.0, "Ethernet16", What::Up),
-        (NOW - 1.0, "Ethernet16", What::Down),
+        (NOW, "Ethernet28", EventKind::Gone),
+        (NOW - 0.5, "Ethernet16", EventKind::Mtu(1500)),
+        (NOW - 1.0, "Ethernet16", EventKind::Up),
+        (NOW - 1.0, "Ethernet16", EventKind::Down),
     ];
     assert_eq!(happened(&view)[..4], new);
     // The same once more, as part of the whole: nothing of it is news.
@@ -213,9 +213,9 @@ fn what_happened_is_told_once_and_in_order() {
     view.event(change(vec![port("Ethernet40", 60)], &[]));
     let down = Port { admin: Some("down".to_owned()), last_change: Some(NOW + 1.0), ..port("Ethernet40", 60) };
     view.event(change(vec![down], &[]));
-    let of_it: Vec<What> =
+    let of_it: Vec<EventKind> =
         happened(&view).into_iter().filter(|(_, port, _)| *port == "Ethernet40").map(|(_, _, what)| what).collect();
-    assert_eq!(of_it, [What::AdminDown, What::Waits, What::Came], "{:?}", happened(&view));
+    assert_eq!(of_it, [EventKind::AdminDown, EventKind::Waits, EventKind::Came], "{:?}", happened(&view));
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn a_storm_leaves_a_bounded_list() {
         view.event(Event::Sample(Sample { at, ..Sample::default() }));
         view.tick(at);
     }
-    assert_eq!(view.happenings.iter().count(), 200);
+    assert_eq!(view.event_log.iter().count(), 200);
     assert!(view.samples.len() <= 121, "{}", view.samples.len());
 }
 
@@ -268,7 +268,7 @@ fn drawn(view: &mut View, size: (u16, u16)) -> String {
 /// Compares with a file in `screens/`; `PORTSYNCD_REWRITE=1` writes it anew.
 fn expect_screen(name: &str, view: &mut View, size: (u16, u16)) {
     let screen = drawn(view, size);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/command/watch/screens").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/watch/screens").join(name);
     if std::env::var_os("PORTSYNCD_REWRITE").is_some() {
         std::fs::write(&path, &screen).unwrap();
     }

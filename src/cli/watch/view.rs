@@ -11,7 +11,7 @@ use portsyncd::control::Event;
 use ratatui::layout::Rect;
 
 use super::arrange::{Arrangement, REASON, panel_columns};
-use super::happenings::Happenings;
+use super::event_log::EventLog;
 use super::list::List;
 use crate::cli::alerts::order;
 
@@ -47,7 +47,7 @@ pub struct View {
     /// Rates and latencies of the last two minutes, oldest first.
     pub samples: VecDeque<Sample>,
     /// What happened to the ports.
-    pub happenings: Happenings,
+    pub event_log: EventLog,
     /// Alerts, the worst first; `None` if the daemon does not tell of any.
     pub alerts: Option<Vec<AlertView>>,
     /// Set while the daemon does not answer; what is shown is then as old.
@@ -81,12 +81,12 @@ impl View {
             Event::Status(status) => self.status = Some(status),
             Event::Ports(ports) => {
                 self.list.replace(ports.ports);
-                self.happenings.remember(self.list.all());
+                self.event_log.remember(self.list.all());
             }
             Event::Change(changes) => {
-                let (happenings, now) = (&mut self.happenings, self.now);
-                self.list.change(changes, |before, after| happenings.compare(before, after, now));
-                self.happenings.settle();
+                let (event_log, now) = (&mut self.event_log, self.now);
+                self.list.change(changes, |before, after| event_log.compare(before, after, now));
+                self.event_log.settle();
             }
             Event::Sample(sample) => self.samples.push_back(sample),
             Event::Alerts(mut alerts) => {

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 use super::row::{Unit, show};
-use crate::place;
+use crate::sandbox;
 
 /// Counts every allocation of this program.
 #[global_allocator]
@@ -129,10 +129,10 @@ pub fn measure(ports: usize) -> anyhow::Result<Generated> {
 /// The child's part.
 #[expect(clippy::print_stdout, reason = "the way to the parent")]
 pub fn main(args: &Args) -> anyhow::Result<ExitCode> {
-    if std::env::var_os(place::INSIDE).is_none() {
-        return place::enter().map_err(anyhow::Error::msg);
+    if std::env::var_os(sandbox::INSIDE).is_none() {
+        return sandbox::enter().map_err(anyhow::Error::msg);
     }
-    let outcome = place::prepare().map_err(anyhow::Error::msg).and_then(|()| run(args.ports));
+    let outcome = sandbox::prepare().map_err(anyhow::Error::msg).and_then(|()| run(args.ports));
     println!("{}", serde_json::to_string(&outcome.map_err(|error| format!("{error:#}")))?);
     Ok(ExitCode::SUCCESS)
 }

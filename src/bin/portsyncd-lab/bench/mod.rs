@@ -1,21 +1,21 @@
 //! `portsyncd-lab bench`: how fast any portsyncd executables are, beside each other and beside the least that there can be.
 //!
-//! In: executables. Each has namespaces, Redis and links of its own ([`inside`]); all are there at the same time and are asked
-//! in turns ([`course`]). Out: tables with the ratio pair by pair ([`summary`], [`table`]) or JSON; 0 if the executable of `--bin`
+//! In: executables. Each has namespaces, Redis and links of its own ([`worker`]); all are there at the same time and are asked
+//! in turns ([`runner`]). Out: tables with the ratio pair by pair ([`summary`], [`table`]) or JSON; 0 if the executable of `--bin`
 //! ended right everywhere, 1 if not, 64 usage. Times never make it fail.
 
 pub mod clients;
-mod course;
 pub mod generated;
-pub mod inside;
 mod machine;
 mod plan;
 mod protocol;
 mod row;
+mod runner;
 mod stats;
 mod summary;
 mod table;
 mod target;
+pub mod worker;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -100,7 +100,7 @@ pub fn main(args: &Args) -> anyhow::Result<ExitCode> {
             bail!("--instructions needs valgrind; install it (Debian and Nix: package valgrind)");
         }
     }
-    let results = course::run(&targets, &plan);
+    let results = runner::run(&targets, &plan);
     let wrong: Vec<Vec<String>> =
         targets.iter().enumerate().map(|(at, target)| summary::wrongs(&results, at, &target.name)).collect();
     let generated_wrong: Vec<String> =

@@ -1,4 +1,4 @@
-//! What `bench` asks of a measured place and what it answers: one JSON value on a line each, in turn.
+//! What `bench` asks of a worker and what it answers: one JSON value on a line each, in turn.
 
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ pub enum Answer {
     Memory(Memory),
     /// To [`Request::Instructions`].
     Instructions(Instructions),
-    /// It could not be done; the place is of no more use.
+    /// It could not be done; the worker is of no more use.
     Failed(String),
 }
 

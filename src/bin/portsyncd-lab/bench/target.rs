@@ -64,16 +64,16 @@ impl Target {
 }
 
 #[derive(Debug)]
-pub struct Place {
+pub struct Worker {
     child: Child,
     requests: Option<ChildStdin>,
     answers: Receiver<String>,
 }
 
-impl Place {
+impl Worker {
     pub fn start(target: &Target) -> anyhow::Result<Self> {
         let mut command = Command::new("/proc/self/exe");
-        command.arg("bench-place");
+        command.arg("bench-worker");
         match &target.path {
             Some(path) => command.arg("--bin").arg(path),
             None => command.arg("--floor"),
@@ -107,20 +107,20 @@ impl Place {
         let line = match self.answers.recv_timeout(ANSWER_LIMIT) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => bail!("no answer within {ANSWER_LIMIT:?}"),
-            Err(RecvTimeoutError::Disconnected) => bail!("the place of the measurement ended unexpectedly"),
+            Err(RecvTimeoutError::Disconnected) => bail!("the worker ended unexpectedly"),
         };
-        match serde_json::from_str(&line).with_context(|| format!("the place answered {line:?}"))? {
+        match serde_json::from_str(&line).with_context(|| format!("the worker answered {line:?}"))? {
             Answer::Failed(reason) => bail!(reason),
             answer => Ok(answer),
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for Worker {
     /// It ends with its standard input; killed only if it does not.
     fn drop(&mut self) {
         self.requests = None;
-        let _ = wait::until("the end of a place", END_LIMIT, || !matches!(self.child.try_wait(), Ok(None)));
+        let _ = wait::until("the end of a worker", END_LIMIT, || !matches!(self.child.try_wait(), Ok(None)));
         // Both fail only if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -27,7 +27,7 @@ use report::Report;
 use run::Outcome;
 use scenario::Scenario;
 
-use crate::place;
+use crate::sandbox;
 
 const DIFFERENT: u8 = 1;
 const USAGE: u8 = 64;
@@ -94,11 +94,11 @@ pub fn main(args: &Args) -> ExitCode {
 
 /// The child's part.
 pub fn one(args: &OneArgs) -> ExitCode {
-    if std::env::var_os(place::INSIDE).is_none() {
-        return place::enter().unwrap_or_else(|message| broken(&message));
+    if std::env::var_os(sandbox::INSIDE).is_none() {
+        return sandbox::enter().unwrap_or_else(|message| broken(&message));
     }
-    let outcome = place::prepare().and_then(|()| {
-        place::end_with_input();
+    let outcome = sandbox::prepare().and_then(|()| {
+        sandbox::end_with_input();
         Ok(run::run(&Scenario::load(&args.file)?, &args.bin, args.rewrite))
     });
     match outcome {

@@ -29,7 +29,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &View, theme: Theme) {
     ports::draw(buffer, &places.ports, view, theme);
     side::charts(buffer, places.charts, view, theme);
     side::health(buffer, places.health, view, theme);
-    side::happenings(buffer, places.happenings, view, theme);
+    side::event_log(buffer, places.event_log, view, theme);
     help(buffer, places.help, view);
 }
 

@@ -11,7 +11,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Sparkline, Widget};
 
 use super::super::arrange::REASON;
-use super::super::happenings::What;
+use super::super::event_log::EventKind;
 use super::super::list::Look;
 use super::super::view::{View, WINDOW};
 use super::theme::{QUIET, STRONG, Theme, sign};
@@ -145,22 +145,22 @@ fn paragraph(buffer: &mut Buffer, area: Rect, text: &str) -> u16 {
 }
 
 /// What happened to the ports, newest first.
-pub fn happenings(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
+pub fn event_log(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     title(buffer, area, "changes", "");
-    for (happening, row) in view.happenings.iter().zip(below(area, 1).rows()) {
-        let (text, style) = match happening.what {
-            What::Up => (format!("{} up", sign(Look::Up)), theme.look(Look::Up)),
-            What::Down => (format!("{} down", sign(Look::Down)), theme.look(Look::Down)),
-            What::AdminUp => ("admin up".to_owned(), Style::new()),
-            What::AdminDown => ("admin down".to_owned(), Style::new()),
-            What::Mtu(mtu) => (format!("mtu {mtu}"), Style::new()),
-            What::Came => ("is there".to_owned(), theme.good()),
-            What::Waits => (format!("{} waits", sign(Look::Waiting)), theme.look(Look::Waiting)),
-            What::Gone => ("is gone".to_owned(), theme.fair()),
+    for (entry, row) in view.event_log.iter().zip(below(area, 1).rows()) {
+        let (text, style) = match entry.what {
+            EventKind::Up => (format!("{} up", sign(Look::Up)), theme.look(Look::Up)),
+            EventKind::Down => (format!("{} down", sign(Look::Down)), theme.look(Look::Down)),
+            EventKind::AdminUp => ("admin up".to_owned(), Style::new()),
+            EventKind::AdminDown => ("admin down".to_owned(), Style::new()),
+            EventKind::Mtu(mtu) => (format!("mtu {mtu}"), Style::new()),
+            EventKind::Came => ("is there".to_owned(), theme.good()),
+            EventKind::Waits => (format!("{} waits", sign(Look::Waiting)), theme.look(Look::Waiting)),
+            EventKind::Gone => ("is gone".to_owned(), theme.fair()),
         };
         Line::from(vec![
-            Span::styled(format!("{:>7} ", span(view.now - happening.at)), QUIET),
-            Span::raw(format!("{} ", plain(&happening.port))),
+            Span::styled(format!("{:>7} ", span(view.now - entry.at)), QUIET),
+            Span::raw(format!("{} ", plain(&entry.port))),
             Span::styled(text, style),
         ])
         .render(row, buffer);

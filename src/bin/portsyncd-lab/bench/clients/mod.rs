@@ -35,7 +35,7 @@ pub const PERIOD: Duration = Duration::from_secs(1);
 const HTTP_LIMIT: Duration = Duration::from_secs(2);
 const BUFFER: usize = 256 * 1024;
 
-/// Clients of HTTP; what a measured place starts
+/// Clients of HTTP; what the worker starts
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[arg(long)]

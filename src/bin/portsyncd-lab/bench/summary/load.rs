@@ -1,10 +1,10 @@
 //! Steady changes: the same quantities without clients and with them, their ratios round by round, and what the clients saw.
 
 use super::super::clients::Report;
-use super::super::course::{Results, Series};
 use super::super::plan::Measure;
 use super::super::protocol::{Load, Loaded};
 use super::super::row::{Cell, Row, Unit};
+use super::super::runner::{Results, Series};
 use super::super::stats::{float, paired_ratio, percentile};
 use super::{by_round, ended_wrong, outcome, pooled, quotient, texts};
 

@@ -3,10 +3,10 @@
 mod load;
 mod rules;
 
-use super::course::{COUNTED, Results, Series};
 use super::plan::Measure;
 use super::protocol::Cpu;
 use super::row::{Cell, Row, Unit};
+use super::runner::{COUNTED, Results, Series};
 use super::stats::{float, median, percentile};
 
 /// Of fewer ticks no share can be told.
@@ -258,8 +258,8 @@ fn instructions(results: &Results) -> Vec<Row> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::course::Failure;
     use super::super::protocol::{Burst, Latency, Restart};
+    use super::super::runner::Failure;
     use super::*;
 
     fn burst_of(nanoseconds: Option<u64>, wrong: usize) -> Burst {

@@ -1,9 +1,9 @@
 //! Changes with some numbers of alert rules: the same quantities for each, and what they are to those of the first, round by round.
 
-use super::super::course::{Results, Series};
 use super::super::plan::Measure;
 use super::super::protocol::{Burst, Ruled};
 use super::super::row::{Cell, Row, Unit};
+use super::super::runner::{Results, Series};
 use super::super::stats::{float, median, median_bounds, percentile, ratios};
 use super::{by_round, ended_wrong, outcome, pooled, quotient, texts};
 

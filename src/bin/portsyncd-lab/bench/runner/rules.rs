@@ -7,9 +7,9 @@
 use super::super::plan::RulesPlan;
 use super::super::protocol::{Answer, Burst, Evaluations, Latency, Request, Ruled};
 use super::super::target::{Role, Target};
-use super::{Course, Results, Series};
+use super::{Results, Runner, Series};
 
-impl Course<'_> {
+impl Runner<'_> {
     /// All numbers of rules on so many ports.
     pub(super) fn rules(&mut self, plan: &RulesPlan, ports: usize) {
         let during = format!("rules, {ports} ports");
@@ -19,7 +19,7 @@ impl Course<'_> {
         let taking_part = self.targets.iter().enumerate().filter(|(_, one)| one.role != Role::Floor && !failed(one));
         let (of, seats): (Vec<usize>, Vec<Target>) =
             taking_part.flat_map(|(at, target)| vec![(at, target.clone()); count]).unzip();
-        let mut inner = Course { targets: &seats, places: Vec::new(), results: Results::default(), began: self.began };
+        let mut inner = Runner { targets: &seats, workers: Vec::new(), results: Results::default(), began: self.began };
         let rounds = vec![Vec::new(); self.targets.len()];
         let series = |rules: &usize| Series { ports, variant: *rules, rounds: rounds.clone() };
         let mut all: Vec<Series<Ruled>> = plan.counts.iter().map(series).collect();
@@ -56,8 +56,8 @@ impl Course<'_> {
         };
         let answers = self.together(during, |seat| Request::Rules { count: Some(rules(seat)) });
         let before: Vec<Option<Evaluations>> = answers.into_iter().map(evaluations).collect();
-        for (place, _) in self.places.iter_mut().zip(&before).filter(|(_, before)| before.is_none()) {
-            *place = None;
+        for (worker, _) in self.workers.iter_mut().zip(&before).filter(|(_, before)| before.is_none()) {
+            *worker = None;
         }
         let request = Request::Latency { events: plan.events };
         let latency = self.turns(ports, 0, plan.slices, during, &request, |answer| match answer {

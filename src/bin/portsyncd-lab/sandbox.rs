@@ -1,4 +1,4 @@
-//! A place of its own for one scenario or one measured executable: user, mount, network and process namespaces.
+//! A sandbox for one scenario or one measured executable: user, mount, network and process namespaces.
 //!
 //! [`enter`] starts this program again inside; the inner program finds an empty `/run` (so that Redis' socket and
 //! `database_config.json` stand where every portsyncd looks for them, and no syslog), a network with nothing but `lo`, and is
@@ -45,7 +45,7 @@ pub fn enter() -> Result<ExitCode, String> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Prepares the place; called by the inner program before anything else.
+/// Prepares the sandbox; called by the inner program before anything else.
 pub fn prepare() -> Result<(), String> {
     bound(None, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
     let usual = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;

@@ -16,7 +16,7 @@ use redis::{Commands, Connection};
 
 use super::program::{Program, Target, clock_ns};
 use super::watch::Watch;
-use crate::floor;
+use crate::baseline;
 
 /// Where a switch has its Redis.
 pub const SOCKET: &str = "/run/redis/redis.sock";
@@ -31,7 +31,7 @@ const START_LIMIT: Duration = Duration::from_secs(15);
 const LIMIT: Duration = Duration::from_secs(30);
 /// Between two looks at a row.
 const LOOK: Duration = Duration::from_micros(700);
-/// Ports changed at once when a place is brought right again.
+/// Ports changed at once when a switch is brought right again.
 const REPAIRED: usize = 16;
 /// Before a round trip is measured.
 const PING_PAUSE: Duration = Duration::from_micros(400);
@@ -120,7 +120,7 @@ impl Scene {
         self.take_down()?;
         self.fresh_redis(count)?;
         let floor = matches!(self.target, Target::Floor);
-        let (db, key) = if floor { (STATE_DB, floor::READY) } else { (APPL_DB, "_PORT_TABLE:PortConfigDone") };
+        let (db, key) = if floor { (STATE_DB, baseline::READY) } else { (APPL_DB, "_PORT_TABLE:PortConfigDone") };
         let mut done = Watch::open(db, key)?;
         self.program = Some(Program::start(&self.target, wrapper)?);
         self.await_key(&mut done, key)?;

@@ -19,7 +19,7 @@ use portsyncd::lab::wait;
 
 use super::super::clients::{self, PERIOD, Report};
 use super::super::protocol::{Load, Loaded};
-use super::crowd::Crowd;
+use super::http_load::HttpLoad;
 use super::measure::{BURST_LIMIT, EVENT_LIMIT, nanoseconds, since};
 use super::scene::{MTUS, Scene};
 use super::watch::Watch;
@@ -51,7 +51,7 @@ pub fn load(
         if !crowded {
             (load.alone, _) = changes(scene, per_second, window, None)?;
         } else if served {
-            let (loaded, report) = changes(scene, per_second, window, Some(Crowd::start(clients)?))?;
+            let (loaded, report) = changes(scene, per_second, window, Some(HttpLoad::start(clients)?))?;
             load.crowded = report.map(|report| (loaded, report));
         }
     }
@@ -79,7 +79,7 @@ fn changes(
     scene: &mut Scene,
     per_second: usize,
     window: Duration,
-    crowd: Option<Crowd>,
+    http_load: Option<HttpLoad>,
 ) -> anyhow::Result<(Loaded, Option<Report>)> {
     let count = (scene.ports.len() / PORTS_FOR_A_PROBE).clamp(1, PROBES);
     let spread = scene.ports.len() / count;
@@ -98,7 +98,7 @@ fn changes(
     let mut watch = Watch::open_keys(STATE_DB, keys.iter().map(String::as_str))?;
     let (loaded, made) = thread::scope(|scope| {
         let making = scope.spawn(|| maker.run(&shared, per_second));
-        let loaded = look(scene, &mut watch, &keys, &shared, window, crowd);
+        let loaded = look(scene, &mut watch, &keys, &shared, window, http_load);
         shared.end.store(true, Relaxed);
         (loaded, making.join())
     });
@@ -193,7 +193,7 @@ fn look(
     keys: &[String],
     shared: &Shared,
     window: Duration,
-    mut crowd: Option<Crowd>,
+    mut http_load: Option<HttpLoad>,
 ) -> anyhow::Result<(Loaded, Option<Report>)> {
     let probes: HashMap<&str, usize> = keys.iter().enumerate().map(|(at, key)| (key.as_str(), at)).collect();
     let mut seen = Vec::new();
@@ -208,13 +208,13 @@ fn look(
         };
     until(scene, Instant::now() + LEAD, &|| false)?;
 
-    if let Some(crowd) = &mut crowd {
-        crowd.begin()?;
+    if let Some(http_load) = &mut http_load {
+        http_load.begin()?;
     }
     let (began, events, cpu, lab) = (Instant::now(), shared.events.load(Relaxed), scene.cpu(), lab_ns()?);
     let mut sampled = until(scene, began + window, &|| false)?;
     let ended = Instant::now();
-    let report = crowd.map(Crowd::end).transpose()?;
+    let report = http_load.map(HttpLoad::end).transpose()?;
     let mut loaded = Loaded {
         nanoseconds: nanoseconds(ended - began),
         events: shared.events.load(Relaxed) - events,

@@ -3,7 +3,7 @@
 //! In: [`Request`]s on standard input. Out: [`Answer`]s on standard output. It ends when its standard input is closed, whatever
 //! it is doing then, and everything that it started ends with it.
 
-mod crowd;
+mod http_load;
 mod load;
 mod measure;
 mod program;
@@ -18,7 +18,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::protocol::{Answer, Request};
-use crate::place;
+use crate::sandbox;
 use program::Target;
 use scene::Scene;
 
@@ -34,14 +34,14 @@ pub struct Args {
 
 /// Answers requests until there are no more.
 pub fn main(args: &Args) -> ExitCode {
-    if std::env::var_os(place::INSIDE).is_none() {
-        return place::enter().unwrap_or_else(|message| {
+    if std::env::var_os(sandbox::INSIDE).is_none() {
+        return sandbox::enter().unwrap_or_else(|message| {
             say(&Answer::Failed(message));
             ExitCode::FAILURE
         });
     }
     let target = args.bin.clone().map_or(Target::Floor, Target::Bin);
-    let scene = place::prepare().map_err(anyhow::Error::msg).and_then(|()| Scene::new(target));
+    let scene = sandbox::prepare().map_err(anyhow::Error::msg).and_then(|()| Scene::new(target));
     let requests = requests();
     let mut scene = match scene {
         Ok(scene) => scene,

@@ -1,4 +1,4 @@
-//! The clients' process, as the measured place has it.
+//! The process of HTTP clients that a worker puts load on its daemon with.
 
 use std::io::Write;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -9,12 +9,12 @@ use super::super::clients::Report;
 
 /// It runs; it ends with this.
 #[derive(Debug)]
-pub struct Crowd {
+pub struct HttpLoad {
     child: Child,
     input: Option<ChildStdin>,
 }
 
-impl Crowd {
+impl HttpLoad {
     /// Starts so many clients.
     pub fn start(count: usize) -> anyhow::Result<Self> {
         let mut child = Command::new("/proc/self/exe")
@@ -40,7 +40,7 @@ impl Crowd {
     }
 }
 
-impl Drop for Crowd {
+impl Drop for HttpLoad {
     fn drop(&mut self) {
         // Both fail only if it has ended already.
         let _ = self.child.kill();

@@ -8,16 +8,16 @@ const KEPT: usize = 200;
 
 /// Something that happened to a port.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Happening {
+pub struct LogEntry {
     /// When, as Unix time.
     pub at: f64,
     pub port: String,
-    pub what: What,
+    pub what: EventKind,
 }
 
 /// What can happen to a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum What {
+pub enum EventKind {
     Up,
     Down,
     AdminUp,
@@ -33,10 +33,10 @@ pub enum What {
 
 /// The last of them, newest first.
 #[derive(Debug, Default)]
-pub struct Happenings(Vec<Happening>);
+pub struct EventLog(Vec<LogEntry>);
 
-impl Happenings {
-    pub fn iter(&self) -> std::slice::Iter<'_, Happening> {
+impl EventLog {
+    pub fn iter(&self) -> std::slice::Iter<'_, LogEntry> {
         self.0.iter()
     }
 
@@ -50,28 +50,28 @@ impl Happenings {
     pub fn compare(&mut self, before: Option<&Port>, after: Option<&Port>, now: f64) {
         let Some(after) = after else {
             if let Some(before) = before.filter(|port| port.state != PortState::Awaited) {
-                self.0.push(Happening { at: now, port: before.name.clone(), what: What::Gone });
+                self.0.push(LogEntry { at: now, port: before.name.clone(), what: EventKind::Gone });
             }
             return;
         };
         let at = after.last_change.unwrap_or(now);
-        let mut add = |what| self.0.push(Happening { at, port: after.name.clone(), what });
+        let mut add = |what| self.0.push(LogEntry { at, port: after.name.clone(), what });
         let is_there = |port: &Port| matches!(port.state, PortState::InStep | PortState::Pending);
         match (before.filter(|port| is_there(port)), is_there(after)) {
-            (None, true) => add(What::Came),
+            (None, true) => add(EventKind::Came),
             (Some(before), true) => {
                 if before.admin != after.admin {
-                    add(if after.admin.as_deref() == Some("up") { What::AdminUp } else { What::AdminDown });
+                    add(if after.admin.as_deref() == Some("up") { EventKind::AdminUp } else { EventKind::AdminDown });
                 }
                 if let Some(mtu) = after.mtu.filter(|mtu| before.mtu != Some(*mtu)) {
-                    add(What::Mtu(mtu));
+                    add(EventKind::Mtu(mtu));
                 }
             }
             _ => {}
         }
         if after.state == PortState::Waiting && before.is_none_or(|before| before.state != PortState::Waiting) {
             // A link without a row has no change of its own.
-            self.0.push(Happening { at: now, port: after.name.clone(), what: What::Waits });
+            self.0.push(LogEntry { at: now, port: after.name.clone(), what: EventKind::Waits });
         }
         let news = before.map_or(u64::MAX, |before| after.flaps.saturating_sub(before.flaps));
         self.0.extend(history(after, usize::try_from(news).unwrap_or(usize::MAX)));
@@ -88,10 +88,10 @@ impl Happenings {
 }
 
 /// The last changes of the operational state, so many at most, newest first.
-fn history(port: &Port, most: usize) -> impl Iterator<Item = Happening> {
-    port.history.iter().rev().take(most).map(|change| Happening {
+fn history(port: &Port, most: usize) -> impl Iterator<Item = LogEntry> {
+    port.history.iter().rev().take(most).map(|change| LogEntry {
         at: change.at,
         port: port.name.clone(),
-        what: if change.up { What::Up } else { What::Down },
+        what: if change.up { EventKind::Up } else { EventKind::Down },
     })
 }

@@ -1,4 +1,4 @@
-//! The course of a run: all targets are there at the same time and are measured in turns, so that whatever the machine does
+//! Runs a plan: all targets are there at the same time and are measured in turns, so that whatever the machine does
 //! meanwhile hits all of them.
 //!
 //! In: targets and a plan. Out: what was measured, round by round. A target that dies or hangs is reported and left out of the
@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::generated::{self, Generated};
 use super::plan::{LoadPlan, Plan};
 use super::protocol::{Answer, Burst, Latency, Load, Memory, Request, Restart, Ruled, Start};
-use super::target::{Place, Role, Target};
+use super::target::{Role, Target, Worker};
 
 /// Warm-up of a latency measurement: not measured.
 const WARM_UP: usize = 20;
@@ -69,34 +69,34 @@ pub struct Results {
 }
 
 pub fn run(targets: &[Target], plan: &Plan) -> Results {
-    let mut course = Course { targets, places: Vec::new(), results: Results::default(), began: Instant::now() };
-    course.starts(plan);
+    let mut runner = Runner { targets, workers: Vec::new(), results: Results::default(), began: Instant::now() };
+    runner.starts(plan);
     for ports in plan.sizes() {
-        course.size(plan, ports);
+        runner.size(plan, ports);
     }
     for &ports in &plan.rules.ports {
-        course.rules(&plan.rules, ports);
+        runner.rules(&plan.rules, ports);
     }
     if let Some(ports) = plan.instructions {
-        course.instructions(ports, None);
+        runner.instructions(ports, None);
         for count in RULES_COUNTED.into_iter().filter(|_| !plan.rules.ports.is_empty()) {
-            course.instructions(ports, Some(count));
+            runner.instructions(ports, Some(count));
         }
     }
     for &ports in &plan.generated {
-        course.generated(ports);
+        runner.generated(ports);
     }
-    course.results
+    runner.results
 }
 
-struct Course<'a> {
+struct Runner<'a> {
     targets: &'a [Target],
-    places: Vec<Option<Place>>,
+    workers: Vec<Option<Worker>>,
     results: Results,
     began: Instant,
 }
 
-impl Course<'_> {
+impl Runner<'_> {
     fn say(&self, text: &str) {
         eprintln!("{:6.1} s  {text}", self.began.elapsed().as_secs_f64());
     }
@@ -182,7 +182,7 @@ impl Course<'_> {
     fn restarts(&mut self, plan: &Plan, ports: usize) {
         for (at, target) in self.targets.iter().enumerate() {
             if target.role == Role::Floor {
-                self.places[at] = None;
+                self.workers[at] = None;
             }
         }
         for warm in [false, true] {
@@ -254,8 +254,8 @@ impl Course<'_> {
         let mut series = Series { ports, variant, rounds: vec![vec![None; rounds]; count] };
         for round in 0..rounds {
             for at in (0..count).map(|turn| (turn + round) % count) {
-                let Some(place) = &mut self.places[at] else { continue };
-                match place.ask(request).and_then(|()| place.answer()) {
+                let Some(worker) = &mut self.workers[at] else { continue };
+                match worker.ask(request).and_then(|()| worker.answer()) {
                     Ok(answer) => series.rounds[at][round] = take(answer),
                     Err(error) => self.fail(at, during, &error),
                 }
@@ -267,14 +267,14 @@ impl Course<'_> {
     /// Asks all targets at the same time, each what `request` says for it.
     fn together(&mut self, during: &str, request: impl Fn(usize) -> Request) -> Vec<Option<Answer>> {
         for at in 0..self.targets.len() {
-            let asked = self.places[at].as_mut().map(|place| place.ask(&request(at)));
+            let asked = self.workers[at].as_mut().map(|worker| worker.ask(&request(at)));
             if let Some(Err(error)) = asked {
                 self.fail(at, during, &error);
             }
         }
         let mut answers = Vec::new();
         for at in 0..self.targets.len() {
-            let answer = self.places[at].as_mut().map(Place::answer);
+            let answer = self.workers[at].as_mut().map(Worker::answer);
             if let Some(Err(error)) = &answer {
                 self.fail(at, during, error);
             }
@@ -283,30 +283,30 @@ impl Course<'_> {
         answers
     }
 
-    /// Opens a place for each target that has not failed yet.
+    /// Starts a worker for each target that has not failed yet.
     fn open(&mut self, wanted: impl Fn(&Target) -> bool) {
-        self.places.clear();
+        self.workers.clear();
         for (at, target) in self.targets.iter().enumerate() {
-            self.places.push(None);
+            self.workers.push(None);
             if !wanted(target) || self.results.failures.iter().any(|failure| failure.target == target.name) {
                 continue;
             }
-            match Place::start(target) {
-                Ok(place) => self.places[at] = Some(place),
-                Err(error) => self.fail(at, "opening its place", &error),
+            match Worker::start(target) {
+                Ok(worker) => self.workers[at] = Some(worker),
+                Err(error) => self.fail(at, "starting its worker", &error),
             }
         }
     }
 
     fn close(&mut self) {
         self.turns(0, 0, 1, "taking down", &Request::TakeDown, |_| Some(()));
-        self.places.clear();
+        self.workers.clear();
     }
 
     fn fail(&mut self, at: usize, during: &str, error: &anyhow::Error) {
         let target = self.targets[at].name.clone();
         self.say(&format!("{target}: {during}: {error:#}"));
         self.results.failures.push(Failure { target, during: during.to_owned(), reason: format!("{error:#}") });
-        self.places[at] = None;
+        self.workers[at] = None;
     }
 }
