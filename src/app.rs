@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
 
-use crate::alert::service::{Alerting, Told, Work};
+use crate::alert::service::{Alerting, Update, Work};
 use crate::config::{self, Config, Flags};
 use crate::daemon::{Daemon, Hooks, Signals};
 use crate::db::store::Store;
@@ -56,7 +56,7 @@ pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
     let reader = Reader::new(Arc::clone(&telemetry), config.telemetry.per_port_limit, config.health.clone());
     let reader = Arc::new(reader);
     let store = config.redis.store()?;
-    let (tell, told) = unbounded_channel();
+    let (sender, updates) = unbounded_channel();
     let runtime = core_runtime(&telemetry).context("cannot start the runtime")?;
     let signals = {
         let _within = runtime.enter();
@@ -64,7 +64,7 @@ pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
     };
     // Before there is another thread, which would inherit what is held.
     self::signals().thread_unblock().context("cannot listen to signals")?;
-    let beside = match Beside::start(config.clone(), store, reader, told) {
+    let beside = match Beside::start(config.clone(), store, reader, updates) {
         Ok(beside) => Some(beside),
         Err(error) => {
             without(&telemetry, &format!("cannot start a thread: {error}"));
@@ -72,11 +72,11 @@ pub fn run(config: Config, flags: Flags) -> anyhow::Result<bool> {
         }
     };
     // Nobody listens any longer only if the thread could not go on, which it has said.
-    let found = tell.clone();
+    let found = sender.clone();
     let hooks = Hooks {
         read_config: Box::new(move || config::load(&flags)),
-        reloaded: Box::new(move |config: &Config| drop(tell.send(Told::Config(Box::new(config.clone()))))),
-        rules_found: Box::new(move |rows| drop(found.send(Told::Rules(rows)))),
+        reloaded: Box::new(move |config: &Config| drop(sender.send(Update::Config(Box::new(config.clone()))))),
+        rules_found: Box::new(move |rows| drop(found.send(Update::Rules(rows)))),
     };
     let outcome = runtime.block_on(async {
         let daemon = Daemon::new(config, hooks, signals, logging, telemetry).await?;
@@ -109,7 +109,7 @@ impl Beside {
         config: Config,
         store: Store,
         reader: Arc<Reader>,
-        told: UnboundedReceiver<Told>,
+        updates: UnboundedReceiver<Update>,
     ) -> std::io::Result<Self> {
         let (end, told_to_end) = oneshot::channel();
         let (at_end, ended) = mpsc::channel();
@@ -122,7 +122,7 @@ impl Beside {
             let telemetry = Arc::clone(reader.telemetry());
             let all = || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                let work = Work { config, told, end: told_to_end };
+                let work = Work { config, updates, end: told_to_end };
                 runtime.block_on(beside(work, &store, reader));
                 // A name server that does not answer holds a thread of the runtime's.
                 runtime.shutdown_background();

@@ -17,6 +17,7 @@ pub mod health;
 pub mod http;
 pub mod lab;
 pub mod link;
+pub mod locks;
 pub mod logging;
 pub mod notify_socket;
 pub mod nowait;

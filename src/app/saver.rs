@@ -1,7 +1,7 @@
 //! What survives a restart, read and saved on a thread of its own: the disk may take its time, or never answer.
 
 use std::future::pending;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::alert::service::Alerting;
 use crate::config::StateConfig;
+use crate::locks::lock;
 use crate::state::Keeper;
 use crate::status::collector::Reader;
 use crate::telemetry::Component;
@@ -47,7 +48,7 @@ impl Saver {
     /// Reads what there is, then saves regularly. Comes back only because the thread cannot be made, or ended.
     pub async fn run(&self) -> anyhow::Result<()> {
         if self.is_off() {
-            self.keeper.lock().unwrap_or_else(PoisonError::into_inner).read();
+            lock(&self.keeper).read();
             self.looked.send_replace(true);
             return pending().await;
         }
@@ -98,13 +99,13 @@ impl Saver {
             }
         };
         answered.map_err(|_| {
-            *self.jobs() = None;
+            *lock(&self.jobs) = None;
             anyhow!("the thread of the state file ended")
         })
     }
 
     fn send(&self, job: Job) -> anyhow::Result<()> {
-        let mut jobs = self.jobs();
+        let mut jobs = lock(&self.jobs);
         let sender = match jobs.take() {
             Some(sender) => sender,
             None => self.start_thread().context("cannot start a thread for the state file")?,
@@ -125,14 +126,10 @@ impl Saver {
         })?;
         Ok(sender)
     }
-
-    fn jobs(&self) -> MutexGuard<'_, Option<mpsc::Sender<Job>>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 fn work(keeper: &Mutex<Keeper>, alerting: &Alerting, reader: &Reader, job: Job) {
-    let mut keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut keeper = lock(keeper);
     keeper.read();
     alerting.evaluator.go_on(|| keeper.restore());
     if job.save {
