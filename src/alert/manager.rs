@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,7 @@ use super::{Alert, Engine, Notification, Now, Settings, State, Transition};
 use crate::clock::{now_ms, seconds};
 use crate::config::{AlertsConfig, ConfigError};
 use crate::db::queries::RuleRow;
+use crate::locks::lock;
 use crate::status::collector::Reader;
 use crate::telemetry::catalog::{self, Computed};
 
@@ -378,10 +379,6 @@ fn settings(config: &AlertsConfig) -> Settings {
 
 fn fallback(config: &AlertsConfig) -> Rules {
     load(&AlertsConfig { rules: Vec::new(), ..config.clone() }, &[]).unwrap_or_default()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

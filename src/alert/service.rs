@@ -1,7 +1,6 @@
-//! Alerting at work, on the runtime beside the core: rules are looked at regularly, and whoever is to be told is told.
+//! Alerting at work, on the runtime beside the core: rules are evaluated regularly, and receivers notified.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -9,7 +8,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::engine::Saved;
 use super::manager::Evaluator;
-use super::notify::{Ledger, SavedSink, Sinks, Surroundings, Tally, daemon_url, status_line};
+use super::notify::{NotificationLog, Notifier, Surroundings, daemon_url, status_line};
 use super::rules::Action;
 use crate::config::{AlertsConfig, Config};
 use crate::db::queries::RuleRow;
@@ -19,13 +18,11 @@ use crate::status::collector::Reader;
 /// How long sinks may go on sending what waits once the daemon ends, if `shutdown.grace` is not less.
 const LAST_DELIVERIES: Duration = Duration::from_secs(1);
 
-/// Rules looked at regularly, and who is told.
 pub struct Alerting {
     reader: Arc<Reader>,
     /// The rules and how they stand.
     pub evaluator: Arc<Evaluator>,
-    tally: Arc<Mutex<Option<Arc<Tally>>>>,
-    ledger: Mutex<Option<Arc<Ledger>>>,
+    notification_log: Arc<NotificationLog>,
 }
 
 /// What a run of alerting works on, so that another can go on where it ended.
@@ -36,7 +33,7 @@ pub struct Work {
     pub end: oneshot::Receiver<()>,
 }
 
-/// What the core wants of alerting.
+/// What alerting gets from the core.
 pub enum AlertingCommand {
     /// A configuration that was read again.
     Reload(Box<Config>),
@@ -47,32 +44,28 @@ pub enum AlertingCommand {
 impl Alerting {
     /// Rules of this configuration, looking at what this reads.
     pub fn new(config: &AlertsConfig, reader: &Arc<Reader>) -> Self {
-        let evaluator = Evaluator::new(config);
-        let tally = Arc::new(Mutex::new(None::<Arc<Tally>>));
-        let (counted, delivered) = (Arc::clone(&evaluator), Arc::clone(&tally));
-        reader.add_metrics(move |tell| {
-            counted.values(tell);
-            let tally = lock(&delivered).clone();
-            if let Some(tally) = tally {
-                tally.values(tell);
-            }
+        let (evaluator, notification_log) = (Evaluator::new(config), Arc::<NotificationLog>::default());
+        let (states, deliveries) = (Arc::clone(&evaluator), Arc::clone(&notification_log));
+        reader.add_metrics(move |visit| {
+            states.values(visit);
+            deliveries.metrics.values(visit);
         });
-        Self { reader: Arc::clone(reader), evaluator, tally, ledger: Mutex::default() }
+        Self { reader: Arc::clone(reader), evaluator, notification_log }
     }
 
     pub fn save(&self) -> Saved {
         let mut saved = self.evaluator.save();
-        // After the alerts: what is told between the two is told again after a crash, and not lost.
-        if let (Some(sinks), Some(ledger)) = (&mut saved.sinks, &*lock(&self.ledger)) {
-            for (name, sink) in ledger.save() {
-                sinks.entry(name).or_default().add(&sink);
+        // After the alerts: what is sent between the two is sent again after a crash, and not lost.
+        if let Some(sinks) = &mut saved.sinks {
+            for (name, sink) in self.notification_log.save() {
+                sinks.entry(name).or_default().add(sink);
             }
         }
         saved
     }
 
-    /// Looks and tells, until it is told to end; then sends what waits. Run again after it failed, it goes on: what receivers
-    /// heard is known still.
+    /// Evaluates and notifies until the end; then sends what waits. Run again after it failed, it goes on by the notification
+    /// log.
     pub async fn run(&self, work: &mut Work, store: &Store) {
         let Work { config, commands, end } = work;
         if end.is_terminated() {
@@ -81,58 +74,42 @@ impl Alerting {
         let host = self.reader.host().to_owned();
         let url = daemon_url(config, &host);
         let surroundings = Surroundings { host: &host, url: url.as_deref(), store };
-        let mut sinks = Sinks::start(&config.alerts.sink, surroundings);
-        *lock(&self.tally) = Some(sinks.tally());
-        let failed = lock(&self.ledger).replace(sinks.ledger());
-        self.say_what_fires(&sinks, failed.map(|ledger| ledger.save()).as_ref());
-        let mut looks = looks(&config.alerts);
+        let mut notifier = Notifier::start(&config.alerts.sink, surroundings, Arc::clone(&self.notification_log));
+        let (mut ticks, mut changes) = (ticks(&config.alerts), Vec::new());
         loop {
-            let notifications = tokio::select! {
-                _ = looks.tick() => self.evaluator.evaluate(&self.reader),
+            let (active, before) = self.evaluator.told();
+            if let Some(before) = before {
+                self.notification_log.restore(before.sinks.as_ref(), before.ago, &active);
+            }
+            let shown = active.iter().filter(|one| one.actions.contains(&Action::Notify)).map(|one| &one.alert);
+            self.reader.telemetry().status_line.set_alerts(status_line(shown));
+            notifier.reconcile(changes, active);
+            changes = tokio::select! {
+                _ = ticks.tick() => self.evaluator.evaluate(&self.reader),
                 command = commands.recv() => match command {
                     Some(AlertingCommand::Rules(rows)) => self.evaluator.follow(rows),
                     Some(AlertingCommand::Reload(new)) => {
                         let same = new.alerts.evaluation_interval == config.alerts.evaluation_interval;
                         *config = *new;
                         if !same {
-                            looks = self::looks(&config.alerts);
+                            ticks = self::ticks(&config.alerts);
                         }
                         self.reader.set_health_config(config.health.clone());
-                        sinks.reload(&config.alerts.sink, surroundings).await;
+                        notifier.reload(&config.alerts.sink, surroundings).await;
                         self.evaluator.reconfigure(&config.alerts)
                     }
                     None => break,
                 },
                 _ = &mut *end => break,
             };
-            sinks.tell(&notifications);
-            self.say_what_fires(&sinks, None);
         }
         let saved = !config.state.dir.as_os_str().is_empty();
-        sinks.finish(LAST_DELIVERIES.min(config.shutdown.grace), saved).await;
-    }
-
-    /// `heard` is what sinks of a run that failed knew.
-    fn say_what_fires(&self, sinks: &Sinks, heard: Option<&BTreeMap<String, SavedSink>>) {
-        let (told, before) = self.evaluator.told();
-        if heard.is_some() {
-            sinks.go_on(heard, Duration::ZERO, &told);
-        }
-        if let Some(before) = before {
-            sinks.go_on(before.sinks.as_ref(), before.ago, &told);
-        }
-        sinks.firing(&told);
-        let notified = told.iter().filter(|one| one.actions.contains(&Action::Notify)).map(|one| &one.alert);
-        self.reader.telemetry().status_line.set_alerts(status_line(notified));
+        notifier.finish(LAST_DELIVERIES.min(config.shutdown.grace), saved).await;
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn looks(config: &AlertsConfig) -> Interval {
-    let mut looks = interval(config.evaluation_interval);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    looks
+fn ticks(config: &AlertsConfig) -> Interval {
+    let mut ticks = interval(config.evaluation_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }

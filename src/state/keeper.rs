@@ -238,7 +238,7 @@ fn fingerprint(state: &State) -> u64 {
         silence.id.hash(&mut hasher);
     }
     for (sink, saved) in state.alerts.sinks.iter().flatten() {
-        (sink, &saved.told).hash(&mut hasher);
+        (sink, &saved.acknowledged).hash(&mut hasher);
         for end in &saved.ended {
             (end.alert.fingerprint, end.ended.to_bits()).hash(&mut hasher);
         }

@@ -4,11 +4,13 @@
 mod receiver;
 mod server;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portsyncd::alert::model::Fingerprint;
-use portsyncd::alert::notify::{Fate, Sinks, Surroundings};
+use portsyncd::alert::notify::{DeliveryOutcome, NotificationLog, Notifier, Surroundings};
 use portsyncd::alert::rules::{Action, Severity};
 use portsyncd::alert::{Alert, Notification, State};
 use portsyncd::config::{RedisConfig, SinkConfig};
@@ -49,6 +51,22 @@ fn ends(firing: &Notification) -> Notification {
     Notification { ended: Some(now()), ..firing.clone() }
 }
 
+/// A notifier and what fires by what it was notified of.
+struct Sinks {
+    notifier: Notifier,
+    log: Arc<NotificationLog>,
+    active: RefCell<Vec<Notification>>,
+}
+
+impl Sinks {
+    fn notify(&self, changes: &[Notification]) {
+        let mut active = self.active.borrow_mut();
+        active.retain(|one| changes.iter().all(|change| change.alert.fingerprint != one.alert.fingerprint));
+        active.extend(changes.iter().filter(|change| change.ended.is_none()).cloned());
+        self.notifier.reconcile(changes.to_vec(), active.clone());
+    }
+}
+
 fn start(servers: &[&Alertmanager], more: &str) -> Sinks {
     #[derive(Deserialize)]
     struct File {
@@ -61,7 +79,9 @@ fn start(servers: &[&Alertmanager], more: &str) -> Sinks {
     );
     let store = RedisConfig::default().store().unwrap();
     let surroundings = Surroundings { host: "leaf1", url: Some("http://leaf1:9477/"), store: &store };
-    Sinks::start(&toml::from_str::<File>(&text).unwrap().sink, surroundings)
+    let log = Arc::<NotificationLog>::default();
+    let notifier = Notifier::start(&toml::from_str::<File>(&text).unwrap().sink, surroundings, Arc::clone(&log));
+    Sinks { notifier, log, active: RefCell::default() }
 }
 
 /// Runs in a network namespace of its own, where every port is free.
@@ -86,7 +106,7 @@ fn alerts_are_taken_grouped_and_resolved() {
         let server = Alertmanager::start(9093, receiver.address);
         let sinks = start(&[&server], "");
         let alerts = ["Ethernet0", "Ethernet4"].map(fires);
-        sinks.tell(&alerts);
+        sinks.notify(&alerts);
         until("both alerts", || server.active() == ports(&["Ethernet0", "Ethernet4"])).await;
         let alert = server.alerts().into_iter().find(|alert| alert["labels"]["port"] == "Ethernet0").unwrap();
         let labels = serde_json::json!({"alertname": "PortFlapping", "severity": "critical", "port": "Ethernet0",
@@ -98,10 +118,10 @@ fn alerts_are_taken_grouped_and_resolved() {
         let starts = starts.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         assert!((starts - alerts[0].alert.since).abs() < 0.01, "{starts}");
         until("the group", || receiver.statuses("firing") == ports(&["Ethernet0", "Ethernet4"])).await;
-        sinks.tell(&[ends(&alerts[0])]);
+        sinks.notify(&[ends(&alerts[0])]);
         until("one less", || server.active() == ports(&["Ethernet4"])).await;
         until("its end", || receiver.statuses("resolved") == ports(&["Ethernet0"])).await;
-        sinks.tell(&[ends(&alerts[1])]);
+        sinks.notify(&[ends(&alerts[1])]);
         until("the end of all", || server.active().is_empty()).await;
         until("the end of the group", || receiver.last_status().as_deref() == Some("resolved")).await;
     });
@@ -117,11 +137,9 @@ fn a_sink_that_asks_for_every_rule_delivers_what_no_rule_sends_it() {
         let [mut critical, mut info] = ["Ethernet0", "Ethernet4"].map(fires);
         (critical.actions, info.actions) = ([Action::Log].into(), [Action::Log].into());
         info.alert.severity = Severity::Info;
-        sinks.tell(&[critical.clone(), info.clone()]);
-        sinks.firing(&[critical.clone(), info]);
+        sinks.notify(&[critical.clone(), info]);
         until("the alert", || server.active() == ports(&["Ethernet0"])).await;
-        sinks.tell(&[ends(&critical)]);
-        sinks.firing(&[]);
+        sinks.notify(&[ends(&critical)]);
         until("its end", || server.active().is_empty()).await;
     });
 }
@@ -133,7 +151,7 @@ fn what_fires_stays_while_the_switch_speaks_and_goes_when_it_falls_silent() {
         let receiver = Receiver::start();
         let server = Alertmanager::start(9093, receiver.address);
         let sinks = start(&[&server], RESEND);
-        sinks.tell(&[fires("Ethernet0")]);
+        sinks.notify(&[fires("Ethernet0")]);
         until("the alert", || server.active() == ports(&["Ethernet0"])).await;
         // Twice as long as it would last by itself.
         let told = Instant::now();
@@ -155,22 +173,22 @@ fn a_server_that_was_restarted_or_away_knows_again_what_fires() {
         let [mut first, second] = [9093, 9193].map(|port| Alertmanager::start(port, receiver.address));
         let sinks = start(&[&first, &second], RESEND);
         let alerts = ["Ethernet0", "Ethernet4"].map(fires);
-        sinks.tell(&alerts);
+        sinks.notify(&alerts);
         for server in [&first, &second] {
             until("both alerts", || server.active() == ports(&["Ethernet0", "Ethernet4"])).await;
         }
         first.kill();
-        sinks.tell(&[fires("Ethernet8"), ends(&alerts[0])]);
+        sinks.notify(&[fires("Ethernet8"), ends(&alerts[0])]);
         until("the second's", || second.active() == ports(&["Ethernet4", "Ethernet8"])).await;
         first.launch();
         until("the first's", || first.active() == ports(&["Ethernet4", "Ethernet8"])).await;
-        let count = |fate| {
-            let counts = sinks.counts();
-            counts.iter().find(|(name, of, _)| &**name == "am" && *of == fate).map_or(0, |(.., count)| *count)
+        let count = |outcome| {
+            let counts = sinks.log.metrics.counts();
+            counts.iter().find(|(name, of, _)| &**name == "am" && *of == outcome).map_or(0, |(.., count)| *count)
         };
         // Counted when the answer was read, a moment after the server has them.
-        until("eight to be counted", || count(Fate::Sent) == 8).await;
-        assert_eq!(count(Fate::Dropped), 0);
+        until("eight to be counted", || count(DeliveryOutcome::Sent) == 8).await;
+        assert_eq!(count(DeliveryOutcome::Dropped), 0);
     });
 }
 
@@ -182,7 +200,7 @@ fn a_storm_arrives_whole() {
         let server = Alertmanager::start(9093, receiver.address);
         let sinks = start(&[&server], "");
         let names: Vec<String> = (0..3000).map(|port| format!("Ethernet{port}")).collect();
-        sinks.tell(&names.iter().map(|name| fires(name)).collect::<Vec<_>>());
+        sinks.notify(&names.iter().map(|name| fires(name)).collect::<Vec<_>>());
         until("all of them", || server.active().len() == 3000).await;
     });
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use portsyncd::alert::model::Fingerprint;
-use portsyncd::alert::notify::{Sinks, Surroundings};
+use portsyncd::alert::notify::{Notifier, Surroundings};
 use portsyncd::alert::rules::{Action, Loader, Rule, Severity};
 use portsyncd::alert::{Alert, Notification, State};
 use portsyncd::config::RedisConfig;
@@ -132,8 +132,9 @@ fn told(notifications: &[Notification]) -> Vec<String> {
         ..RedisConfig::default()
     };
     let store = config.store().unwrap();
-    let sinks = Sinks::start(&[], Surroundings { host: "leaf1", url: None, store: &store });
-    let lines = logged(|| sinks.tell(notifications));
+    let surroundings = Surroundings { host: "leaf1", url: None, store: &store };
+    let notifier = Notifier::start(&[], surroundings, Arc::default());
+    let lines = logged(|| notifier.reconcile(notifications.to_vec(), Vec::new()));
     assert_eq!(lines.len(), notifications.len(), "{lines:?}");
     lines
 }

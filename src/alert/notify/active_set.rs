@@ -1,112 +1,71 @@
-//! What fires, and what ended not long ago, of one sink: for receivers that hold the whole and not only what is new.
-//!
-//! It follows what is told, and is set right by [`set_firing`](Book::set_firing), since after a restart nobody is told again.
+//! What fires, and what ended not long ago: for receivers that are sent all of it again and again.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::alert::model::{Fingerprint, Notification};
+use crate::clock::{now_ms, seconds};
 
-/// For how long an end is told again, as Prometheus does: a receiver may have missed it.
+/// For how long an end is sent again, as Prometheus does: a receiver may have missed it.
 const ENDED_FOR: Duration = Duration::from_secs(15 * 60);
 
-#[derive(Debug)]
-pub(super) struct Book {
-    most: usize,
-    pages: Mutex<Pages>,
-}
-
-#[derive(Debug)]
-struct Pages {
-    /// What fires was said as a whole, so that anything else does not.
+#[derive(Debug, Default)]
+pub(super) struct ActiveSet {
+    alerts: BTreeMap<Fingerprint, (Arc<Notification>, Instant)>,
+    /// When all of it was sent, or when there was something to send at first.
+    resent: Option<Instant>,
+    /// The receiver may know nothing, or what does not hold.
+    overdue: bool,
+    /// Whether it was said what fires.
     known: bool,
-    generation: u64,
-    firing: BTreeMap<Fingerprint, Arc<Notification>>,
-    ended: HashMap<Fingerprint, (Arc<Notification>, Instant)>,
-    /// Since when there is anything.
-    began: Instant,
 }
 
-impl Book {
-    /// `most`: how many ends are kept.
-    pub fn new(most: usize) -> Self {
-        let pages = Pages {
-            known: false,
-            generation: 0,
-            firing: BTreeMap::new(),
-            ended: HashMap::new(),
-            began: Instant::now(),
-        };
-        Self { most, pages: Mutex::new(pages) }
-    }
-
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// An alert fires, or ended.
-    pub fn tell(&self, notification: &Arc<Notification>, now: Instant) {
-        let mut pages = self.pages();
-        let name = notification.alert.fingerprint;
-        if pages.firing.is_empty() && pages.ended.is_empty() {
-            pages.began = now;
+impl ActiveSet {
+    /// `capacity`: as many are kept for ends to be kept too.
+    pub fn insert(&mut self, alert: &Arc<Notification>, capacity: usize, now: Instant) {
+        if self.alerts.is_empty() {
+            self.resent = Some(now);
         }
-        if notification.ended.is_none() {
-            pages.ended.remove(&name);
-            pages.firing.insert(name, Arc::clone(notification));
+        if alert.ended.is_some() && self.alerts.len() > capacity {
+            self.alerts.remove(&alert.alert.fingerprint);
         } else {
-            pages.firing.remove(&name);
-            if pages.ended.len() < self.most {
-                pages.ended.insert(name, (Arc::clone(notification), now));
-            }
+            self.alerts.insert(alert.alert.fingerprint, (Arc::clone(alert), now));
         }
     }
 
-    /// Just these fire. True if others did before.
-    pub fn set_firing(&self, alerts: impl Iterator<Item = Arc<Notification>>) -> bool {
-        let firing: BTreeMap<_, _> = alerts.map(|alert| (alert.alert.fingerprint, alert)).collect();
-        let mut pages = self.pages();
-        let changed = !pages.known || !firing.keys().eq(pages.firing.keys());
-        pages.ended.retain(|name, _| !firing.contains_key(name));
-        (pages.firing, pages.known) = (firing, true);
-        pages.generation += u64::from(changed);
-        changed
+    /// Ends of what fires and is not wanted any longer.
+    pub fn ends_of_others(&mut self, wanted: &[Arc<Notification>]) -> Vec<Arc<Notification>> {
+        self.known = true;
+        let wanted: HashSet<Fingerprint> = wanted.iter().map(|alert| alert.alert.fingerprint).collect();
+        let others = self.alerts.iter().filter(|(name, (alert, _))| alert.ended.is_none() && !wanted.contains(name));
+        let end = |alert: &Notification| Notification { ended: Some(seconds(now_ms())), ..alert.clone() };
+        others.map(|(_, (alert, _))| Arc::new(end(alert))).collect()
     }
 
-    /// What fires, in which generation, and whether that is all.
-    pub fn firing(&self) -> (Vec<Arc<Notification>>, u64, bool) {
-        let pages = self.pages();
-        (pages.firing.values().cloned().collect(), pages.generation, pages.known)
+    pub fn all(&mut self, now: Instant) -> Vec<Arc<Notification>> {
+        self.alerts
+            .retain(|_, (alert, since)| alert.ended.is_none() || now.saturating_duration_since(*since) < ENDED_FOR);
+        self.alerts.values().map(|(alert, _)| Arc::clone(alert)).collect()
     }
 
-    /// What fires and what ended not long ago, and in which generation.
-    pub fn all(&self, now: Instant) -> (Vec<Arc<Notification>>, u64) {
-        let mut pages = self.pages();
-        pages.ended.retain(|_, (_, at)| now.saturating_duration_since(*at) < ENDED_FOR);
-        if pages.ended.is_empty() {
-            pages.ended = HashMap::new();
+    pub fn resend_at_once(&mut self) {
+        self.overdue = true;
+    }
+
+    pub fn resent(&mut self, now: Instant) {
+        (self.resent, self.overdue) = (Some(now), false);
+    }
+
+    /// When all of it is to be sent again; `None`: there is nothing.
+    pub fn due(&self, resend_interval: Duration) -> Option<Instant> {
+        if self.overdue {
+            return self.known.then(Instant::now);
         }
-        let ended = pages.ended.values().map(|(notification, _)| notification);
-        (pages.firing.values().chain(ended).cloned().collect(), pages.generation)
-    }
-
-    /// Counts up when [`set_firing`](Self::set_firing) said something new.
-    pub fn generation(&self) -> u64 {
-        self.pages().generation
-    }
-
-    /// Since when there is something to say; `None`: there is nothing.
-    pub fn began(&self) -> Option<Instant> {
-        let pages = self.pages();
-        (!pages.firing.is_empty() || !pages.ended.is_empty()).then_some(pages.began)
-    }
-
-    /// Whether anything fires.
-    pub fn fires(&self) -> bool {
-        !self.pages().firing.is_empty()
+        let resent = self.resent.filter(|_| !self.alerts.is_empty())?;
+        Some(resent + resend_interval)
     }
 }
 
@@ -116,27 +75,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_is_said_for_a_while_and_not_beside_a_new_beginning() {
-        let (book, now) = (Book::new(10), Instant::now());
-        book.tell(&Arc::new(fires(0)), now);
-        book.tell(&Arc::new(resolved(0)), now);
-        assert!(!book.fires());
-        assert_eq!(book.all(now + ENDED_FOR / 2).0.len(), 1);
-        book.tell(&Arc::new(fires(0)), now);
-        assert_eq!(book.all(now).0.iter().filter(|alert| alert.ended.is_none()).count(), 1);
-        book.tell(&Arc::new(resolved(0)), now);
-        assert!(book.all(now + ENDED_FOR).0.is_empty());
-        assert_eq!(book.began(), None);
+    fn an_end_is_sent_for_a_while_and_not_beside_a_new_beginning() {
+        let (mut active, now) = (ActiveSet::default(), Instant::now());
+        active.insert(&Arc::new(fires(0)), 10, now);
+        active.insert(&Arc::new(resolved(0)), 10, now);
+        assert!(active.all(now).iter().all(|alert| alert.ended.is_some()));
+        assert_eq!(active.all(now + ENDED_FOR / 2).len(), 1);
+        active.insert(&Arc::new(fires(0)), 10, now);
+        assert_eq!(active.all(now).iter().filter(|alert| alert.ended.is_none()).count(), 1);
+        active.insert(&Arc::new(resolved(0)), 10, now);
+        assert!(active.all(now + ENDED_FOR).is_empty());
+        assert_eq!(active.due(ENDED_FOR), None);
     }
 
     #[test]
-    fn only_what_is_new_changes_the_generation() {
-        let (book, now) = (Book::new(10), Instant::now());
-        assert!(book.set_firing([].into_iter()), "that nothing fires is news at first");
-        assert!(book.set_firing([Arc::new(fires(0))].into_iter()));
-        book.tell(&Arc::new(fires(4)), now);
-        assert!(!book.set_firing([Arc::new(fires(0)), Arc::new(fires(4))].into_iter()));
-        assert!(book.set_firing([Arc::new(fires(4))].into_iter()));
-        assert_eq!(book.generation(), 3);
+    fn what_is_wanted_no_longer_ends() {
+        let (mut active, now) = (ActiveSet::default(), Instant::now());
+        let [first, second, third] = [fires(0), fires(4), resolved(8)].map(Arc::new);
+        for alert in [&first, &second, &third] {
+            active.insert(alert, 10, now);
+        }
+        let ends = active.ends_of_others(&[second]);
+        assert_eq!(ends.iter().map(|end| end.alert.fingerprint).collect::<Vec<_>>(), [first.alert.fingerprint]);
+        assert!(ends[0].ended.is_some());
     }
 }

@@ -2,21 +2,18 @@
 //!
 //! Alertmanager takes an alert that nobody speaks of any longer for resolved, so that what fires is sent anew in each
 //! `resend_interval`, to be over four of them later; and it forgets everything when it restarts. As Prometheus does, what
-//! ended is said for a quarter of an hour. Several servers are one cluster to Alertmanager, but each has to be told.
+//! ended is said for a quarter of an hour. Several servers are one cluster to Alertmanager, but each has to be sent everything.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use serde::Serialize;
-use tokio::time::Instant;
 
-use super::active_set::Book;
 use super::error::DeliveryError;
-use super::http_client::{Headers, Server};
-use super::receiver::{Batch, PER_MESSAGE};
-use super::webhook::read_secret;
+use super::http_client::{Headers, HttpClient, read_secret};
+use super::message::{Batch, PER_MESSAGE};
 use crate::alert::model::Notification;
 use crate::config::AlertmanagerConfig;
 
@@ -24,19 +21,11 @@ const PATH: &str = "/api/v2/alerts";
 
 #[derive(Debug)]
 pub(super) struct Alertmanager {
-    server: Server,
-    config: Arc<AlertmanagerConfig>,
+    pub url: String,
+    pub client: HttpClient,
+    pub config: Arc<AlertmanagerConfig>,
     /// Where the daemon itself can be looked at.
-    source: Option<Arc<str>>,
-    book: Arc<Book>,
-    resent: Mutex<Resent>,
-}
-
-#[derive(Debug)]
-struct Resent {
-    at: Instant,
-    /// `None`: the server may have missed anything.
-    generation: Option<u64>,
+    source: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -51,56 +40,25 @@ struct Posted<'a> {
 }
 
 impl Alertmanager {
-    pub fn new(url: &str, config: Arc<AlertmanagerConfig>, source: Option<Arc<str>>, book: Arc<Book>) -> Self {
-        let resent = Mutex::new(Resent { at: Instant::now(), generation: Some(book.generation()) });
-        Self { server: Server::new(url, PATH, &config.ca_file), config, source, book, resent }
-    }
-
-    pub fn shown(&self) -> &str {
-        self.server.shown()
+    pub fn new(url: &str, config: Arc<AlertmanagerConfig>, source: Option<&str>) -> Self {
+        let client = HttpClient::new(url, PATH, &config.ca_file);
+        Self { url: url.to_owned(), client, config, source: source.map(str::to_owned) }
     }
 
     pub async fn send(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
-        self.post(batch, batch.notifications()).await
-    }
-
-    /// When everything is to be sent again.
-    pub fn resend_due(&self) -> Option<Instant> {
-        let began = self.book.began()?;
-        let resent = self.resent.lock().unwrap_or_else(PoisonError::into_inner);
-        if resent.generation == Some(self.book.generation()) {
-            Some(resent.at.max(began) + self.config.resend_interval)
-        } else {
-            Some(Instant::now())
-        }
-    }
-
-    pub async fn resend(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
-        let at = Instant::now();
-        let (all, generation) = self.book.all(at);
-        let mut refused = None;
-        for part in all.chunks(PER_MESSAGE) {
-            match self.post(batch, part.iter().map(|notification| &**notification)).await {
+        let mut refused = Ok(());
+        for part in batch.alerts.chunks(PER_MESSAGE) {
+            match self.post(batch, part).await {
                 // It took what it could, and the other parts are not at fault.
-                Err(error) if !error.is_transient() => refused = Some(error),
+                Err(error) if !error.is_transient() => refused = Err(error),
                 outcome => outcome?,
             }
         }
-        *self.resent.lock().unwrap_or_else(PoisonError::into_inner) = Resent { at, generation: Some(generation) };
-        refused.map_or(Ok(()), Err)
+        refused
     }
 
-    /// The server answers again. It may have been started anew, and know of nothing.
-    pub fn returned(&self) {
-        self.resent.lock().unwrap_or_else(PoisonError::into_inner).generation = None;
-    }
-
-    async fn post<'a>(
-        &self,
-        batch: &Batch<'_>,
-        notifications: impl Iterator<Item = &'a Notification> + Send,
-    ) -> Result<(), DeliveryError> {
-        let body = self.encode(batch, notifications)?;
+    async fn post(&self, batch: &Batch<'_>, alerts: &[Arc<Notification>]) -> Result<(), DeliveryError> {
+        let body = self.encode(batch, alerts)?;
         let mut headers = Headers::new();
         let token_file = &self.config.bearer_token_file;
         if !token_file.as_os_str().is_empty() {
@@ -109,16 +67,12 @@ impl Alertmanager {
             value.set_sensitive(true);
             headers.push((AUTHORIZATION, value));
         }
-        self.server.post(body, headers).await
+        self.client.post(body, headers).await
     }
 
-    fn encode<'a>(
-        &self,
-        batch: &Batch<'_>,
-        notifications: impl Iterator<Item = &'a Notification>,
-    ) -> Result<Vec<u8>, serde_json::Error> {
+    fn encode(&self, batch: &Batch<'_>, alerts: &[Arc<Notification>]) -> Result<Vec<u8>, serde_json::Error> {
         let until = batch.now + 4.0 * self.config.resend_interval.as_secs_f64();
-        let posted = |notification: &'a Notification| {
+        let posted = alerts.iter().map(|notification| {
             let alert = &notification.alert;
             let mut labels = BTreeMap::from([("instance", batch.host.to_owned())]);
             labels.extend(alert.labels.iter().map(|(name, value)| (name.as_str(), value.clone())));
@@ -135,8 +89,8 @@ impl Alertmanager {
                 ends_at: time(notification.ended.unwrap_or(until).max(alert.since)),
                 generator_url: self.source.as_deref(),
             }
-        };
-        serde_json::to_vec(&notifications.map(posted).collect::<Vec<_>>())
+        });
+        serde_json::to_vec(&posted.collect::<Vec<_>>())
     }
 }
 

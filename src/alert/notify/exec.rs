@@ -14,12 +14,11 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
 use super::error::DeliveryError;
-use super::message;
-use super::receiver::Batch;
+use super::message::Batch;
 use crate::config::ExecConfig;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// How much of what it says on standard error is told.
+/// How much of what it says on standard error is kept.
 const TEXT: usize = 512;
 /// For the rest of it, once it has ended: something that it started may hold standard error open.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -27,7 +26,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Exec {
     config: ExecConfig,
-    shown: String,
+    pub shown: String,
 }
 
 impl Exec {
@@ -35,16 +34,12 @@ impl Exec {
         Self { shown: config.program.display().to_string(), config }
     }
 
-    pub fn shown(&self) -> &str {
-        &self.shown
-    }
-
     pub fn max_running(&self) -> usize {
         self.config.max_running
     }
 
     pub async fn send(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
-        let body = message::encode(batch.host, batch.sink, batch.now, batch.notifications())?;
+        let body = batch.json()?;
         let start = |source| DeliveryError::Start { program: self.config.program.clone(), source };
         let mut child = Command::new(&self.config.program)
             .args(&self.config.arguments)

@@ -27,7 +27,7 @@ const TEXT: usize = 512;
 const AGENT: &str = concat!("portsyncd/", env!("CARGO_PKG_VERSION"));
 
 #[derive(Clone, Debug)]
-pub(super) struct Server {
+pub(super) struct HttpClient {
     tls: bool,
     host: String,
     port: u16,
@@ -41,7 +41,7 @@ pub(super) struct Server {
 /// Headers besides those that every request has.
 pub(super) type Headers = Vec<(HeaderName, HeaderValue)>;
 
-impl Server {
+impl HttpClient {
     /// The server and path of a URL that the configuration has checked. `below` is appended to the path.
     pub fn new(url: &str, below: &str, ca_file: &Path) -> Self {
         let uri: Uri = url.parse().unwrap_or_default();
@@ -141,6 +141,16 @@ impl Server {
     }
 }
 
+/// A file with a secret; one newline at its end does not count. An empty one is none.
+pub(super) async fn read_secret(key: &'static str, path: &Path) -> Result<String, DeliveryError> {
+    let read = path.to_owned();
+    let text = tokio::task::spawn_blocking(move || std::fs::read_to_string(read)).await;
+    let problem = |source| DeliveryError::File { key, path: path.to_owned(), source };
+    let text = text.map_err(|error| problem(std::io::Error::other(error)))?.map_err(problem)?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    if text.is_empty() { Err(problem(std::io::Error::other("it is empty"))) } else { Ok(text.to_owned()) }
+}
+
 enum Stream {
     Plain(TcpStream),
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
@@ -158,9 +168,9 @@ mod tests {
             ("http://[::1]:9093/", "/api/v2/alerts", false, "::1", 9093, "/api/v2/alerts", "http://[::1]:9093"),
             ("https://h/am", "/api/v2/alerts", true, "h", 443, "/am/api/v2/alerts", "https://h"),
         ] {
-            let server = Server::new(url, below, Path::new(""));
-            assert_eq!((server.tls, server.host.as_str(), server.port), (tls, host, port), "{url}");
-            assert_eq!((server.path.as_str(), server.shown()), (path, shown), "{url}");
+            let client = HttpClient::new(url, below, Path::new(""));
+            assert_eq!((client.tls, client.host.as_str(), client.port), (tls, host, port), "{url}");
+            assert_eq!((client.path.as_str(), client.shown()), (path, shown), "{url}");
         }
     }
 }

@@ -1,86 +1,77 @@
 //! What a receiver can be.
 
-use tokio::time::Instant;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::alertmanager::Alertmanager;
-use super::error::DeliveryError;
 use super::exec::Exec;
-use super::receiver::Batch;
-use super::state_db::StateDb;
+use super::state_db::{self, StateDb};
 use super::webhook::Webhook;
+use crate::config::{SinkConfig, SinkKind};
+use crate::db::store::Store;
+
+/// What sinks need besides their configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    pub host: &'a str,
+    /// Where the daemon can be looked at ([`daemon_url`](super::daemon_url)).
+    pub url: Option<&'a str>,
+    pub store: &'a Store,
+}
 
 #[derive(Debug)]
-pub(super) enum Destination {
+pub(super) enum Integration {
     Webhook(Webhook),
     Alertmanager(Alertmanager),
     StateDb(Box<StateDb>),
     Exec(Exec),
 }
 
-impl Destination {
+impl Integration {
+    /// Only an Alertmanager sink has several.
+    pub fn all_of(config: &SinkConfig, surroundings: Surroundings<'_>) -> Vec<Self> {
+        match &config.kind {
+            SinkKind::Webhook(webhook) => vec![Self::Webhook(Webhook::new(webhook.clone()))],
+            SinkKind::Alertmanager(servers) => {
+                let shared = Arc::new(servers.clone());
+                let server = |url| Alertmanager::new(url, Arc::clone(&shared), surroundings.url);
+                servers.urls.iter().map(|url| Self::Alertmanager(server(url))).collect()
+            }
+            SinkKind::StateDb => vec![Self::StateDb(Box::new(StateDb::new(surroundings.store.clone())))],
+            SinkKind::Exec(exec) => vec![Self::Exec(Exec::new(exec.clone()))],
+        }
+    }
+
     /// For people: where it is, without what may be secret.
     pub fn shown(&self) -> &str {
         match self {
-            Self::Webhook(webhook) => webhook.shown(),
-            Self::Alertmanager(server) => server.shown(),
+            Self::Webhook(webhook) => &webhook.shown,
+            Self::Alertmanager(server) => server.client.shown(),
             Self::StateDb(_) => "STATE_DB",
-            Self::Exec(exec) => exec.shown(),
+            Self::Exec(exec) => &exec.shown,
         }
     }
 
-    /// What tells receivers of one sink apart; only Alertmanager has several.
+    /// What tells receivers of one sink apart. What waits for a webhook goes on to another URL, or to a program.
     pub fn identity(&self) -> &str {
         match self {
-            Self::Alertmanager(server) => server.shown(),
-            Self::Webhook(_) | Self::StateDb(_) | Self::Exec(_) => "",
+            Self::Alertmanager(server) => &server.url,
+            Self::StateDb(_) => "STATE_DB",
+            Self::Webhook(_) | Self::Exec(_) => "",
         }
     }
 
-    /// Whether it is told again and again what fires, whatever it heard before.
-    pub fn is_told_the_whole(&self) -> bool {
-        matches!(self, Self::Alertmanager(_) | Self::StateDb(_))
+    /// How many batches may be in flight at once.
+    pub fn max_in_flight(&self) -> usize {
+        if let Self::Exec(exec) = self { exec.max_running() } else { 1 }
     }
 
-    /// How many batches may be under way at once.
-    pub fn at_once(&self) -> usize {
+    /// How often everything is sent again; `None`: never.
+    pub fn resend_interval(&self) -> Option<Duration> {
         match self {
-            Self::Exec(exec) => exec.max_running(),
-            _ => 1,
-        }
-    }
-
-    /// Delivers. May be dropped half-way when it takes too long.
-    pub async fn send(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
-        match self {
-            Self::Webhook(webhook) => webhook.send(batch).await,
-            Self::Alertmanager(server) => server.send(batch).await,
-            Self::StateDb(state_db) => state_db.send(batch).await,
-            Self::Exec(exec) => exec.send(batch).await,
-        }
-    }
-
-    /// When [`upkeep`](Self::upkeep) is due.
-    pub fn upkeep_due(&self) -> Option<Instant> {
-        match self {
-            Self::Alertmanager(server) => server.resend_due(),
-            Self::StateDb(state_db) => state_db.check_due(),
+            Self::Alertmanager(server) => Some(server.config.resend_interval),
+            Self::StateDb(_) => Some(state_db::CHECK),
             Self::Webhook(_) | Self::Exec(_) => None,
-        }
-    }
-
-    /// What is to be done though nothing new was told. Of the batch only what all messages have counts.
-    pub async fn upkeep(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
-        match self {
-            Self::Alertmanager(server) => server.resend(batch).await,
-            Self::StateDb(state_db) => state_db.check().await,
-            Self::Webhook(_) | Self::Exec(_) => Ok(()),
-        }
-    }
-
-    /// Deliveries work again.
-    pub fn returned(&self) {
-        if let Self::Alertmanager(server) = self {
-            server.returned();
         }
     }
 }

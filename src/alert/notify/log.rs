@@ -2,15 +2,15 @@
 
 use tracing::{info, warn};
 
-use super::outcome::{Counts, Fate};
+use super::metrics::{DeliveryOutcome, SinkCounters};
 use crate::alert::model::Notification;
 use crate::alert::rules::{Action, Severity};
 
-/// Lines for what is told at once. The log's own limit would hold back others' lines as well.
+/// Lines for what happens at once. The log's own limit would hold back others' lines as well.
 const LINES: usize = 100;
 
 /// Logs those that are for the log.
-pub(super) fn tell(notifications: &[Notification], counts: &Counts) {
+pub(super) fn write(notifications: &[Notification], counters: &SinkCounters) {
     let mine = || notifications.iter().filter(|notification| notification.actions.contains(&Action::Log));
     for notification in mine().take(LINES) {
         line(notification);
@@ -21,8 +21,8 @@ pub(super) fn tell(notifications: &[Notification], counts: &Counts) {
         let resolved = all - LINES - firing;
         warn!(firing, resolved, "more alerts than are logged one by one");
     }
-    counts.add(Fate::Sent, all.min(LINES));
-    counts.add(Fate::Dropped, all.saturating_sub(LINES));
+    counters.add(DeliveryOutcome::Sent, all.min(LINES));
+    counters.add(DeliveryOutcome::Dropped, all.saturating_sub(LINES));
 }
 
 fn line(notification: &Notification) {
@@ -65,7 +65,7 @@ mod tests {
         let writer = written.clone();
         let log =
             tracing_subscriber::fmt().with_writer(move || writer.clone()).without_time().with_ansi(false).finish();
-        tracing::subscriber::with_default(log, || tell(notifications, &Counts::default()));
+        tracing::subscriber::with_default(log, || write(notifications, &SinkCounters::default()));
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }

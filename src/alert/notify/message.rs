@@ -2,13 +2,27 @@
 //! renamed, or the version counts up.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::alert::model::{Fingerprint, Notification};
 use crate::alert::rules::Severity;
 
+/// Alerts in one message. Receivers have limits too; what is more goes in further messages at once.
+pub(super) const PER_MESSAGE: usize = 1000;
 const VERSION: u32 = 1;
+
+#[derive(Debug)]
+pub(super) struct Batch<'a> {
+    pub host: &'a str,
+    pub sink: &'a str,
+    /// Unix time in seconds.
+    pub now: f64,
+    /// Everything once more, though nothing is new.
+    pub resend: bool,
+    pub alerts: Vec<Arc<Notification>>,
+}
 
 #[derive(Serialize)]
 struct Message<'a> {
@@ -16,11 +30,11 @@ struct Message<'a> {
     host: &'a str,
     sink: &'a str,
     sent: f64,
-    alerts: Vec<Told<'a>>,
+    alerts: Vec<MessageAlert<'a>>,
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct MessageAlert<'a> {
     status: &'static str,
     rule: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,29 +54,26 @@ pub(super) fn status(notification: &Notification) -> &'static str {
     if notification.ended.is_none() { "firing" } else { "resolved" }
 }
 
-/// The message. `sent`: Unix time in seconds.
-pub(super) fn encode<'a>(
-    host: &str,
-    sink: &str,
-    sent: f64,
-    notifications: impl Iterator<Item = &'a Notification>,
-) -> Result<Vec<u8>, serde_json::Error> {
-    let told = |notification: &'a Notification| {
-        let alert = &notification.alert;
-        Told {
-            status: status(notification),
-            rule: &alert.rule,
-            port: alert.port.map(|port| port.to_string()),
-            severity: alert.severity,
-            labels: &alert.labels,
-            annotations: &alert.annotations,
-            value: alert.value,
-            since: alert.since,
-            ended: notification.ended,
-            fingerprint: alert.fingerprint,
-        }
-    };
-    serde_json::to_vec(&Message { version: VERSION, host, sink, sent, alerts: notifications.map(told).collect() })
+impl Batch<'_> {
+    pub fn json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let alerts = self.alerts.iter().map(|notification| {
+            let alert = &notification.alert;
+            MessageAlert {
+                status: status(notification),
+                rule: &alert.rule,
+                port: alert.port.map(|port| port.to_string()),
+                severity: alert.severity,
+                labels: &alert.labels,
+                annotations: &alert.annotations,
+                value: alert.value,
+                since: alert.since,
+                ended: notification.ended,
+                fingerprint: alert.fingerprint,
+            }
+        });
+        let alerts = alerts.collect();
+        serde_json::to_vec(&Message { version: VERSION, host: self.host, sink: self.sink, sent: self.now, alerts })
+    }
 }
 
 #[cfg(test)]
@@ -75,7 +86,9 @@ mod tests {
     fn the_message_has_the_documented_shape() {
         let (firing, mut ended) = (fires(0), resolved(4));
         ended.alert.port = None;
-        let bytes = encode("leaf1", "noc", 1_795_549_012.5, [&firing, &ended].into_iter()).unwrap();
+        let alerts = [firing.clone(), ended.clone()].map(Arc::new).to_vec();
+        let batch = Batch { host: "leaf1", sink: "noc", now: 1_795_549_012.5, resend: false, alerts };
+        let bytes = batch.json().unwrap();
         let expected = serde_json::json!({
             "version": 1, "host": "leaf1", "sink": "noc", "sent": 1_795_549_012.5,
             "alerts": [
@@ -95,7 +108,8 @@ mod tests {
     fn a_value_that_is_no_number_is_null() {
         let mut notification = fires(0);
         notification.alert.value = f64::INFINITY;
-        let bytes = encode("h", "s", 0.0, [&notification].into_iter()).unwrap();
+        let batch = Batch { host: "h", sink: "s", now: 0.0, resend: false, alerts: vec![notification.into()] };
+        let bytes = batch.json().unwrap();
         assert!(String::from_utf8(bytes).unwrap().contains("\"value\":null"));
     }
 }

@@ -1,63 +1,51 @@
-//! Who is told: the log, and the sinks of the configuration. docs/alert-delivery.md is what users read.
+//! Delivery: the log, and the sinks of the configuration. docs/alert-delivery.md is what users read.
 //!
-//! In: notifications ([`tell`](Sinks::tell)), what fires as a whole ([`firing`](Sinks::firing)). Out: messages, and counts of
-//! what became of them ([`Tally`]). Telling never waits: each receiver has a bounded line and a task of its own, on the
-//! runtime beside the core. What is not configured takes no memory.
-//!
-//! A notification goes through `line` (what waits, latest state wins) and `run` (gathering, attempts, pauses by `pace`) to a
-//! `destination`. Where receivers hold the whole, a `book` knows what fires; of the others the line knows what they heard, which
-//! survives a restart (`saved`). A sink takes what rules send it by their actions, and what it asks for by itself.
+//! In: what fires and what ended ([`reconcile`](Notifier::reconcile)). Out: messages, and counts of what became of them
+//! ([`DeliveryMetrics`]). What a receiver has to know is held against what it acknowledged ([`NotificationLog`]), and what
+//! differs is sent. So a receiver that is new, was away, or asks for more than before needs no care of its own, nor does a
+//! restart, over which the log is saved. Nobody waits for a receiver: each has a bounded `queue` and a task of its own
+//! (`receiver`), on the runtime beside the core, which gathers, sends and tries again (`retry`) by its `integration`.
 
 mod active_set;
 mod alertmanager;
-mod backoff;
 mod error;
 mod exec;
 mod http_client;
 mod integration;
 mod log;
 mod message;
+mod metrics;
 mod notification_log;
-mod outcome;
 mod queue;
 mod receiver;
+mod retry;
+mod saved;
 mod service_status;
-mod sink;
 mod state_db;
 mod webhook;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
+use tracing::info;
 
-use super::Alert;
-use super::model::{Fingerprint, Notification, State};
+use super::model::{Fingerprint, Notification};
 use super::rules::Action;
-use crate::config::{Config, SinkConfig, SinkKind};
-use crate::db::store::Store;
+use crate::config::{Config, SinkConfig};
 
-pub use notification_log::{Ledger, SavedEnd, SavedSink};
-pub use outcome::{Fate, Tally};
+pub use integration::Surroundings;
+pub use metrics::{DeliveryMetrics, DeliveryOutcome};
+pub use notification_log::NotificationLog;
+pub use saved::{SavedEnd, SavedSink};
 pub use service_status::status_line;
 
-use outcome::Counts;
-use receiver::Receiver;
-use sink::{Sink, Task, share};
-
-/// What sinks need besides their configuration.
-#[derive(Clone, Copy, Debug)]
-pub struct Surroundings<'a> {
-    pub host: &'a str,
-    /// Where the daemon can be looked at ([`daemon_url`]).
-    pub url: Option<&'a str>,
-    pub store: &'a Store,
-}
+use integration::Integration;
+use receiver::Running;
 
 /// How a receiver stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiverState {
     pub sink: String,
     /// Which of its receivers; nothing secret.
@@ -65,182 +53,102 @@ pub struct ReceiverState {
     /// How many notifications wait.
     pub waiting: usize,
     /// Why the last attempt failed, if it did.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
-/// All sinks. Ended without a word when dropped; see [`finish`](Self::finish).
+/// All receivers. Ended without a word when dropped; see [`finish`](Self::finish).
 #[derive(Debug)]
-pub struct Sinks {
-    tally: Arc<Tally>,
-    ledger: Arc<Ledger>,
-    log: Arc<Counts>,
-    all: Vec<Sink>,
+pub struct Notifier {
+    log: Arc<NotificationLog>,
+    all: Vec<Running>,
 }
 
-impl Sinks {
+impl Notifier {
     /// Starts a task for each receiver; within a runtime.
-    pub fn start(config: &[SinkConfig], surroundings: Surroundings<'_>) -> Self {
-        let tally = Arc::new(Tally::default());
-        let log = tally.of(Action::Log.name());
-        let all = config.iter().map(|config| Sink::start(config, surroundings, &tally, Vec::new(), None)).collect();
-        let sinks = Self { tally, ledger: Arc::default(), log, all };
-        sinks.enter();
-        sinks
+    pub fn start(config: &[SinkConfig], surroundings: Surroundings<'_>, log: Arc<NotificationLog>) -> Self {
+        log.metrics.of(Action::Log.name());
+        let mut notifier = Self { log, all: Vec::new() };
+        config.iter().for_each(|sink| notifier.start_sink(sink, surroundings));
+        notifier
     }
 
-    /// Whose deliveries survive a restart: not rows of STATE_DB, which are made anew.
-    fn enter(&self) {
-        let kept = self.all.iter().filter(|sink| !matches!(sink.config.kind, SinkKind::StateDb));
-        let of_sink = |sink: &Sink| {
-            let name = sink.config.name.clone();
-            sink.receivers.iter().map(|(receiver, _)| (name.clone(), Arc::clone(receiver))).collect::<Vec<_>>()
-        };
-        self.ledger.set(kept.flat_map(of_sink).collect());
-    }
-
-    /// What of deliveries survives a restart, to be saved by anybody at any time, after [`finish`](Self::finish) too.
-    pub fn ledger(&self) -> Arc<Ledger> {
-        Arc::clone(&self.ledger)
-    }
-
-    /// Goes on from what an earlier run saved `ago`; `told` is what fires and was told. Without anything saved every sink is
-    /// taken to have heard all of it. To be called before what fires is said as a whole.
-    pub fn go_on(&self, saved: Option<&BTreeMap<String, SavedSink>>, ago: Duration, told: &[Notification]) {
-        let now = Instant::now();
-        for sink in &self.all {
-            let Some(saved) = saved else {
-                let heard = told.iter().filter(|alert| sink.is_for(alert)).map(|alert| alert.alert.fingerprint);
-                let heard: Vec<Fingerprint> = heard.collect();
-                sink.receivers.iter().for_each(|(receiver, _)| receiver.has_heard(heard.iter().copied()));
-                continue;
-            };
-            let Some(saved) = saved.get(&sink.config.name) else { continue };
-            for (receiver, _) in &sink.receivers {
-                receiver.has_heard(saved.told.iter().copied());
-            }
-            let fires: HashSet<Fingerprint> = told.iter().map(|alert| alert.alert.fingerprint).collect();
-            for end in saved.ended.iter().filter(|end| !fires.contains(&end.alert.fingerprint)) {
-                let actions = [sink.action.clone()].into();
-                let end_of = |alert: &Alert| Notification { alert: alert.clone(), ended: Some(end.ended), actions };
-                // A machine that has not run for so long cannot say when it was.
-                let at = now.checked_sub(end.waited + ago).unwrap_or(now);
-                sink.push(&Arc::new(end_of(&end.alert)), at);
-            }
-            sink.ring();
-        }
-    }
-
-    /// What became of notifications, to be read by anybody at any time.
-    pub fn tally(&self) -> Arc<Tally> {
-        Arc::clone(&self.tally)
-    }
-
-    /// Every sink, fate and number; `log` is among them.
-    pub fn counts(&self) -> Vec<(Arc<str>, Fate, u64)> {
-        self.tally.counts()
+    fn start_sink(&mut self, config: &SinkConfig, surroundings: Surroundings<'_>) {
+        let (host, config) = (surroundings.host.into(), Arc::new(config.clone()));
+        let start = |integration| Running::start(&host, &config, integration, &self.log);
+        self.all.extend(Integration::all_of(&config, surroundings).into_iter().map(start));
     }
 
     /// How each receiver stands.
     pub fn states(&self) -> Vec<ReceiverState> {
-        let of_sink = |sink: &Sink| {
-            let state = |(receiver, _): &(Arc<Receiver>, Task)| ReceiverState {
-                sink: sink.config.name.clone(),
-                receiver: receiver.shown().to_owned(),
-                waiting: receiver.waiting(),
-                problem: receiver.problem(),
-            };
-            sink.receivers.iter().map(state).collect::<Vec<_>>()
+        let state = |Running { receiver, .. }: &Running| ReceiverState {
+            sink: receiver.config.name.clone(),
+            receiver: receiver.shown().to_owned(),
+            waiting: receiver.queue().len(),
+            problem: receiver.problem(),
         };
-        self.all.iter().flat_map(of_sink).collect()
+        self.all.iter().map(state).collect()
     }
 
-    /// Tells everybody who is to be told. Never waits.
-    pub fn tell(&self, notifications: &[Notification]) {
-        if notifications.is_empty() {
-            return;
-        }
-        log::tell(notifications, &self.log);
-        if self.all.is_empty() {
-            return;
-        }
+    /// From now on receivers are to know of `active`, all alerts that fire and are not held back by a silence from the
+    /// beginning, with values and texts as they are now, and of the ends among `changes`, what began to fire or ended since
+    /// the last time. Never waits.
+    pub fn reconcile(&self, changes: Vec<Notification>, active: Vec<Notification>) {
+        log::write(&changes, &self.log.metrics.of(Action::Log.name()));
+        let shared = |alerts: Vec<Notification>| alerts.into_iter().map(Arc::new).collect::<Vec<_>>();
+        let (changes, mut active) = (shared(changes), shared(active));
+        active.retain(|alert| alert.alert.notified);
+        let firing: HashSet<Fingerprint> = active.iter().map(|alert| alert.alert.fingerprint).collect();
         let now = Instant::now();
-        for notification in notifications {
-            // One copy for all sinks, and none if there is no sink for it.
-            let mut shared = None;
-            for sink in self.all.iter().filter(|sink| sink.is_for(notification)) {
-                sink.tell(notification, &mut shared, now);
-            }
-        }
-        self.all.iter().for_each(Sink::ring);
-    }
-
-    /// What fires and was told, silenced meanwhile or not, as a whole: at the start once, so that receivers that hold the
-    /// whole know, and later as often as one likes, for values and texts as they are now. A receiver that did not hear of an
-    /// alert, because it is new, or asks for more than before, or missed it at the end of an earlier run, is told of it now,
-    /// unless it is silenced. Never waits.
-    pub fn firing(&self, alerts: &[Notification]) {
-        if self.all.is_empty() {
-            return;
-        }
-        let alerts = || alerts.iter().filter(|alert| alert.ended.is_none() && alert.alert.notified);
-        let told: HashSet<Fingerprint> = alerts().map(|alert| alert.alert.fingerprint).collect();
-        let mut shared: Vec<Option<Arc<Notification>>> = vec![None; told.len()];
-        let now = Instant::now();
-        for sink in &self.all {
-            let mine = alerts().zip(&mut shared).filter(|(alert, _)| sink.is_for(alert) && sink.hears(alert));
-            let mine = mine.map(|(alert, shared)| share(alert, shared));
-            if let Some(book) = &sink.book {
-                if book.set_firing(mine) {
-                    sink.ring();
-                }
-                continue;
-            }
-            let mine: Vec<Arc<Notification>> = mine.filter(|alert| alert.alert.state == State::Firing).collect();
-            let is_news = |(receiver, _): &(Arc<Receiver>, Task)| receiver.catch_up(mine.iter(), &told, now);
-            if sink.receivers.iter().filter(|one| is_news(one)).count() > 0 {
-                sink.ring();
-            }
+        for Running { receiver, .. } in &self.all {
+            let config = &receiver.config;
+            let is_for = |alert: &&Arc<Notification>| config.is_for(&alert.alert.rule, &alert.actions);
+            let is_severe = |alert: &Arc<Notification>| alert.alert.severity >= config.delivery.min_severity;
+            let filtered = changes.iter().filter(is_for).filter(|alert| !is_severe(alert)).count();
+            self.log.metrics.of(&config.name).add(DeliveryOutcome::Filtered, filtered);
+            let wanted = changes.iter().chain(&active).filter(is_for).filter(|alert| is_severe(alert));
+            receiver.queue().reconcile(&wanted.cloned().collect::<Vec<_>>(), &firing, now);
+            receiver.notify();
         }
     }
 
     /// Goes on with another configuration. Sinks that are the same are left alone; what waits for one that has changed goes
     /// on by the new configuration; what waits for one that is no more is dropped.
     pub async fn reload(&mut self, config: &[SinkConfig], surroundings: Surroundings<'_>) {
-        let mut before = std::mem::take(&mut self.all);
-        for config in config {
-            let old = before.iter().position(|sink| sink.config.name == config.name).map(|at| before.swap_remove(at));
-            self.all.push(match old {
-                Some(old) if old.config == *config => old,
-                Some(old) => {
-                    let (lines, book) = old.stop().await;
-                    Sink::start(config, surroundings, &self.tally, lines, book)
-                }
-                None => Sink::start(config, surroundings, &self.tally, Vec::new(), None),
-            });
+        let (mut same, mut changed): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.all).into_iter().partition(|running| config.contains(&running.receiver.config));
+        for running in &mut changed {
+            running.stop().await;
         }
-        self.enter();
-        for sink in before {
-            sink.give_up().await;
+        for sink in config {
+            let before = self.all.len();
+            self.all.extend(same.extract_if(.., |running| *running.receiver.config == *sink));
+            if self.all.len() == before {
+                self.start_sink(sink, surroundings);
+            }
+        }
+        for Running { receiver, .. } in &changed {
+            if !self.all.iter().any(|running| Arc::ptr_eq(&running.receiver.queue, &receiver.queue)) {
+                self.log.remove(&receiver.queue);
+                receiver.give_up();
+            }
         }
     }
 
-    /// Sends what waits, at most for so long, each message once. What is left stays in the [`Ledger`] if it is `saved`, and is
-    /// dropped otherwise.
+    /// Sends what waits, at most for so long, each message once. What is left stays in the [`NotificationLog`] if it is
+    /// `saved`, and is dropped otherwise.
     pub async fn finish(self, limit: Duration, saved: bool) {
         let end = Instant::now() + limit;
-        for (receiver, _) in self.all.iter().flat_map(|sink| &sink.receivers) {
-            receiver.close();
-        }
-        for mut sink in self.all {
-            for (_, task) in &mut sink.receivers {
-                // Late or not, and however it ended: what still waits is given up.
-                let _ = timeout_at(end, &mut task.0).await;
-            }
-            if saved {
-                sink.leave().await;
-            } else {
-                sink.give_up().await;
+        self.all.iter().for_each(|running| running.receiver.close());
+        for mut running in self.all {
+            // Late or not, and however it ended: what still waits is given up.
+            let _ = timeout_at(end, &mut running.task).await;
+            running.stop().await;
+            let (sink, receiver) = (&running.receiver.config.name, running.receiver.shown());
+            let waiting = running.receiver.queue().len();
+            if !saved {
+                running.receiver.give_up();
+            } else if waiting > 0 {
+                info!(sink, receiver, waiting, "alerts could not be delivered any more, the next run does it");
             }
         }
     }

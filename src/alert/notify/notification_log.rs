@@ -1,79 +1,57 @@
-//! What of deliveries survives a restart: whom a sink was told of, and ends that it was not.
-//!
-//! That an alert fires is not saved as a message: it is told again if it fires still, and was not heard.
+//! What each receiver has to know and acknowledged, as Alertmanager's notification log: it outlives tasks, reloads and, by
+//! what is saved of it, runs.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
-use super::receiver::Receiver;
-use crate::alert::model::{Alert, Fingerprint};
+use super::metrics::DeliveryMetrics;
+use super::queue::Queue;
+use super::saved::SavedSink;
+use crate::alert::model::{Fingerprint, Notification};
+use crate::locks::lock;
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SavedSink {
-    /// Alerts that it heard fire, and not end.
-    pub told: Vec<Fingerprint>,
-    /// Ends that it was not told yet, in their order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ended: Vec<SavedEnd>,
-}
-
-/// An alert that ended, for the disk.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SavedEnd {
-    pub alert: Alert,
-    /// When it ended, as Unix time in seconds.
-    pub ended: f64,
-    /// For how long that has waited.
-    pub waited: Duration,
-}
-
-impl SavedEnd {
-    /// JSON has no infinite numbers.
-    pub(super) fn new(alert: &Alert, ended: f64, waited: Duration) -> Self {
-        let value = if alert.value.is_finite() { alert.value } else { 0.0 };
-        Self { alert: Alert { value, ..alert.clone() }, ended, waited }
-    }
-}
-
-impl SavedSink {
-    fn is_empty(&self) -> bool {
-        self.told.is_empty() && self.ended.is_empty()
-    }
-
-    /// What another one knows as well.
-    pub(crate) fn add(&mut self, other: &Self) {
-        if self.is_empty() {
-            self.clone_from(other);
-            return;
-        }
-        self.told.extend(other.told.iter().copied().filter(|name| !self.told.contains(name)).collect::<Vec<_>>());
-        let is_new = |end: &&SavedEnd| self.ended.iter().all(|own| own.alert.fingerprint != end.alert.fingerprint);
-        self.ended.extend(other.ended.iter().filter(is_new).cloned().collect::<Vec<_>>());
-    }
-}
-
-/// Every receiver whose deliveries survive a restart, to be asked by whoever saves, at any time.
 #[derive(Debug, Default)]
-pub struct Ledger(Mutex<Vec<(String, Arc<Receiver>)>>);
+pub struct NotificationLog {
+    pub metrics: DeliveryMetrics,
+    /// By sink, and what tells its receivers apart.
+    queues: Mutex<BTreeMap<(String, String), Arc<Mutex<Queue>>>>,
+}
 
-impl Ledger {
-    pub(super) fn set(&self, receivers: Vec<(String, Arc<Receiver>)>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = receivers;
+impl NotificationLog {
+    /// That of the receiver, which may go on from an earlier task.
+    pub(super) fn queue(&self, sink: &str, identity: &str, resends: bool) -> Arc<Mutex<Queue>> {
+        let new = || Arc::new(Mutex::new(Queue::new(self.metrics.of(sink), resends)));
+        Arc::clone(lock(&self.queues).entry((sink.to_owned(), identity.to_owned())).or_insert_with(new))
     }
 
-    /// For the disk, by sink; nothing of sinks of which there is nothing to know.
+    pub(super) fn remove(&self, queue: &Arc<Mutex<Queue>>) {
+        lock(&self.queues).retain(|_, other| !Arc::ptr_eq(queue, other));
+    }
+
+    /// For the disk, by sink, at any time; nothing of sinks of which there is nothing to know.
     pub fn save(&self) -> BTreeMap<String, SavedSink> {
         let mut saved = BTreeMap::<String, SavedSink>::new();
-        for (sink, receiver) in &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            let of_receiver = receiver.save();
+        for ((sink, _), queue) in &*lock(&self.queues) {
+            let of_receiver = lock(queue).save(Instant::now());
             if !of_receiver.is_empty() {
-                saved.entry(sink.clone()).or_default().add(&of_receiver);
+                saved.entry(sink.clone()).or_default().add(of_receiver);
             }
         }
         saved
+    }
+
+    /// Goes on from what an earlier run saved `ago`; `active` is what fires. Without anything saved every receiver is taken
+    /// to know all of it.
+    pub fn restore(&self, saved: Option<&BTreeMap<String, SavedSink>>, ago: Duration, active: &[Notification]) {
+        let firing: HashSet<Fingerprint> = active.iter().map(|alert| alert.alert.fingerprint).collect();
+        let everything = SavedSink { acknowledged: firing.iter().copied().collect(), ended: Vec::new() };
+        for ((sink, _), queue) in &*lock(&self.queues) {
+            if let Some(saved) = saved.map_or(Some(&everything), |saved| saved.get(sink)) {
+                lock(queue).restore(saved, ago, &firing);
+            }
+        }
     }
 }

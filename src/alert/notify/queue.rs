@@ -1,221 +1,206 @@
-//! What waits for a receiver: of each alert only the last state, in the order in which alerts were told, bounded.
+//! One receiver's alerts: what it has to know, held against what it acknowledged. What differs waits to be sent, of each alert
+//! only the last state, in the order in which alerts changed, bounded.
 //!
-//! A machine without I/O: notifications and what time it is in, batches out. A batch that failed is put back to where it
-//! stood, but what is newer wins. An alert that is under way is not taken again before that ended, so that no receiver ever
-//! hears an alert's states in another order than they had.
-//!
-//! Which alerts the receiver heard fire is known here as well, so that after a restart, or when a sink is new, it is told of
-//! those that it did not, and of no other. What was given up counts as heard.
+//! A machine without I/O: alerts and what time it is in, batches out. A batch that failed is put back to where it stood, but
+//! what is newer wins. An alert that is in flight is not taken again before that ended, so that no receiver ever sees an
+//! alert's states in another order than they had. What was given up counts as acknowledged.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::notification_log::{SavedEnd, SavedSink};
-use crate::alert::model::{Fingerprint, Notification};
-
-/// A notification that waits, or is under way.
-#[derive(Clone, Debug)]
-pub(super) struct Waiting {
-    place: u64,
-    pub notification: Arc<Notification>,
-    /// Since when something about this alert is to be said.
-    first: Instant,
-    /// When its last state was told.
-    told: Instant,
-}
-
-/// What became of notifications by putting others in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Lost {
-    pub replaced: usize,
-    pub dropped: usize,
-}
+use super::active_set::ActiveSet;
+use super::metrics::{DeliveryOutcome, SinkCounters};
+use super::saved::{SavedEnd, SavedSink};
+use crate::alert::model::{Alert, Fingerprint, Notification, State};
 
 #[derive(Debug)]
-pub(super) struct Line {
-    most: usize,
-    next: u64,
-    waiting: BTreeMap<u64, Waiting>,
-    places: HashMap<Fingerprint, u64>,
-    under_way: HashMap<Fingerprint, Waiting>,
-    /// What the receiver heard fire, and not end yet; `None` for receivers that are told the whole anyway.
-    heard: Option<HashSet<Fingerprint>>,
+pub(super) struct Queue {
+    capacity: usize,
+    counters: Arc<SinkCounters>,
+    next_place: u64,
+    /// What waits, oldest first.
+    waiting: BTreeMap<u64, Fingerprint>,
+    slots: BTreeMap<Fingerprint, Slot>,
+    /// For receivers that are sent everything again and again.
+    pub active: Option<ActiveSet>,
 }
 
-impl Line {
-    pub fn new(most: usize) -> Self {
-        let (waiting, places, under_way) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-        Self { most, next: 0, waiting, places, under_way, heard: None }
+#[derive(Debug, Default)]
+struct Slot {
+    /// It is known there that the alert fires.
+    acknowledged: bool,
+    waiting: Option<Unsent>,
+    in_flight: Option<Unsent>,
+}
+
+#[derive(Clone, Debug)]
+struct Unsent {
+    place: u64,
+    alert: Arc<Notification>,
+    /// Since when something about this alert is to be sent.
+    first: Instant,
+    /// Since when it is this.
+    since: Instant,
+}
+
+impl Slot {
+    fn last(&self) -> Option<&Unsent> {
+        self.waiting.as_ref().or(self.in_flight.as_ref())
     }
 
-    /// Whether it is noted what the receiver heard.
-    pub fn note_heard(&mut self, notes: bool) {
-        if notes != self.heard.is_some() {
-            self.heard = notes.then(HashSet::new);
-        }
+    /// Whether it is, or will be, known there that the alert fires.
+    fn fires(&self) -> bool {
+        self.last().map_or(self.acknowledged, |last| last.alert.ended.is_none())
+    }
+}
+
+impl Queue {
+    pub fn new(counters: Arc<SinkCounters>, resends: bool) -> Self {
+        let (waiting, slots) = (BTreeMap::new(), BTreeMap::new());
+        Self { capacity: 0, counters, next_place: 0, waiting, slots, active: resends.then(ActiveSet::default) }
     }
 
+    /// How many wait, those in flight left out.
     pub fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// The bound is another one now.
-    pub fn bound(&mut self, most: usize) -> Lost {
-        self.most = most;
-        Lost { dropped: self.trim(), replaced: 0 }
+    /// Drops the oldest if there is no room for all that waits.
+    pub fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+        while self.waiting.len() > capacity
+            && let Some((_, name)) = self.waiting.pop_first()
+        {
+            if let Some(slot) = self.slots.get_mut(&name)
+                && let Some(oldest) = slot.waiting.take()
+            {
+                slot.acknowledged = oldest.alert.ended.is_none();
+                self.counters.add(DeliveryOutcome::Dropped, 1);
+            }
+        }
     }
 
-    pub fn push(&mut self, notification: Arc<Notification>, now: Instant) -> Lost {
-        let name = notification.alert.fingerprint;
-        if let Some(waiting) = self.places.get(&name).and_then(|place| self.waiting.get_mut(place)) {
-            waiting.notification = notification;
-            waiting.told = now;
-            return Lost { replaced: 1, dropped: 0 };
+    /// From now on the receiver is to know of `wanted`, alerts that fire and alerts that ended. `firing`: whatever fires,
+    /// for this receiver or not.
+    pub fn reconcile(&mut self, wanted: &[Arc<Notification>], firing: &HashSet<Fingerprint>, now: Instant) {
+        let others = self.active.as_mut().map(|active| active.ends_of_others(wanted)).unwrap_or_default();
+        for alert in others.iter().chain(wanted) {
+            self.want(alert, now);
         }
-        let place = self.next;
-        self.next += 1;
-        self.places.insert(name, place);
-        self.waiting.insert(place, Waiting { place, notification, first: now, told: now });
-        Lost { replaced: 0, dropped: self.trim() }
+        self.slots.retain(|name, slot| slot.last().is_some() || (slot.acknowledged && firing.contains(name)));
+    }
+
+    fn want(&mut self, alert: &Arc<Notification>, now: Instant) {
+        let name = alert.alert.fingerprint;
+        if let Some(active) = &mut self.active {
+            active.insert(alert, self.capacity, now);
+        }
+        let slot = self.slots.entry(name).or_default();
+        // What is silenced need not be known; but who is sent everything again and again may know of it already.
+        let to_be_known = self.active.is_some() || alert.alert.state == State::Firing;
+        if alert.ended.is_none() && (slot.fires() || !to_be_known) {
+            return;
+        }
+        if let Some(waiting) = &mut slot.waiting {
+            (waiting.alert, waiting.since) = (Arc::clone(alert), now);
+            self.counters.add(DeliveryOutcome::Replaced, 1);
+            return;
+        }
+        slot.waiting = Some(Unsent { place: self.next_place, alert: Arc::clone(alert), first: now, since: now });
+        self.waiting.insert(self.next_place, name);
+        self.next_place += 1;
+        self.set_capacity(self.capacity);
     }
 
     /// When the next batch is to be taken, if alerts gather for so long.
-    pub fn due(&self, gather: Duration) -> Option<Instant> {
-        self.free().next().map(|waiting| waiting.first + gather)
+    pub fn due(&self, group_interval: Duration) -> Option<Instant> {
+        self.free().next().map(|unsent| unsent.first + group_interval)
     }
 
-    fn free(&self) -> impl Iterator<Item = &Waiting> {
-        self.waiting.values().filter(|waiting| !self.under_way.contains_key(&waiting.notification.alert.fingerprint))
+    fn free(&self) -> impl Iterator<Item = &Unsent> {
+        let free = |name| self.slots.get(name).filter(|slot| slot.in_flight.is_none())?.waiting.as_ref();
+        self.waiting.values().filter_map(free)
     }
 
-    /// The oldest ones, at most so many. They are under way until they are settled.
-    pub fn take(&mut self, most: usize) -> Vec<Waiting> {
-        let places: Vec<u64> = self.free().take(most).map(|waiting| waiting.place).collect();
-        let batch: Vec<Waiting> = places.iter().filter_map(|place| self.waiting.remove(place)).collect();
-        for waiting in &batch {
-            let name = waiting.notification.alert.fingerprint;
-            self.places.remove(&name);
-            self.under_way.insert(name, waiting.clone());
-        }
-        batch
-    }
-
-    /// The batch is done with.
-    pub fn settle(&mut self, batch: &[Waiting]) {
-        for waiting in batch {
-            self.done(&waiting.notification);
-        }
-        self.release(batch);
-    }
-
-    /// Nobody speaks of this to the receiver any longer.
-    fn done(&mut self, notification: &Notification) {
-        let Some(heard) = &mut self.heard else { return };
-        let name = notification.alert.fingerprint;
-        if notification.ended.is_none() {
-            heard.insert(name);
-        } else {
-            heard.remove(&name);
-        }
-    }
-
-    fn release(&mut self, batch: &[Waiting]) {
-        for waiting in batch {
-            self.under_way.remove(&waiting.notification.alert.fingerprint);
-        }
-        if self.waiting.is_empty() && self.under_way.is_empty() {
-            // A storm's memory goes with the storm.
-            (self.places, self.under_way) = (HashMap::new(), HashMap::new());
-        }
-    }
-
-    /// The batch is to be tried again, but for what was told longer ago than it is worth. Says how many are.
-    pub fn put_back(&mut self, batch: Vec<Waiting>, now: Instant, worth: Duration) -> (usize, Lost) {
-        self.release(&batch);
-        let (mut back, mut lost) = (0, Lost::default());
-        for waiting in batch {
-            match self.places.entry(waiting.notification.alert.fingerprint) {
-                Entry::Occupied(_) => lost.replaced += 1,
-                Entry::Vacant(_) if now.saturating_duration_since(waiting.told) >= worth => {
-                    lost.dropped += 1;
-                    self.done(&waiting.notification);
-                }
-                Entry::Vacant(free) => {
-                    free.insert(waiting.place);
-                    self.waiting.insert(waiting.place, waiting);
-                    back += 1;
-                }
-            }
-        }
-        lost.dropped += self.trim();
-        (back, lost)
-    }
-
-    /// Drops the oldest until there is room.
-    fn trim(&mut self) -> usize {
-        let mut dropped = 0;
-        while self.waiting.len() > self.most {
-            let Some((_, oldest)) = self.waiting.pop_first() else { break };
-            self.places.remove(&oldest.notification.alert.fingerprint);
-            self.done(&oldest.notification);
-            dropped += 1;
-        }
-        dropped
-    }
-
-    /// These alerts fire, and the receiver is to know of each: what it did not hear of, and does not wait, does from now on.
-    /// `told`: every alert that was told and did not end. Of others nothing has to be known.
-    pub fn catch_up<'a>(
-        &mut self,
-        firing: impl Iterator<Item = &'a Arc<Notification>>,
-        told: &HashSet<Fingerprint>,
-        now: Instant,
-    ) -> (usize, Lost) {
-        let (mut added, mut lost) = (0, Lost::default());
-        let Some(heard) = &mut self.heard else { return (added, lost) };
-        let (places, under_way) = (&self.places, &self.under_way);
-        heard.retain(|name| told.contains(name) || places.contains_key(name) || under_way.contains_key(name));
-        let is_known = |line: &Self, name| {
-            let heard = line.heard.as_ref().is_some_and(|heard| heard.contains(name));
-            heard || line.places.contains_key(name) || line.under_way.contains_key(name)
+    /// The oldest ones, at most so many. They are in flight until they are settled or put back.
+    pub fn take(&mut self, most: usize) -> Vec<Arc<Notification>> {
+        let batch: Vec<Unsent> = self.free().take(most).cloned().collect();
+        let take = |unsent: Unsent| {
+            self.waiting.remove(&unsent.place);
+            let (slot, alert) =
+                (self.slots.entry(unsent.alert.alert.fingerprint).or_default(), Arc::clone(&unsent.alert));
+            (slot.waiting, slot.in_flight) = (None, Some(unsent));
+            alert
         };
-        for notification in firing {
-            if !is_known(self, &notification.alert.fingerprint) {
-                lost.dropped += self.push(Arc::clone(notification), now).dropped;
-                added += 1;
-            }
+        batch.into_iter().map(take).collect()
+    }
+
+    /// The batch was sent, or is given up.
+    pub fn settle(&mut self, batch: &[Arc<Notification>], outcome: DeliveryOutcome) {
+        for alert in batch {
+            let slot = self.slots.entry(alert.alert.fingerprint).or_default();
+            (slot.in_flight, slot.acknowledged) = (None, alert.ended.is_none());
         }
-        (added, lost)
+        self.counters.add(outcome, batch.len());
+    }
+
+    pub fn in_flight(&self) -> Vec<Arc<Notification>> {
+        self.slots.values().filter_map(|slot| slot.in_flight.as_ref()).map(|unsent| Arc::clone(&unsent.alert)).collect()
+    }
+
+    /// The batch is to be sent again, but for what is older than it is worth.
+    pub fn put_back(&mut self, batch: &[Arc<Notification>], now: Instant, retry_for: Duration) {
+        for alert in batch {
+            let name = alert.alert.fingerprint;
+            let slot = self.slots.entry(name).or_default();
+            let Some(unsent) = slot.in_flight.take() else { continue };
+            let outcome = if slot.waiting.is_some() {
+                DeliveryOutcome::Replaced
+            } else if now.saturating_duration_since(unsent.since) >= retry_for {
+                slot.acknowledged = alert.ended.is_none();
+                DeliveryOutcome::Dropped
+            } else {
+                self.waiting.insert(unsent.place, name);
+                slot.waiting = Some(unsent);
+                DeliveryOutcome::Retried
+            };
+            self.counters.add(outcome, 1);
+        }
+        self.set_capacity(self.capacity);
     }
 
     pub fn save(&self, now: Instant) -> SavedSink {
-        // Of one that fired again since only the first time was heard.
-        let all = self.waiting.values().chain(self.under_way.values()).map(|waiting| &waiting.notification);
-        let owed: HashSet<Fingerprint> =
-            all.filter(|one| one.ended.is_none()).map(|one| one.alert.fingerprint).collect();
-        let mut told: Vec<Fingerprint> =
-            self.heard.iter().flatten().filter(|name| !owed.contains(name)).copied().collect();
-        told.sort_unstable();
-        let is_last = |name: &Fingerprint| !self.places.contains_key(name);
-        let under_way = self.under_way.iter().filter(|(name, _)| is_last(name)).map(|(_, waiting)| waiting);
-        let end = |waiting: &Waiting| {
-            let ended = waiting.notification.ended?;
-            let waited = now.saturating_duration_since(waiting.told);
-            Some((waiting.place, SavedEnd::new(&waiting.notification.alert, ended, waited)))
+        // Of one that fired again since only the first time is known; who is sent everything again needs none of it.
+        let is_known = |slot: &Slot| {
+            let owed =
+                [&slot.waiting, &slot.in_flight].into_iter().flatten().any(|unsent| unsent.alert.ended.is_none());
+            slot.acknowledged && !owed && self.active.is_none()
         };
-        let mut ended: Vec<(u64, SavedEnd)> = self.waiting.values().chain(under_way).filter_map(end).collect();
-        ended.sort_unstable_by_key(|(place, _)| *place);
-        SavedSink { told, ended: ended.into_iter().map(|(_, end)| end).collect() }
+        let acknowledged = self.slots.iter().filter(|(_, slot)| is_known(slot)).map(|(name, _)| *name).collect();
+        let mut ended: Vec<&Unsent> = self.slots.values().filter_map(Slot::last).collect();
+        ended.sort_unstable_by_key(|unsent| unsent.place);
+        let end = |unsent: &Unsent| {
+            let (alert, waited) = (&unsent.alert.alert, now.saturating_duration_since(unsent.since));
+            // JSON has no infinite numbers.
+            let value = if alert.value.is_finite() { alert.value } else { 0.0 };
+            Some(SavedEnd { alert: Alert { value, ..alert.clone() }, ended: unsent.alert.ended?, waited })
+        };
+        SavedSink { acknowledged, ended: ended.into_iter().filter_map(end).collect() }
     }
 
-    /// The receiver heard these fire, in an earlier run.
-    pub fn has_heard(&mut self, names: impl IntoIterator<Item = Fingerprint>) {
-        if let Some(heard) = &mut self.heard {
-            heard.extend(names);
+    /// Goes on from what an earlier run saved `ago`, but for ends of what fires.
+    pub fn restore(&mut self, saved: &SavedSink, ago: Duration, firing: &HashSet<Fingerprint>) {
+        let now = Instant::now();
+        for name in saved.acknowledged.iter().filter(|_| self.active.is_none()) {
+            self.slots.entry(*name).or_default().acknowledged = true;
+        }
+        for end in saved.ended.iter().filter(|end| !firing.contains(&end.alert.fingerprint)) {
+            let notification = Notification { alert: end.alert.clone(), ended: Some(end.ended), actions: [].into() };
+            // A machine that has not run for so long cannot say when it was.
+            self.want(&Arc::new(notification), now.checked_sub(end.waited + ago).unwrap_or(now));
         }
     }
 }

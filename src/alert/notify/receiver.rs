@@ -1,270 +1,214 @@
 //! One receiver's task: what waits is gathered, sent, and tried again.
 //!
-//! Each receiver has a line and a task of its own, so that none waits for another; putting something in a line never waits
-//! for the task. Invariant: whatever ends this task, a batch is settled, counted, or back in the line.
+//! Each receiver has a queue and a task of its own, so that none waits for another; putting something in a queue never waits
+//! for the task. Invariant: whatever ends this task, a batch is settled, or in flight by the queue, which puts it back.
 
-use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
+use tracing::warn;
 
-use super::backoff::Pace;
 use super::error::DeliveryError;
-use super::integration::Destination;
-use super::notification_log::SavedSink;
-use super::outcome::{Counts, Fate};
-use super::queue::{Line, Lost, Waiting};
-use crate::alert::model::{Fingerprint, Notification};
-use crate::config::DeliveryConfig;
+use super::integration::Integration;
+use super::message::{Batch, PER_MESSAGE};
+use super::metrics::DeliveryOutcome;
+use super::notification_log::NotificationLog;
+use super::queue::Queue;
+use super::retry::Retry;
+use crate::clock::{now_ms, seconds};
+use crate::config::SinkConfig;
+use crate::locks::lock;
 use crate::panics::panic_message;
-
-/// Alerts in one message. Receivers have limits too; what is more goes in further messages at once.
-pub(super) const PER_MESSAGE: usize = 1000;
-
-/// What goes in one message.
-#[derive(Debug)]
-pub(super) struct Batch<'a> {
-    pub host: &'a str,
-    pub sink: &'a str,
-    /// Unix time in seconds.
-    pub now: f64,
-    alerts: &'a [Waiting],
-}
-
-impl<'a> Batch<'a> {
-    pub fn notifications(&self) -> impl Iterator<Item = &'a Notification> + use<'a> {
-        self.alerts.iter().map(|waiting| &*waiting.notification)
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Receiver {
     host: Arc<str>,
-    sink: Arc<str>,
-    delivery: DeliveryConfig,
-    destination: Destination,
-    line: Mutex<Line>,
-    bell: Notify,
-    counts: Arc<Counts>,
-    stopped: AtomicBool,
+    pub config: Arc<SinkConfig>,
+    integration: Integration,
+    pub queue: Arc<Mutex<Queue>>,
+    changed: Notify,
     closing: AtomicBool,
     problem: Mutex<Option<String>>,
 }
 
-/// What an attempt was about.
-enum Job {
-    Batch(u64),
-    Upkeep,
+/// A receiver and its task, which ends when nobody holds it any longer.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub receiver: Arc<Receiver>,
+    pub task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Running {
+    pub fn start(host: &Arc<str>, config: &Arc<SinkConfig>, integration: Integration, log: &NotificationLog) -> Self {
+        let (host, config) = (Arc::clone(host), Arc::clone(config));
+        let resends = integration.resend_interval().is_some();
+        let queue = log.queue(&config.name, integration.identity(), resends);
+        let (changed, closing, problem) = (Notify::new(), AtomicBool::new(false), Mutex::default());
+        let receiver = Arc::new(Receiver { host, config, integration, queue, changed, closing, problem });
+        // Of a task that panicked.
+        receiver.put_back_in_flight();
+        receiver.queue().set_capacity(receiver.config.delivery.queue);
+        if let (Integration::StateDb(_), Some(active)) = (&receiver.integration, &mut receiver.queue().active) {
+            // Rows of an earlier run may be there.
+            active.resend_at_once();
+        }
+        let task = Arc::clone(&receiver);
+        Self { receiver, task: tokio::spawn(async move { task.run().await }) }
+    }
+
+    /// Ends the task at once; what is in flight waits again.
+    pub async fn stop(&mut self) {
+        self.task.abort();
+        if !self.task.is_finished() {
+            let _ = (&mut self.task).await;
+        }
+        self.receiver.put_back_in_flight();
+    }
 }
 
 impl Receiver {
-    pub fn new(
-        (host, sink): (Arc<str>, Arc<str>),
-        delivery: DeliveryConfig,
-        destination: Destination,
-        counts: Arc<Counts>,
-        line: Option<Line>,
-    ) -> Self {
-        let mut line = line.unwrap_or_else(|| Line::new(delivery.queue));
-        line.note_heard(!destination.is_told_the_whole());
-        count_lost(&counts, line.bound(delivery.queue));
-        Self {
-            host,
-            sink,
-            delivery,
-            destination,
-            line: Mutex::new(line),
-            bell: Notify::new(),
-            counts,
-            stopped: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-            problem: Mutex::new(None),
-        }
-    }
-
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn queue(&self) -> MutexGuard<'_, Queue> {
+        lock(&self.queue)
     }
 
     pub fn shown(&self) -> &str {
-        self.destination.shown()
-    }
-
-    /// What tells it from the sink's other receivers.
-    pub fn identity(&self) -> &str {
-        self.destination.identity()
+        self.integration.shown()
     }
 
     /// Why deliveries fail, while they do.
     pub fn problem(&self) -> Option<String> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.problem).clone()
     }
 
-    /// How many notifications wait, those under way left out.
-    pub fn waiting(&self) -> usize {
-        self.line().len()
-    }
-
-    /// Lets a notification wait.
-    pub fn push(&self, notification: Arc<Notification>, now: Instant) {
-        count_lost(&self.counts, self.line().push(notification, now));
-    }
-
-    /// See [`Line::catch_up`]. True if something waits now that did not.
-    pub fn catch_up<'a>(
-        &self,
-        firing: impl Iterator<Item = &'a Arc<Notification>>,
-        told: &HashSet<Fingerprint>,
-        now: Instant,
-    ) -> bool {
-        let (added, lost) = self.line().catch_up(firing, told, now);
-        count_lost(&self.counts, lost);
-        added > 0
-    }
-
-    pub fn save(&self) -> SavedSink {
-        self.line().save(Instant::now())
-    }
-
-    /// It heard these fire, in an earlier run.
-    pub fn has_heard(&self, names: impl IntoIterator<Item = Fingerprint>) {
-        self.line().has_heard(names);
-    }
-
-    pub fn ring(&self) {
-        self.bell.notify_one();
+    pub fn notify(&self) {
+        self.changed.notify_one();
     }
 
     /// Ends the task once nothing waits any longer, which is sent at once; when that fails it is not tried again.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
-        self.ring();
+        self.notify();
     }
 
-    /// Ends the task; what is under way goes back into the line.
-    pub fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
-        self.ring();
+    /// Drops what waits.
+    pub fn give_up(&self) {
+        let mut queue = self.queue();
+        let dropped = queue.len();
+        queue.set_capacity(0);
+        if dropped > 0 {
+            warn!(sink = self.config.name, receiver = self.shown(), dropped, "alerts were never delivered");
+        }
     }
 
-    /// What waits, taken out for another receiver.
-    pub fn take_line(&self) -> Line {
-        std::mem::replace(&mut *self.line(), Line::new(0))
+    fn put_back_in_flight(&self) {
+        let mut queue = self.queue();
+        let batch = queue.in_flight();
+        queue.put_back(&batch, Instant::now(), self.config.delivery.retry_for);
     }
 
-    pub fn give_up(&self) -> usize {
-        let count = self.take_line().len();
-        self.counts.add(Fate::Dropped, count);
-        count
-    }
-
-    /// Delivers until it is told to end.
-    pub async fn run(&self) {
+    async fn run(&self) {
         let mut attempts = FuturesUnordered::new();
-        let mut batches: HashMap<u64, Arc<[Waiting]>> = HashMap::new();
-        let mut number = 0_u64;
-        let mut pace = Pace::new(&self.sink, self.shown(), &self.delivery);
+        let mut retry = Retry::new(&self.config.name, self.shown(), &self.config.delivery);
         let mut failed_at_the_end = false;
         loop {
             let closing = self.closing.load(Ordering::Relaxed);
-            let done = closing && attempts.is_empty() && (failed_at_the_end || self.waiting() == 0);
-            if done || self.stopped.load(Ordering::Relaxed) {
-                break;
+            if closing && attempts.is_empty() && (failed_at_the_end || self.queue().len() == 0) {
+                return;
             }
-            let gather = if closing { Duration::ZERO } else { self.delivery.group_interval };
-            let has_place = attempts.len() < self.destination.at_once() && !failed_at_the_end;
-            let batch_due = if has_place { self.line().due(gather) } else { None };
-            let upkeep_due = if attempts.is_empty() && !closing { self.destination.upkeep_due() } else { None };
-            let not_before = if closing { Instant::now() } else { pace.not_before() };
-            let due = batch_due.into_iter().chain(upkeep_due).min().map(|due| due.max(not_before));
+            let gather = if closing { Duration::ZERO } else { self.config.delivery.group_interval };
+            let has_place = attempts.len() < self.integration.max_in_flight() && !failed_at_the_end;
+            let batch_due = if has_place { self.queue().due(gather) } else { None };
+            let interval = self.integration.resend_interval().filter(|_| attempts.is_empty() && !closing);
+            let resend_due = interval.and_then(|interval| self.queue().active.as_ref()?.due(interval));
+            let not_before = if closing { Instant::now() } else { retry.not_before };
+            let due = batch_due.into_iter().chain(resend_due).min().map(|due| due.max(not_before));
             tokio::select! {
-                Some((job, outcome)) = attempts.next(), if !attempts.is_empty() => {
-                    let batch = match job {
-                        Job::Batch(number) => batches.remove(&number),
-                        Job::Upkeep => None,
-                    };
-                    let again = self.settle(batch.as_deref().unwrap_or_default(), outcome, &mut pace);
+                Some((batch, outcome)) = attempts.next(), if !attempts.is_empty() => {
+                    let again = self.settle(&batch, outcome, &mut retry);
                     failed_at_the_end |= again && self.closing.load(Ordering::Relaxed);
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     // Whichever is due for longer, so that neither starves.
-                    let batch = if batch_due.is_some_and(|due| upkeep_due.is_none_or(|upkeep| due <= upkeep)) {
-                        self.line().take(PER_MESSAGE)
-                    } else {
-                        Vec::new()
+                    let resend = batch_due.is_none_or(|batch| resend_due.is_some_and(|resend| resend < batch));
+                    let alerts = match &mut *self.queue() {
+                        Queue { active: Some(active), .. } if resend => active.all(Instant::now()),
+                        queue => queue.take(PER_MESSAGE),
                     };
-                    let batch: Arc<[Waiting]> = batch.into();
-                    let job = if batch.is_empty() { Job::Upkeep } else { Job::Batch(number) };
-                    if !batch.is_empty() {
-                        batches.insert(number, Arc::clone(&batch));
-                        number += 1;
+                    // What was due may have been dropped meanwhile.
+                    if resend || !alerts.is_empty() {
+                        let (host, sink, now) = (&*self.host, &*self.config.name, seconds(now_ms()));
+                        attempts.push(self.attempt(Batch { host, sink, now, resend, alerts }));
                     }
-                    attempts.push(async move { (job, self.attempt(&batch).await) });
                 }
-                () = self.bell.notified() => {}
+                () = self.changed.notified() => {}
             }
-        }
-        for batch in batches.into_values() {
-            self.put_back(&batch);
         }
     }
 
-    /// One attempt at a batch; without one, at what the destination has to do by itself.
-    async fn attempt(&self, alerts: &[Waiting]) -> Result<(), DeliveryError> {
-        let batch = Batch { host: &self.host, sink: &self.sink, now: unix_time(), alerts };
+    async fn attempt<'a>(&self, batch: Batch<'a>) -> (Batch<'a>, Result<(), DeliveryError>) {
         let delivery = async {
-            if alerts.is_empty() { self.destination.upkeep(&batch).await } else { self.destination.send(&batch).await }
+            match &self.integration {
+                Integration::Webhook(webhook) => webhook.send(&batch).await,
+                Integration::Alertmanager(server) => server.send(&batch).await,
+                Integration::StateDb(state_db) => state_db.send(&batch).await,
+                Integration::Exec(exec) => exec.send(&batch).await,
+            }
         };
-        let limit = self.delivery.timeout;
+        let limit = self.config.delivery.timeout;
         // A name cannot be looked up without a thread, which the system may not have just now: tokio panics then.
-        match AssertUnwindSafe(timeout(limit, delivery)).catch_unwind().await {
+        let outcome = match AssertUnwindSafe(timeout(limit, delivery)).catch_unwind().await {
             Ok(outcome) => outcome.unwrap_or(Err(DeliveryError::Late(limit))),
             Err(panic) => Err(DeliveryError::Panic(panic_message(&*panic).to_owned())),
-        }
+        };
+        (batch, outcome)
     }
 
-    /// True if it is to be tried again.
-    fn settle(&self, batch: &[Waiting], outcome: Result<(), DeliveryError>, pace: &mut Pace<'_>) -> bool {
-        let Err(error) = outcome else {
-            self.line().settle(batch);
-            self.counts.add(Fate::Sent, batch.len());
-            if pace.succeeded() {
-                self.destination.returned();
-            }
-            *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            return false;
-        };
-        let (reason, again) = (error.to_string(), error.is_transient());
-        if again {
-            self.put_back(batch);
-            pace.failed(&reason, self.waiting());
-        } else {
-            self.line().settle(batch);
-            self.counts.add(Fate::Failed, batch.len());
-            pace.refused(&reason, batch.len());
+    /// True if it is to be tried again. What is sent once more is not counted.
+    fn settle(&self, batch: &Batch<'_>, outcome: Result<(), DeliveryError>, retry: &mut Retry<'_>) -> bool {
+        let mut queue = self.queue();
+        let (resend, alerts) = (batch.resend, if batch.resend { &[] } else { &*batch.alerts });
+        let again = outcome.as_ref().is_err_and(DeliveryError::is_transient);
+        if resend
+            && !again
+            && let Some(active) = &mut queue.active
+        {
+            active.resent(Instant::now());
         }
-        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        let problem = outcome.err().map(|error| error.to_string());
+        match &problem {
+            None => {
+                queue.settle(alerts, DeliveryOutcome::Sent);
+                // It may have been started anew, and know of nothing.
+                if retry.succeeded()
+                    && !resend
+                    && let Some(active) = &mut queue.active
+                {
+                    active.resend_at_once();
+                }
+            }
+            Some(reason) if again => {
+                queue.put_back(alerts, Instant::now(), self.config.delivery.retry_for);
+                retry.failed(reason, queue.len());
+            }
+            Some(reason) => {
+                queue.settle(alerts, DeliveryOutcome::Failed);
+                retry.refused(reason, alerts.len());
+            }
+        }
+        *lock(&self.problem) = problem;
         again
     }
-
-    fn put_back(&self, batch: &[Waiting]) {
-        let (back, lost) = self.line().put_back(batch.to_vec(), Instant::now(), self.delivery.retry_for);
-        self.counts.add(Fate::Retried, back);
-        count_lost(&self.counts, lost);
-    }
-}
-
-fn count_lost(counts: &Counts, lost: Lost) {
-    counts.add(Fate::Replaced, lost.replaced);
-    counts.add(Fate::Dropped, lost.dropped);
-}
-
-fn unix_time() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

@@ -1,20 +1,17 @@
 //! Rows of STATE_DB: `PORTSYNCD_ALERT_TABLE|<rule>|<port>`, there while the alert fires.
 //!
-//! The rows are made to be what fires whenever a connection was made, and whenever one is found missing; rows of an earlier
-//! run go as soon as it is known what fires. The connection is the sink's own, so that the core's has nothing to do with it.
+//! The rows are made to be what fires whenever a connection was made, and whenever one is found missing. The connection is the
+//! sink's own, so that the core's has nothing to do with it.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 use tracing::warn;
 
-use super::active_set::Book;
 use super::error::DeliveryError;
-use super::message::status;
-use super::receiver::Batch;
+use super::message::{Batch, status};
 use crate::alert::model::Notification;
 use crate::db::client::Request;
 use crate::db::store::{Client, Store};
@@ -22,98 +19,66 @@ use crate::db::{Trouble, tables};
 
 const TABLE: &str = "PORTSYNCD_ALERT_TABLE";
 /// How often is looked whether the rows are still there.
-const CHECK: Duration = Duration::from_secs(5);
+pub(super) const CHECK: Duration = Duration::from_secs(5);
+
 #[derive(Debug)]
 pub(super) struct StateDb {
     store: Store,
-    book: Arc<Book>,
-    /// `None`: to be made. Taken out while it is used, so that one that somebody gave up is not used again.
-    connection: Mutex<Option<Client>>,
-    checked: StdMutex<(Instant, u64)>,
+    /// `None`: to be made. Taken out while it is used, so that one that somebody gave up is not used again. With it stands
+    /// whether all rows were put right since it was made.
+    connection: Mutex<Option<(Client, bool)>>,
 }
 
 impl StateDb {
-    pub fn new(store: Store, book: Arc<Book>) -> Self {
-        let checked = StdMutex::new((Instant::now(), book.generation()));
-        Self { store, book, connection: Mutex::new(None), checked }
+    pub fn new(store: Store) -> Self {
+        Self { store, connection: Mutex::new(None) }
     }
 
-    /// Writes and removes what was told.
+    /// Writes and removes rows; those of all alerts only if one of them is not there.
     pub async fn send(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
         let mut slot = self.connection.lock().await;
-        let connection = match slot.take() {
+        let (connection, put_right) = match slot.take() {
             Some(connection) => connection,
-            None => self.connect().await?,
+            None => (self.store.client(&self.store.topology.state).await?, false),
         };
-        let rows: Vec<Request> = batch.notifications().map(|notification| row(&connection, notification)).collect();
-        carry_out(&connection, "cannot write PORTSYNCD_ALERT_TABLE to STATE_DB", &rows).await?;
-        *slot = Some(connection);
-        Ok(())
-    }
-
-    /// When the rows are to be looked at.
-    pub fn check_due(&self) -> Option<Instant> {
-        let (at, generation) = *self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        if generation != self.book.generation() {
-            return Some(Instant::now());
-        }
-        self.book.fires().then_some(at + CHECK)
-    }
-
-    /// Makes the rows what they have to be, if they are not.
-    pub async fn check(&self) -> Result<(), DeliveryError> {
-        let mut slot = self.connection.lock().await;
-        let Some(connection) = slot.take() else {
-            *slot = Some(self.connect().await?);
-            return Ok(());
-        };
-        let (firing, generation, _) = self.book.firing();
-        let same = self.checked.lock().unwrap_or_else(PoisonError::into_inner).1 == generation;
-        if !same || !self.are_there(&connection, &firing).await? {
-            self.reconcile(&connection).await?;
-        }
-        self.note_checked(generation);
-        *slot = Some(connection);
-        Ok(())
-    }
-
-    fn note_checked(&self, generation: u64) {
-        *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), generation);
-    }
-
-    async fn connect(&self) -> Result<Client, DeliveryError> {
-        let connection = self.store.client(&self.store.topology.state).await?;
-        let generation = self.book.generation();
-        self.reconcile(&connection).await?;
-        self.note_checked(generation);
-        Ok(connection)
-    }
-
-    async fn are_there(&self, connection: &Client, firing: &[Arc<Notification>]) -> Result<bool, DeliveryError> {
-        let exists = |notification: &Arc<Notification>| Request::new("EXISTS").arg(key(connection, notification));
-        let requests: Vec<Request> = firing.iter().map(exists).collect();
-        for answer in connection.ask("cannot look for rows in STATE_DB", &requests).await? {
-            if answer.map_err(DeliveryError::Rows)?.as_deref() != Some(b"1") {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Removes rows of what does not fire and writes those of what does.
-    async fn reconcile(&self, connection: &Client) -> Result<(), DeliveryError> {
-        let (firing, _, known) = self.book.firing();
         let mut requests = Vec::new();
-        if known {
-            let wanted: HashSet<Vec<u8>> = firing.iter().map(|notification| key(connection, notification)).collect();
-            let prefix = tables::join(TABLE, &connection.separator, b"");
-            let found = connection.keys(&prefix, "cannot list PORTSYNCD_ALERT_TABLE in STATE_DB").await?;
-            let stale = found.into_iter().filter(|key| !wanted.contains(key));
-            requests.extend(stale.map(|key| Request::new("DEL").arg(key)));
+        if batch.resend && !put_right {
+            requests = others(&connection, &batch.alerts).await?;
         }
-        requests.extend(firing.iter().map(|notification| row(connection, notification)));
-        carry_out(connection, "cannot bring PORTSYNCD_ALERT_TABLE up to date in STATE_DB", &requests).await
+        if !(batch.resend && put_right && are_there(&connection, &batch.alerts).await?) {
+            requests.extend(batch.alerts.iter().map(|notification| row(&connection, notification)));
+        }
+        let operation = if batch.resend {
+            "cannot bring PORTSYNCD_ALERT_TABLE up to date in STATE_DB"
+        } else {
+            "cannot write PORTSYNCD_ALERT_TABLE to STATE_DB"
+        };
+        carry_out(&connection, operation, &requests).await?;
+        *slot = Some((connection, put_right || batch.resend));
+        Ok(())
     }
+}
+
+fn keys(connection: &Client, alerts: &[Arc<Notification>]) -> impl Iterator<Item = Vec<u8>> {
+    alerts.iter().filter(|notification| notification.ended.is_none()).map(|notification| key(connection, notification))
+}
+
+async fn are_there(connection: &Client, alerts: &[Arc<Notification>]) -> Result<bool, DeliveryError> {
+    let requests: Vec<Request> = keys(connection, alerts).map(|key| Request::new("EXISTS").arg(key)).collect();
+    for answer in connection.ask("cannot look for rows in STATE_DB", &requests).await? {
+        if answer.map_err(DeliveryError::Rows)?.as_deref() != Some(b"1") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What removes the rows of whatever does not fire.
+async fn others(connection: &Client, alerts: &[Arc<Notification>]) -> Result<Vec<Request>, DeliveryError> {
+    let wanted: HashSet<Vec<u8>> = keys(connection, alerts).collect();
+    let prefix = tables::join(TABLE, &connection.separator, b"");
+    let found = connection.keys(&prefix, "cannot list PORTSYNCD_ALERT_TABLE in STATE_DB").await?;
+    Ok(found.into_iter().filter(|key| !wanted.contains(key)).map(|key| Request::new("DEL").arg(key)).collect())
 }
 
 fn key(connection: &Client, notification: &Notification) -> Vec<u8> {

@@ -1,15 +1,13 @@
 //! A webhook: the message by HTTP POST, signed if there is a secret.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use hyper::header::{HeaderName, HeaderValue};
 use ring::hmac;
 
 use super::error::DeliveryError;
-use super::http_client::{Headers, Server};
-use super::message;
-use super::receiver::Batch;
+use super::http_client::{Headers, HttpClient, read_secret};
+use super::message::Batch;
 use crate::config::WebhookConfig;
 
 /// HMAC-SHA256 of the body, by the secret: `sha256=<hex>`, as GitHub's webhooks have it.
@@ -18,8 +16,8 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-portsyncd-signature");
 #[derive(Debug)]
 pub(super) struct Webhook {
     /// `None`: where to stands in a file, which is read each time.
-    server: Option<Server>,
-    shown: String,
+    client: Option<HttpClient>,
+    pub shown: String,
     config: WebhookConfig,
 }
 
@@ -27,29 +25,25 @@ impl Webhook {
     pub fn new(config: WebhookConfig) -> Self {
         if config.url.is_empty() {
             let shown = format!("the URL in {}", config.url_file.display());
-            return Self { server: None, shown, config };
+            return Self { client: None, shown, config };
         }
-        let server = Server::new(&config.url, "", &config.ca_file);
-        Self { shown: server.shown().to_owned(), server: Some(server), config }
+        let client = HttpClient::new(&config.url, "", &config.ca_file);
+        Self { shown: client.shown().to_owned(), client: Some(client), config }
     }
 
-    pub fn shown(&self) -> &str {
-        &self.shown
-    }
-
-    async fn server(&self) -> Result<Server, DeliveryError> {
-        if let Some(server) = &self.server {
-            return Ok(server.clone());
+    async fn client(&self) -> Result<HttpClient, DeliveryError> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
         }
         let config = self.config.clone();
         let problem = |source| DeliveryError::File { key: "url_file", path: self.config.url_file.clone(), source };
         let read = tokio::task::spawn_blocking(move || config.read_url()).await;
         let url = read.map_err(|error| problem(std::io::Error::other(error)))?.map_err(problem)?;
-        Ok(Server::new(&url, "", &self.config.ca_file))
+        Ok(HttpClient::new(&url, "", &self.config.ca_file))
     }
 
     pub async fn send(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
-        let body = message::encode(batch.host, batch.sink, batch.now, batch.notifications())?;
+        let body = batch.json()?;
         let mut headers = Headers::new();
         if !self.config.secret_file.as_os_str().is_empty() {
             // Read each time, so that a secret that was replaced holds at once.
@@ -57,18 +51,8 @@ impl Webhook {
             let signature = sign(&secret, &body);
             headers.push((SIGNATURE, HeaderValue::from_str(&signature).map_err(hyper::http::Error::from)?));
         }
-        self.server().await?.post(body, headers).await
+        self.client().await?.post(body, headers).await
     }
-}
-
-/// A file with a secret; one newline at its end does not count. An empty one is none.
-pub(super) async fn read_secret(key: &'static str, path: &Path) -> Result<String, DeliveryError> {
-    let read = path.to_owned();
-    let text = tokio::task::spawn_blocking(move || std::fs::read_to_string(read)).await;
-    let problem = |source| DeliveryError::File { key, path: path.to_owned(), source };
-    let text = text.map_err(|error| problem(std::io::Error::other(error)))?.map_err(problem)?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    if text.is_empty() { Err(problem(std::io::Error::other("it is empty"))) } else { Ok(text.to_owned()) }
 }
 
 fn sign(secret: &str, body: &[u8]) -> String {

@@ -39,8 +39,8 @@ async fn an_alert_has_the_shape_of_the_api() {
     // By a clock that was set back meanwhile.
     end.ended = Some(1.0);
     end.alert.labels.insert("instance".to_owned(), "spine1".to_owned());
-    sinks.tell(&[fires(0), end]);
-    until_counted(&sinks, "noc", Fate::Sent, 2).await;
+    sinks.notify(&[fires(0), end]);
+    until_counted(&sinks, "noc", DeliveryOutcome::Sent, 2).await;
     let request = server.requests().remove(0);
     assert!(request.head.starts_with("POST /am/api/v2/alerts HTTP/1.1\r\n"), "{}", request.head);
     assert_eq!(request.header("authorization"), Some("Bearer t0ken"));
@@ -68,13 +68,13 @@ async fn an_alert_has_the_shape_of_the_api() {
 async fn what_fires_is_sent_again_and_what_ended_too() {
     let server = Server::start(&[ok()]).await;
     let sinks = sinks(&sink(&[&server], "resend_interval = \"1s\""));
-    sinks.tell(&[fires(0), fires(4)]);
-    until_counted(&sinks, "noc", Fate::Sent, 2).await;
-    sinks.tell(&[resolved(4)]);
-    until_counted(&sinks, "noc", Fate::Sent, 3).await;
+    sinks.notify(&[fires(0), fires(4)]);
+    until_counted(&sinks, "noc", DeliveryOutcome::Sent, 2).await;
+    sinks.notify(&[resolved(4)]);
+    until_counted(&sinks, "noc", DeliveryOutcome::Sent, 3).await;
     let both = BTreeMap::from([("Ethernet0".to_owned(), false), ("Ethernet4".to_owned(), true)]);
     until_requests(&server, "two more", |all| all.iter().filter(|request| over(request) == both).count() >= 2).await;
-    assert_eq!(count(&sinks, "noc", Fate::Sent), 3, "what is said again counts once");
+    assert_eq!(count(&sinks, "noc", DeliveryOutcome::Sent), 3, "what is said again counts once");
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn after_a_restart_what_fires_is_sent_at_once() {
     let sinks = sinks(&sink(&[&server], "resend_interval = \"1h\""));
     let mut not_told = fires(8);
     not_told.alert.notified = false;
-    sinks.firing(&[fires(0), not_told]);
+    sinks.set_active(&[fires(0), not_told]);
     let expected = BTreeMap::from([("Ethernet0".to_owned(), false)]);
     until_requests(&server, "what fires", |all| all.iter().any(|request| over(request) == expected)).await;
 }
@@ -94,14 +94,14 @@ async fn every_server_is_told_by_itself() {
     let alive = Server::start(&[ok()]).await;
     let text = sink(&[&alive], "resend_interval = \"1h\"").replace("urls = [", &format!("urls = [\"http://{down}\", "));
     let sinks = sinks(&text);
-    sinks.tell(&[fires(0)]);
-    until_counted(&sinks, "noc", Fate::Sent, 1).await;
-    sinks.tell(&[fires(4)]);
-    until_counted(&sinks, "noc", Fate::Sent, 2).await;
+    sinks.notify(&[fires(0)]);
+    until_counted(&sinks, "noc", DeliveryOutcome::Sent, 1).await;
+    sinks.notify(&[fires(4)]);
+    until_counted(&sinks, "noc", DeliveryOutcome::Sent, 2).await;
     assert_eq!(sinks.states().iter().map(|state| state.waiting).collect::<Vec<_>>().len(), 2);
     let back = Server::at(&down.to_string(), &[ok()], None).await;
-    until_counted(&sinks, "noc", Fate::Sent, 4).await;
-    // It may have forgotten everything: it is told the whole.
+    until_counted(&sinks, "noc", DeliveryOutcome::Sent, 4).await;
+    // It may have forgotten everything: it is sent the whole.
     let whole = BTreeMap::from(["Ethernet0", "Ethernet4"].map(|port| (port.to_owned(), false)));
     until_requests(&back, "the whole", |all| all.iter().skip(1).any(|request| over(request) == whole)).await;
 }
@@ -110,10 +110,10 @@ async fn every_server_is_told_by_itself() {
 async fn a_part_that_is_refused_holds_back_no_other() {
     let server = Server::start(&[Answer::code(400)]).await;
     let sinks = sinks(&sink(&[&server], "resend_interval = \"1s\""));
-    sinks.tell(&(0..1500).map(fires).collect::<Vec<_>>());
-    until_counted(&sinks, "noc", Fate::Failed, 1500).await;
+    sinks.notify(&(0..1500).map(fires).collect::<Vec<_>>());
+    until_counted(&sinks, "noc", DeliveryOutcome::Failed, 1500).await;
     let sizes =
         |all: &[Request]| all.iter().map(|request| request.json().as_array().unwrap().len()).collect::<Vec<_>>();
     until_requests(&server, "both parts again", |all| sizes(all).starts_with(&[1000, 500, 1000, 500])).await;
-    assert_eq!(count(&sinks, "noc", Fate::Failed), 1500, "what is said again is not counted");
+    assert_eq!(count(&sinks, "noc", DeliveryOutcome::Failed), 1500, "what is said again is not counted");
 }

@@ -7,13 +7,17 @@ mod state_db;
 mod webhook;
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::super::model::{Alert, Fingerprint, State};
 use super::super::rules::Severity;
 use super::*;
+use crate::db::store::Store;
 use crate::lab::wait;
 use crate::link::LinkName;
+use crate::locks::lock;
 
 /// How long anything may take. Far more than it does.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -45,6 +49,60 @@ pub(super) fn resolved(port: usize) -> Notification {
     notification
 }
 
+/// A notifier and what fires by what it was notified of.
+struct Sinks {
+    notifier: Notifier,
+    log: Arc<NotificationLog>,
+    active: Mutex<BTreeMap<Fingerprint, Notification>>,
+}
+
+impl Sinks {
+    fn start(config: &[SinkConfig], surroundings: Surroundings<'_>) -> Self {
+        let log = Arc::<NotificationLog>::default();
+        Self { notifier: Notifier::start(config, surroundings, Arc::clone(&log)), log, active: Mutex::default() }
+    }
+
+    /// These began to fire, or ended.
+    fn notify(&self, changes: &[Notification]) {
+        let mut active = lock(&self.active);
+        for change in changes {
+            match change.ended {
+                None => active.insert(change.alert.fingerprint, change.clone()),
+                Some(_) => active.remove(&change.alert.fingerprint),
+            };
+        }
+        self.notifier.reconcile(changes.to_vec(), active.values().cloned().collect());
+    }
+
+    /// Just these fire.
+    fn set_active(&self, active: &[Notification]) {
+        *lock(&self.active) = active.iter().map(|one| (one.alert.fingerprint, one.clone())).collect();
+        self.notifier.reconcile(Vec::new(), active.to_vec());
+    }
+
+    fn counts(&self) -> Vec<(Arc<str>, DeliveryOutcome, u64)> {
+        self.log.metrics.counts()
+    }
+
+    async fn finish(self, limit: Duration, saved: bool) {
+        self.notifier.finish(limit, saved).await;
+    }
+}
+
+impl Deref for Sinks {
+    type Target = Notifier;
+
+    fn deref(&self) -> &Notifier {
+        &self.notifier
+    }
+}
+
+impl DerefMut for Sinks {
+    fn deref_mut(&mut self) -> &mut Notifier {
+        &mut self.notifier
+    }
+}
+
 /// Sinks as they stand in a configuration, quick ones unless they say otherwise.
 fn sinks(text: &str) -> Sinks {
     Sinks::start(&config(text), surroundings(&nowhere()))
@@ -73,14 +131,14 @@ fn store(url: &str) -> Store {
     config.store().unwrap()
 }
 
-fn count(sinks: &Sinks, sink: &str, fate: Fate) -> u64 {
+fn count(sinks: &Sinks, sink: &str, outcome: DeliveryOutcome) -> u64 {
     let counts = sinks.counts();
-    counts.iter().find(|(name, of, _)| &**name == sink && *of == fate).map_or(0, |(_, _, count)| *count)
+    counts.iter().find(|(name, of, _)| &**name == sink && *of == outcome).map_or(0, |(_, _, count)| *count)
 }
 
-async fn until_counted(sinks: &Sinks, sink: &str, fate: Fate, least: u64) {
-    let counted = || std::future::ready(count(sinks, sink, fate) >= least);
-    if let Err(error) = wait::until_async(format!("{least} {}", fate.name()), LIMIT, counted).await {
+async fn until_counted(sinks: &Sinks, sink: &str, outcome: DeliveryOutcome, least: u64) {
+    let counted = || std::future::ready(count(sinks, sink, outcome) >= least);
+    if let Err(error) = wait::until_async(format!("{least} {}", outcome.name()), LIMIT, counted).await {
         panic!("{error}: {:?} {:?}", sinks.counts(), sinks.states());
     }
 }
@@ -88,9 +146,12 @@ async fn until_counted(sinks: &Sinks, sink: &str, fate: Fate, least: u64) {
 #[test]
 fn nothing_is_told_to_sinks_that_a_rule_does_not_name_and_a_runtime_is_not_needed_without_sinks() {
     let sinks = Sinks::start(&[], surroundings(&nowhere()));
-    sinks.tell(&(0..150).map(fires).collect::<Vec<_>>());
-    assert_eq!((count(&sinks, "log", Fate::Sent), count(&sinks, "log", Fate::Dropped)), (100, 50));
-    sinks.firing(&[fires(0)]);
+    sinks.notify(&(0..150).map(fires).collect::<Vec<_>>());
+    assert_eq!(
+        (count(&sinks, "log", DeliveryOutcome::Sent), count(&sinks, "log", DeliveryOutcome::Dropped)),
+        (100, 50)
+    );
+    sinks.set_active(&[fires(0)]);
 }
 
 #[test]

@@ -1,22 +1,22 @@
-//! A receiver that fails: how long to wait between attempts, and how often to speak of it.
-
-use std::time::Duration;
+//! A receiver that fails: when the next attempt may be, and how often that is logged.
 
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use std::time::Duration;
+
+use crate::backoff::{Backoff, Pauses};
 use crate::config::DeliveryConfig;
 
-const FIRST_REPORT: Duration = Duration::from_secs(600);
-const LAST_REPORT: Duration = Duration::from_secs(6 * 3600);
+const REPORTS: Backoff = Backoff { min: Duration::from_secs(600), max: Duration::from_secs(6 * 3600), jitter: 0.0 };
 
 #[derive(Debug)]
-pub(super) struct Pace<'a> {
+pub(super) struct Retry<'a> {
     sink: &'a str,
     receiver: &'a str,
-    first: Duration,
-    most: Duration,
-    not_before: Instant,
+    backoff: Backoff,
+    /// When the next attempt may be.
+    pub not_before: Instant,
     failing: Option<Failing>,
     /// Why messages are refused, if the last one was.
     refusal: Option<String>,
@@ -25,42 +25,35 @@ pub(super) struct Pace<'a> {
 #[derive(Debug)]
 struct Failing {
     since: Instant,
-    pause: Duration,
+    pauses: Pauses,
     report_at: Instant,
-    report_pause: Duration,
+    report_pauses: Pauses,
 }
 
-impl<'a> Pace<'a> {
+impl<'a> Retry<'a> {
     pub fn new(sink: &'a str, receiver: &'a str, delivery: &DeliveryConfig) -> Self {
-        let (first, most) = (delivery.backoff, delivery.max_backoff);
-        Self { sink, receiver, first, most, not_before: Instant::now(), failing: None, refusal: None }
+        let backoff = Backoff { min: delivery.backoff, max: delivery.max_backoff, jitter: 0.5 };
+        Self { sink, receiver, backoff, not_before: Instant::now(), failing: None, refusal: None }
     }
 
-    /// When the next attempt may be.
-    pub fn not_before(&self) -> Instant {
-        self.not_before
-    }
-
-    /// An attempt failed, and is worth another one: later each time, with jitter so that the switches of a network do not all
-    /// come at once when their receiver returns.
+    /// An attempt failed, and is worth another one.
     pub fn failed(&mut self, reason: &str, waiting: usize) {
         let now = Instant::now();
         let (sink, receiver) = (self.sink, self.receiver);
         let failing = self.failing.get_or_insert_with(|| {
             warn!(sink, receiver, reason, "alerts cannot be delivered, trying again until they can");
-            let (report_at, report_pause) = (now + FIRST_REPORT, FIRST_REPORT * 2);
-            Failing { since: now, pause: self.first, report_at, report_pause }
+            let mut report_pauses = REPORTS.pauses();
+            let report_at = now + report_pauses.next_pause();
+            Failing { since: now, pauses: self.backoff.pauses(), report_at, report_pauses }
         });
         if now >= failing.report_at {
             let seconds = (now - failing.since).as_secs();
             warn!(sink, receiver, reason, seconds, waiting, "alerts still cannot be delivered");
-            failing.report_at = now + failing.report_pause;
-            failing.report_pause = (failing.report_pause * 2).min(LAST_REPORT);
+            failing.report_at = now + failing.report_pauses.next_pause();
         } else {
             debug!(sink, receiver, reason, "an attempt to deliver alerts failed");
         }
-        self.not_before = now + failing.pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-        failing.pause = (failing.pause * 2).min(self.most);
+        self.not_before = now + failing.pauses.next_pause();
     }
 
     /// The receiver refused a message for good. It is alive; what comes after is another message.
@@ -72,7 +65,7 @@ impl<'a> Pace<'a> {
             warn!(sink, receiver, reason, alerts, "alerts were refused and are given up");
             self.refusal = Some(reason.to_owned());
         }
-        self.not_before = Instant::now() + self.first.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.not_before = Instant::now() + self.backoff.pauses().next_pause();
     }
 
     /// An attempt succeeded. True if the one before did not.
