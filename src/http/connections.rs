@@ -79,7 +79,7 @@ mod tests {
                 let _says = says;
                 let _stream = streams.then(|| lasting.stream().unwrap());
                 assert!(!streams || lasting.stream().is_none(), "one stream is half of three places");
-                pending().await
+                pending::<()>().await;
             })
         };
         for (number, streams) in [(0, true), (1, false), (2, false)] {
