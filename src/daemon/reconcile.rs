@@ -165,7 +165,7 @@ impl Daemon {
     /// Whether rows are to be looked for, or it is listened to them though none is awaited.
     pub(super) fn awaited_rows_are_due(&self, now: Instant) -> bool {
         let rows = &self.core.awaited_rows;
-        if rows.any() { rows.is_due(now) } else { self.databases.listens_to_ports() }
+        rows.is_due(now) || (!rows.any() && self.databases.listens_to_ports())
     }
 
     /// Listens to APPL_DB's rows of ports while one is awaited: first listened to, then looked for, none is missed.
