@@ -10,6 +10,7 @@ use super::awaited_rows::AwaitedRows;
 use crate::db::Trouble;
 use crate::db::pending::{Origin, Pending, Write};
 use crate::db::queries::StateRows;
+use crate::db::tables::up_down;
 use crate::link::dump::Dump;
 use crate::link::{IfIndex, LinkEvent, LinkName};
 use crate::sync::init::Init;
@@ -378,10 +379,6 @@ impl Core {
         }
         self.actions = actions;
     }
-}
-
-fn up_down(up: bool) -> &'static str {
-    if up { "up" } else { "down" }
 }
 
 #[cfg(test)]

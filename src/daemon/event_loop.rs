@@ -105,7 +105,7 @@ impl Daemon {
     /// that, and what follows does not wait.
     pub(super) async fn run_once_until(&mut self, work: Option<Instant>, now: Instant) -> Result<Instant, Stop> {
         self.databases.connect_due();
-        self.send_batch(now).await;
+        self.send_batch(now);
         if self.is_over() {
             return Err(Stop::End);
         }
@@ -149,7 +149,7 @@ impl Daemon {
             }
             Wakeup::Heard(Heard::Answer(Ok(()))) => {}
         }
-        self.send_batch(now).await;
+        self.send_batch(now);
         if links {
             self.coalesce();
         }
@@ -199,7 +199,7 @@ impl Daemon {
 
     /// Sends what is pending, unless a batch is under way or Redis is not to be bothered; then logs what changed. The row
     /// comes first: whoever waits for it does not wait for the log.
-    async fn send_batch(&mut self, now: Instant) {
+    fn send_batch(&mut self, now: Instant) {
         if let Some(RowConnection { writer, compared: true, sent }) = &mut self.databases.writing
             && !self.core.pending().is_empty()
             && writer.is_idle()
@@ -207,7 +207,7 @@ impl Daemon {
         {
             *sent = Some(now);
             self.core.take_batch(BATCH, |key, write| writer.push(key, write, now));
-            writer.send().await;
+            writer.send();
         }
         self.core.log_changes();
     }

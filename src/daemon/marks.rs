@@ -60,12 +60,8 @@ impl Daemon {
     /// them are published again later.
     pub(super) async fn publish(&mut self, ports: &Rc<[PortConfig]>) -> Result<bool, Stop> {
         let sent = Rc::clone(ports);
-        let PublishOutcome { refused, reason, wrong_type } = self
-            .ask(Db::Appl, async move |appl| {
-                publish::load_script(&appl).await?;
-                publish::publish(&appl, &sent).await
-            })
-            .await?;
+        let PublishOutcome { refused, reason, wrong_type } =
+            self.ask(Db::Appl, async move |appl| publish::publish(&appl, &sent).await).await?;
         let writes = &self.telemetry.metrics.redis_writes;
         writes.add((Db::Appl, Outcome::Ok), (ports.len() - refused - wrong_type.len()) as u64);
         writes.add((Db::Appl, Outcome::Refused), refused as u64);

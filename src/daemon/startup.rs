@@ -51,6 +51,8 @@ pub(super) enum StartState {
 pub(super) struct StartPlan {
     kind: StartKind,
     step: Step,
+    /// A server was lost since the step began: the first step is the next.
+    cut_short: bool,
     restore_count: u64,
     /// Links may be there before `PortConfigDone`.
     links_first: bool,
@@ -70,7 +72,15 @@ enum Step {
 
 impl StartPlan {
     fn new(kind: StartKind, restore_count: u64) -> Self {
-        Self { kind, step: Step::RestoreCount, restore_count, links_first: true, ports: None, retired: Vec::new() }
+        Self {
+            kind,
+            step: Step::RestoreCount,
+            cut_short: false,
+            restore_count,
+            links_first: true,
+            ports: None,
+            retired: Vec::new(),
+        }
     }
 }
 
@@ -91,7 +101,7 @@ impl Startup {
     /// A server was lost: each step of a plan that is being carried out is done again.
     pub fn begin_anew(&mut self) {
         if let Some(plan) = self.plan() {
-            plan.step = Step::RestoreCount;
+            (plan.step, plan.cut_short) = (Step::RestoreCount, true);
         }
     }
 
@@ -234,6 +244,7 @@ impl Daemon {
     pub(super) async fn carry_out(&mut self) -> Result<(), Stop> {
         let Some(plan) = self.startup.plan() else { return Ok(()) };
         let (kind, step, links_first, ports) = (plan.kind, plan.step, plan.links_first, plan.ports.clone());
+        plan.cut_short = false;
         let next = match step {
             Step::RestoreCount => {
                 let count = plan.restore_count;
@@ -262,7 +273,7 @@ impl Daemon {
                 if kind.publishes() && !self.publish_count(ports.len()).await? {
                     return Ok(());
                 }
-                if self.startup.plan().is_some_and(|plan| plan.step == step) {
+                if self.startup.plan().is_some_and(|plan| !plan.cut_short) {
                     if links_first && kind.publishes() {
                         self.startup.marks.await_taken();
                     }
@@ -273,8 +284,7 @@ impl Daemon {
                 return Ok(());
             }
         };
-        // A server may have been lost meanwhile: then the first step is the next.
-        if let Some(plan) = self.startup.plan().filter(|plan| plan.step == step) {
+        if let Some(plan) = self.startup.plan().filter(|plan| !plan.cut_short) {
             plan.step = next;
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! happened. Its requests have the response timeout as all others: see [`Listener::deadline`].
 
 use std::future::poll_fn;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use redis::{RedisError, RedisResult};
@@ -55,8 +55,7 @@ impl Listener {
             self.since = Instant::now();
         }
         self.connection.push(request);
-        // A request is small, and the socket has room for it. If it had none, what is heard next sends the rest.
-        let _ = self.connection.poll_send(&mut Context::from_waker(Waker::noop()));
+        self.connection.send();
     }
 
     /// Waits until every request is answered; gives the server's first refusal. What is heard meanwhile is not handed on.

@@ -80,11 +80,8 @@ pub struct Acknowledged {
 struct Slot {
     /// What Redis is known to hold in our fields; `None`: unknown, or not what we would write.
     known: Option<Row>,
-    under_way: Option<Write>,
-    waiting: Option<Write>,
-    /// Why what is under way, and what waits, is written.
-    under_way_for: Origin,
-    waiting_for: Origin,
+    under_way: Option<(Write, Origin)>,
+    waiting: Option<(Write, Origin)>,
     /// A [`Write::Replace`] that left this was under way when the connection was lost: Redis may have done it.
     doubtful: Option<Row>,
     /// Stands in the queue, be it for a write that was withdrawn since.
@@ -115,7 +112,7 @@ impl Pending {
     pub fn set(&mut self, key: RowKey, row: Row) -> bool {
         let slot = self.slots.entry(key).or_default();
         let there = slot.waiting.is_none() && slot.under_way.is_none() && slot.known == Some(row);
-        let write = slot.waiting.map_or(Write::Set(row), |waiting| waiting.set(row));
+        let write = slot.waiting.map_or(Write::Set(row), |(waiting, _)| waiting.set(row));
         self.enqueue(key, write, self.origin);
         there
     }
@@ -123,7 +120,7 @@ impl Pending {
     /// The row has to say this. False if it does, or will.
     pub fn ensure(&mut self, key: RowKey, row: Row) -> bool {
         let slot = self.slots.entry(key).or_default();
-        let last = slot.waiting.or(slot.under_way).map_or(slot.known, Write::leaves);
+        let last = slot.waiting.or(slot.under_way).map_or(slot.known, |(write, _)| write.leaves());
         if last == Some(row) {
             return false;
         }
@@ -145,22 +142,21 @@ impl Pending {
     pub fn withdraw(&mut self, key: RowKey) {
         let Some(slot) = self.slots.get_mut(&key) else { return };
         match slot.waiting {
-            Some(Write::Set(_)) => {
+            Some((Write::Set(_), _)) => {
                 slot.waiting = None;
                 self.waiting -= 1;
             }
-            Some(Write::Replace(_)) => slot.waiting = Some(Write::Remove),
-            Some(Write::Remove) | None => {}
+            Some((Write::Replace(_), origin)) => slot.waiting = Some((Write::Remove, origin)),
+            Some((Write::Remove, _)) | None => {}
         }
     }
 
     fn enqueue(&mut self, key: RowKey, write: Write, origin: Origin) {
         let slot = self.slots.entry(key).or_default();
         slot.touched = self.reading;
-        if slot.waiting.replace(write).is_some() {
-            slot.waiting_for = slot.waiting_for.or(origin);
-        } else {
-            slot.waiting_for = origin;
+        let before = slot.waiting.map(|(_, before)| before);
+        slot.waiting = Some((write, before.map_or(origin, |before| before.or(origin))));
+        if before.is_none() {
             self.waiting += 1;
             if !std::mem::replace(&mut slot.queued, true) {
                 self.queue.push_back(key);
@@ -191,10 +187,9 @@ impl Pending {
             let Some(key) = self.queue.pop_front() else { break };
             let Some(slot) = self.slots.get_mut(&key) else { continue };
             slot.queued = false;
-            let Some(write) = slot.waiting.take() else { continue };
+            let Some((write, origin)) = slot.waiting.take() else { continue };
             self.waiting -= 1;
-            slot.under_way = Some(write);
-            slot.under_way_for = slot.waiting_for;
+            slot.under_way = Some((write, origin));
             self.under_way += 1;
             taken += 1;
             each(key, write);
@@ -203,29 +198,30 @@ impl Pending {
 
     pub fn acknowledge(&mut self, key: RowKey) -> Option<Acknowledged> {
         let slot = self.slots.get_mut(&key)?;
-        let write = slot.under_way.take()?;
+        let (write, origin) = slot.under_way.take()?;
         self.under_way -= 1;
         slot.touched = self.reading;
         slot.wrong_type = false;
         slot.known = write.leaves();
         slot.doubtful = None;
-        Some(Acknowledged { row: slot.known, origin: slot.under_way_for, settled: slot.waiting.is_none() })
+        Some(Acknowledged { row: slot.known, origin, settled: slot.waiting.is_none() })
     }
 
     /// Redis refused it: it waits again, unless something newer does.
     pub fn failed(&mut self, key: RowKey) {
         let Some(slot) = self.slots.get_mut(&key) else { return };
-        let Some(write) = slot.under_way.take() else { return };
+        let Some((write, mut origin)) = slot.under_way.take() else { return };
         self.under_way -= 1;
         slot.known = None;
-        let again = match (write, slot.waiting) {
-            (write, None) => write,
-            (Write::Set(_), Some(newer)) => newer,
-            (older, Some(newer)) => newer.leaves().map_or(newer, |row| older.set(row)),
-        };
-        let origin = slot.under_way_for.or(slot.waiting_for);
-        if slot.waiting.is_some() {
-            slot.waiting_for = origin;
+        let mut again = write;
+        if let Some((newer, newer_origin)) = &mut slot.waiting {
+            again = if matches!(write, Write::Set(_)) {
+                *newer
+            } else {
+                newer.leaves().map_or(*newer, |row| write.set(row))
+            };
+            origin = origin.or(*newer_origin);
+            *newer_origin = origin;
         }
         self.enqueue(key, again, origin);
     }
@@ -233,7 +229,7 @@ impl Pending {
     /// The connection was lost, and it is not known whether Redis has done it.
     pub fn lost(&mut self, key: RowKey) {
         if let Some(slot) = self.slots.get_mut(&key)
-            && let Some(Write::Replace(row)) = slot.under_way
+            && let Some((Write::Replace(row), _)) = slot.under_way
         {
             slot.doubtful = Some(row);
         }
@@ -278,8 +274,8 @@ impl Pending {
         let doubtful = slot.doubtful.take();
         let done = found == Found::Nothing || (doubtful.is_some() && doubtful == slot.known);
         match slot.waiting {
-            Some(Write::Replace(row)) if done => slot.waiting = Some(Write::Set(row)),
-            Some(Write::Remove) if found == Found::Nothing => {
+            Some((Write::Replace(row), origin)) if done => slot.waiting = Some((Write::Set(row), origin)),
+            Some((Write::Remove, _)) if found == Found::Nothing => {
                 slot.waiting = None;
                 self.waiting -= 1;
             }

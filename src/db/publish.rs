@@ -32,14 +32,11 @@ pub struct PublishOutcome {
     pub wrong_type: Vec<usize>,
 }
 
-/// Makes sure that the server knows the script. Redis forgets scripts when it restarts.
-pub async fn load_script(appl: &Client) -> Result<(), StoreError> {
-    appl.execute("cannot load the script for APPL_DB", Request::new("SCRIPT").arg("LOAD").arg(SET)).await
-}
-
 /// Publishes keys of `PORT_TABLE`.
 pub async fn publish(appl: &Client, ports: &[PortConfig]) -> Result<PublishOutcome, StoreError> {
     let script = Script::new(SET);
+    // Redis forgets scripts when it restarts.
+    appl.execute("cannot load the script for APPL_DB", Request::new("SCRIPT").arg("LOAD").arg(SET)).await?;
     let separator = appl.separator.as_bytes();
     let channel = format!("{PORT_TABLE}_CHANNEL@{}", appl.id);
     let key_set = format!("{PORT_TABLE}_KEY_SET");

@@ -47,11 +47,11 @@ pub fn values(row: Row, mut each: impl FnMut(&[u8])) {
     match row {
         Row::Port { admin_up, oper_up, mtu } => {
             each(b"ok");
-            each(up_down(oper_up));
-            each(up_down(admin_up));
+            each(up_down(oper_up).as_bytes());
+            each(up_down(admin_up).as_bytes());
             each(itoa::Buffer::new().format(mtu).as_bytes());
         }
-        Row::Management { oper_up } => each(up_down(oper_up)),
+        Row::Management { oper_up } => each(up_down(oper_up).as_bytes()),
     }
 }
 
@@ -79,8 +79,9 @@ pub fn link_name(key: &[u8], prefix: &[u8]) -> Option<LinkName> {
     LinkName::new(key.strip_prefix(prefix)?)
 }
 
-fn up_down(up: bool) -> &'static [u8] {
-    if up { b"up" } else { b"down" }
+/// A state as it is written.
+pub fn up_down(up: bool) -> &'static str {
+    if up { "up" } else { "down" }
 }
 
 fn is_up(value: &[u8]) -> Option<bool> {

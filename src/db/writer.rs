@@ -3,7 +3,6 @@
 //! Nothing is allocated once the buffers have grown. At most one batch is under way.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -56,21 +55,13 @@ impl RowWriter {
         self.under_way.push_back((key, write));
     }
 
-    /// Sends as much as the socket takes at once. What it does not take, and failures, are [`progress`](Self::progress)'s.
-    pub async fn send(&mut self) {
-        poll_fn(|context| {
-            let _ = self.connection.poll_send(context);
-            Poll::Ready(())
-        })
-        .await;
+    /// Sends as much as the socket takes at once. What it does not take, and failures, are
+    /// [`poll_progress`](Self::poll_progress)'s.
+    pub fn send(&mut self) {
+        self.connection.send();
     }
 
-    /// Comes back when there may be answers; sends what is left to send meanwhile. Cancel safe.
-    pub async fn progress(&mut self) -> Result<(), StoreError> {
-        poll_fn(|context| self.poll_progress(context)).await
-    }
-
-    /// See [`progress`](Self::progress).
+    /// Ready when there may be replies; sends what is left to send meanwhile.
     pub fn poll_progress(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StoreError>> {
         ready!(self.connection.poll(context)).map_err(StoreError::doing(OPERATION))?;
         self.since = Instant::now();

@@ -1,6 +1,7 @@
 //! The daemon's way from the bytes of a message to a row in Redis, by its own parser, machine, pending rows and writer, with
 //! messages that are made up: for more ports than a kernel holds, and for measuring each part.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,10 +95,10 @@ pub async fn write(core: &mut Core, writer: &mut RowWriter) -> Result<usize, Err
         if writer.is_idle() {
             let now = Instant::now();
             core.take_batch(BATCH, |key, write| writer.push(key, write, now));
-            writer.send().await;
+            writer.send();
             core.log_changes();
         }
-        writer.progress().await.map_err(|error| error.source)?;
+        poll_fn(|context| writer.poll_progress(context)).await.map_err(|error| error.source)?;
         while let Some((key, reply)) = writer.next_reply().map_err(|error| error.source)? {
             reply?;
             core.acknowledged(key, Instant::now());

@@ -9,7 +9,7 @@
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use redis::{RedisError, RedisResult};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -95,8 +95,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends as much as the socket takes.
-    pub(in crate::db) fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Sends as much as the socket takes at once. What it does not take, and failures, are [`poll`](Self::poll)'s.
+    pub(in crate::db) fn send(&mut self) {
+        let _ = self.poll_send(&mut Context::from_waker(Waker::noop()));
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.output.len() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(context, &self.output[self.sent..]))?;
             if written == 0 {
