@@ -199,7 +199,7 @@ impl Rig {
                 command
             }
         };
-        // The last one is for tests/page.rs; the daemon would refuse it as a setting that it does not know.
+        // The last one is for tests/it/page.rs; the daemon would refuse it as a setting that it does not know.
         for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "PORTSYNCD_SCREENSHOT"] {
             command.env_remove(name);
         }

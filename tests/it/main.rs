@@ -9,6 +9,7 @@ mod alert_oracle;
 mod alertmanager;
 mod alerts;
 mod alerts_command;
+mod architecture;
 mod bench;
 mod control;
 mod delivery;
