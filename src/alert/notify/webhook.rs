@@ -11,6 +11,7 @@ use super::http_client::{Headers, Server};
 use super::message;
 use super::receiver::Batch;
 use crate::config::WebhookConfig;
+use crate::secret::Secret;
 
 /// HMAC-SHA256 of the body, by the secret: `sha256=<hex>`, as GitHub's webhooks have it.
 const SIGNATURE: HeaderName = HeaderName::from_static("x-portsyncd-signature");
@@ -29,7 +30,7 @@ impl Webhook {
             let shown = format!("the URL in {}", config.url_file.display());
             return Self { server: None, shown, config };
         }
-        let server = Server::new(&config.url, "", &config.ca_file);
+        let server = Server::new(config.url.expose(), "", &config.ca_file);
         Self { shown: server.shown().to_owned(), server: Some(server), config }
     }
 
@@ -45,7 +46,7 @@ impl Webhook {
         let problem = |source| DeliveryError::File { key: "url_file", path: self.config.url_file.clone(), source };
         let read = tokio::task::spawn_blocking(move || config.read_url()).await;
         let url = read.map_err(|error| problem(std::io::Error::other(error)))?.map_err(problem)?;
-        Ok(Server::new(&url, "", &self.config.ca_file))
+        Ok(Server::new(url.expose(), "", &self.config.ca_file))
     }
 
     pub async fn send(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
@@ -54,21 +55,18 @@ impl Webhook {
         if !self.config.secret_file.as_os_str().is_empty() {
             // Read each time, so that a secret that was replaced holds at once.
             let secret = read_secret("secret_file", &self.config.secret_file).await?;
-            let signature = sign(&secret, &body);
+            let signature = sign(secret.expose(), &body);
             headers.push((SIGNATURE, HeaderValue::from_str(&signature).map_err(hyper::http::Error::from)?));
         }
         self.server().await?.post(body, headers).await
     }
 }
 
-/// A file with a secret; one newline at its end does not count. An empty one is none.
-pub(super) async fn read_secret(key: &'static str, path: &Path) -> Result<String, DeliveryError> {
+pub(super) async fn read_secret(key: &'static str, path: &Path) -> Result<Secret, DeliveryError> {
     let read = path.to_owned();
-    let text = tokio::task::spawn_blocking(move || std::fs::read_to_string(read)).await;
+    let secret = tokio::task::spawn_blocking(move || Secret::read(&read)).await;
     let problem = |source| DeliveryError::File { key, path: path.to_owned(), source };
-    let text = text.map_err(|error| problem(std::io::Error::other(error)))?.map_err(problem)?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    if text.is_empty() { Err(problem(std::io::Error::other("it is empty"))) } else { Ok(text.to_owned()) }
+    secret.map_err(|error| problem(std::io::Error::other(error)))?.map_err(problem)
 }
 
 fn sign(secret: &str, body: &[u8]) -> String {
