@@ -23,9 +23,13 @@ pub mod notify_socket;
 pub mod nowait;
 pub mod observe;
 pub mod panics;
+pub mod secret;
 pub mod state;
 pub mod status;
 pub mod sync;
 pub mod telemetry;
 
+mod nearest;
+mod printable;
+mod regular_file;
 mod tls_roots;

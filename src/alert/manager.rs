@@ -21,8 +21,12 @@ use crate::clock::{now_ms, seconds};
 use crate::config::{AlertsConfig, ConfigError};
 use crate::db::queries::RuleRow;
 use crate::locks::lock;
+use crate::regular_file;
 use crate::status::collector::Reader;
 use crate::telemetry::catalog::{self, Computed};
+
+/// Of rules, in bytes.
+const LARGEST_FILE: usize = 4 * 1024 * 1024;
 
 #[derive(Debug)]
 pub struct Evaluator {
@@ -362,7 +366,7 @@ pub fn load(config: &AlertsConfig, rows: &[RuleRow]) -> Result<Rules, ConfigErro
         // In the order of their names, as glob has them.
         for path in found {
             let path = path.map_err(|error| wrong(format!("cannot be looked through: {error}")))?;
-            let text = std::fs::read_to_string(&path)
+            let text = regular_file::read(&path, LARGEST_FILE)
                 .map_err(|error| wrong(format!("{} cannot be read: {error}", path.display())))?;
             loader.file(&path.display().to_string(), &text);
         }

@@ -1,22 +1,21 @@
 //! `[alerts]` and `[[alerts.sink]]`: which rules there are, and where alerts are delivered to.
-//!
-//! A sink stands in the file as one flat table. Which keys belong to which type no derived reader can say together with
-//! `deny_unknown_fields`, so it is read as [`Written`], which has them all, checked, and taken apart.
 
-use std::io;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
 use super::glob::Glob;
-use super::written::{Written, check_url};
-use super::{Action, Severity};
+use super::sinks::{HOUR, SinkKind, check_number, check_time, wrong};
+use super::{Action, ConfigError, Severity};
+
+/// Names that rules give to what is no sink of the configuration.
+const RESERVED: [&str; 2] = ["log", "notify"];
+/// Alerts that may wait for one sink. Each takes about half a kilobyte.
+const MOST_WAITING: usize = 100_000;
 
 /// `[alerts]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct AlertsConfig {
     /// How often the rules are evaluated.
     #[serde(with = "super::duration")]
@@ -45,16 +44,37 @@ impl Default for AlertsConfig {
 
 /// `[[alerts.sink]]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
 pub struct SinkConfig {
+    #[serde(default)]
     pub name: String,
-    /// Patterns of rules whose alerts are delivered here, whatever their actions are.
-    pub rules: Vec<Glob>,
-    pub delivery: DeliveryConfig,
+    #[serde(flatten)]
     pub kind: SinkKind,
+    /// Patterns of rules whose alerts are delivered here, whatever their actions are.
+    #[serde(default)]
+    pub rules: Vec<Glob>,
+    #[serde(flatten)]
+    pub delivery: DeliveryConfig,
 }
 
 impl SinkConfig {
+    /// One of each type, with the defaults.
+    pub(super) fn of_each_type() -> Vec<Self> {
+        let of_type = |kind| Self { name: String::new(), kind, rules: Vec::new(), delivery: DeliveryConfig::default() };
+        SinkKind::of_each_type().map(of_type).into()
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
+        let name = self.name.as_str();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) || RESERVED.contains(&name) {
+            let problem =
+                "1 to 64 letters, digits, \"_\", \"-\" or \".\", and not \"log\" or \"notify\", for example \"noc\"";
+            return Err(wrong("name", format_args!("{name:?}"), problem));
+        }
+        self.delivery.check()?;
+        self.kind.check()
+    }
+
     /// Whether it is told of a rule that has these actions.
     pub fn is_for(&self, rule: &str, actions: &[Action]) -> bool {
         actions.iter().any(|action| matches!(action, Action::Sink(name) if **name == *self.name))
@@ -63,20 +83,26 @@ impl SinkConfig {
 }
 
 /// How patiently is delivered: the keys that every sink has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DeliveryConfig {
     /// Less severe alerts are not delivered.
     pub min_severity: Severity,
     /// How long one attempt may take.
+    #[serde(with = "super::duration")]
     pub timeout: Duration,
     /// How many alerts may wait.
     pub queue: usize,
     /// For how long alerts gather before they go in one message.
+    #[serde(with = "super::duration")]
     pub group_interval: Duration,
     /// How long a notification is worth another attempt.
+    #[serde(with = "super::duration")]
     pub retry_for: Duration,
     /// The pause after the first failed attempt; doubled after each further one.
+    #[serde(with = "super::duration")]
     pub backoff: Duration,
+    #[serde(with = "super::duration")]
     pub max_backoff: Duration,
 }
 
@@ -94,65 +120,14 @@ impl Default for DeliveryConfig {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SinkKind {
-    Webhook(WebhookConfig),
-    /// Prometheus' Alertmanager.
-    Alertmanager(AlertmanagerConfig),
-    StateDb,
-    Exec(ExecConfig),
-}
-
-/// `type = "webhook"`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WebhookConfig {
-    /// Where to; empty: as `url_file` says.
-    pub url: String,
-    /// File with the URL, for one that is a secret; empty: there is none.
-    pub url_file: PathBuf,
-    /// File with the secret that messages are signed with; empty: they are not.
-    pub secret_file: PathBuf,
-    /// File with the authorities in PEM that are trusted in place of the system's; empty: the system's.
-    pub ca_file: PathBuf,
-}
-
-/// `type = "alertmanager"`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AlertmanagerConfig {
-    /// The servers; each one is sent everything.
-    pub urls: Vec<String>,
-    /// How often what fires is sent again.
-    pub resend_interval: Duration,
-    /// See [`WebhookConfig::ca_file`].
-    pub ca_file: PathBuf,
-    /// File with the token to show; empty: none.
-    pub bearer_token_file: PathBuf,
-}
-
-impl Default for AlertmanagerConfig {
-    fn default() -> Self {
-        Self {
-            urls: Vec::new(),
-            resend_interval: Duration::from_secs(60),
-            ca_file: PathBuf::new(),
-            bearer_token_file: PathBuf::new(),
-        }
-    }
-}
-
-/// `type = "exec"`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExecConfig {
-    pub program: PathBuf,
-    /// What it is called with.
-    pub arguments: Vec<String>,
-    /// How many may run at once.
-    pub max_running: usize,
-}
-
-impl Default for ExecConfig {
-    fn default() -> Self {
-        Self { program: PathBuf::new(), arguments: Vec::new(), max_running: 1 }
+impl DeliveryConfig {
+    fn check(&self) -> Result<(), String> {
+        let ms = Duration::from_millis(1);
+        check_time("timeout", self.timeout, ms, HOUR)?;
+        check_time("group_interval", self.group_interval, Duration::ZERO, HOUR)?;
+        check_time("backoff", self.backoff, ms, HOUR)?;
+        check_time("max_backoff", self.max_backoff, self.backoff, 24 * HOUR)?;
+        check_number("queue", self.queue, MOST_WAITING)
     }
 }
 
@@ -180,75 +155,9 @@ impl AlertsConfig {
     /// Whether the files that sinks need can be read: for whoever checks a configuration. The daemon itself reads them at
     /// each delivery, and tries again until it can.
     pub fn check_files(&self) -> Result<(), ConfigError> {
-        for sink in &self.sink {
-            let files: &[(&str, &Path)] = match &sink.kind {
-                SinkKind::Webhook(webhook) => &[
-                    ("url_file", &webhook.url_file),
-                    ("secret_file", &webhook.secret_file),
-                    ("ca_file", &webhook.ca_file),
-                ],
-                SinkKind::Alertmanager(servers) => {
-                    &[("bearer_token_file", &servers.bearer_token_file), ("ca_file", &servers.ca_file)]
-                }
-                SinkKind::StateDb => &[],
-                SinkKind::Exec(exec) => &[("program", &exec.program)],
-            };
-            for (key, path) in files.iter().filter(|(_, path)| !path.as_os_str().is_empty()) {
-                if let Err(source) = std::fs::File::open(path) {
-                    return Err(ConfigError::Format(format!(
-                        "sink {:?}: {key} = {:?}: cannot be read: {source}",
-                        sink.name,
-                        path.display().to_string()
-                    )));
-                }
-            }
-            if let SinkKind::Webhook(webhook) = &sink.kind
-                && !webhook.url_file.as_os_str().is_empty()
-            {
-                let wrong = |problem: io::Error| {
-                    let (name, path) = (&sink.name, webhook.url_file.display().to_string());
-                    ConfigError::Format(format!("sink {name:?}: url_file = {path:?}: {problem}"))
-                };
-                webhook.read_url().map_err(wrong)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// For whoever reads it: the paths of webhooks' URLs may be secrets.
-    pub(super) fn hide_secrets(&mut self) {
-        for sink in &mut self.sink {
-            if let SinkKind::Webhook(webhook) = &mut sink.kind {
-                webhook.url = without_path(&webhook.url);
-            }
-        }
-    }
-}
-
-impl WebhookConfig {
-    /// The URL, from its file if it has one. What is wrong is said without what stands in the file.
-    pub fn read_url(&self) -> io::Result<String> {
-        if self.url_file.as_os_str().is_empty() {
-            return Ok(self.url.clone());
-        }
-        let text = std::fs::read_to_string(&self.url_file)?;
-        let url = text.strip_suffix('\n').unwrap_or(&text);
-        match check_url(url) {
-            Ok(()) => Ok(url.to_owned()),
-            Err(_) => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "it has to hold a URL without a password, http:// or https://, and nothing else",
-            )),
-        }
-    }
-}
-
-/// Scheme and server of a URL, and whether there is more.
-fn without_path(url: &str) -> String {
-    let server = url.find("://").map_or(0, |at| at + 3);
-    match url[server..].find(['/', '?']) {
-        Some(at) if &url[server + at..] != "/" => format!("{}/<hidden>", &url[..server + at]),
-        _ => url.to_owned(),
+        let check = |sink: &SinkConfig| sink.kind.check_files().map_err(|problem| (sink.name.clone(), problem));
+        let checked = self.sink.iter().try_for_each(check);
+        checked.map_err(|(name, problem)| ConfigError::Format(format!("sink {name:?}: {problem}")))
     }
 }
 

@@ -40,7 +40,11 @@ where
     Serde<T>: Deserialize<'de>,
 {
     let time = Serde::<T>::deserialize(deserializer)?.into_inner();
-    if time.length() > LONGEST { Err(D::Error::custom("at most \"365days\"")) } else { Ok(time) }
+    if time.length() > LONGEST {
+        let shown = humantime::format_duration(time.length()).to_string();
+        return Err(D::Error::custom(format_args!("{shown:?} is too long, at most \"365days\"")));
+    }
+    Ok(time)
 }
 
 /// Reads a time that stands on the command line.

@@ -44,7 +44,7 @@ impl TryFrom<String> for Glob {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        Self::new(&text)
+        Self::new(&text).map_err(|problem| format!("{text:?}: {problem}"))
     }
 }
 

@@ -3,16 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
+use figment::providers::{Env, Serialized};
+use figment::value::{Dict, Map};
+use figment::{Figment, Metadata, Profile, Provider};
 use redis::{ConnectionAddr, IntoConnectionInfo};
 use thiserror::Error;
 
-use super::{Config, DATABASE_CONFIG, DEFAULT_FILE, LogLevel, RedisConfig, alerts};
+use super::{Config, DATABASE_CONFIG, DEFAULT_FILE, LogLevel, RedisConfig, alerts, keys, toml_text};
 use crate::db::store::Store;
 use crate::db::topology::{Address, Topology, TopologyError};
+use crate::printable::Printable;
+use crate::secret::Secret;
 
-const ENVIRONMENT: &str = "PORTSYNCD_";
+pub(super) const ENVIRONMENT: &str = "PORTSYNCD_";
 /// The path of a socket has at most 107 bytes; some are needed while it is made.
 const SOCKET_PATH: usize = 90;
 
@@ -36,10 +39,10 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// Wrong syntax, an unknown key, or a value of the wrong type.
-    #[error("{0}")]
+    #[error("{}", Printable(.0))]
     Format(String),
     /// A value that makes no sense.
-    #[error("{key} = {value}: {problem}")]
+    #[error("{}", Printable(format_args!("{key} = {value}: {problem}")))]
     Value { key: &'static str, value: String, problem: String },
     /// The databases' own files.
     #[error(transparent)]
@@ -52,35 +55,67 @@ pub enum ConfigError {
 /// Reads everything. A default file that is not there is fine; one that was named has to be.
 pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
     let path = flags.file.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+    let known = keys::known();
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     match std::fs::read_to_string(&path) {
         Ok(text) => {
-            // figment reads files itself, but takes one that cannot be read for one that is not there.
-            toml::from_str::<toml::Table>(&text)
-                .map_err(|error| ConfigError::Format(format!("configuration file {}: {error}", path.display())))?;
-            figment = figment.merge(Toml::file_exact(&path));
+            let sections = known.values().filter_map(|value| value.as_dict());
+            let names: Vec<&str> = sections.flat_map(Dict::keys).chain(known.keys()).map(String::as_str).collect();
+            let table = toml_text::parse(&text, &names);
+            let wrong = |problem| ConfigError::Format(format!("configuration file {}: {problem}", path.display()));
+            figment = figment.merge(ConfigFile { table: table.map_err(wrong)?, path });
         }
         Err(source) if flags.file.is_none() && source.kind() == std::io::ErrorKind::NotFound => {}
         Err(source) => return Err(ConfigError::Read { path, source }),
     }
-    figment = figment.merge(Env::prefixed(ENVIRONMENT).split("__"));
+    let environment = Env::prefixed(ENVIRONMENT).filter(|name| !is_of_others(name.as_str())).split("__");
+    figment = figment.merge(environment);
     if let Some(level) = flags.log_level {
         figment = figment.merge(Serialized::default("log.level", level));
+    }
+    let problems = keys::problems(&figment, &known);
+    if !problems.is_empty() {
+        return Err(ConfigError::Format(problems.join("; ")));
     }
     let config: Config = figment.extract().map_err(|errors| ConfigError::Format(describe(errors)))?;
     check(&config)?;
     Ok(config)
 }
 
+struct ConfigFile {
+    path: PathBuf,
+    table: toml::Table,
+}
+
+impl Provider for ConfigFile {
+    fn metadata(&self) -> Metadata {
+        Metadata::from("TOML file", self.path.as_path())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Serialized::defaults(&self.table).data()
+    }
+}
+
+/// Whether a variable, without its prefix, is set by others: by Kubernetes or Docker for a service or a container whose name begins
+/// with `portsyncd`, or by the daemon for a sink's program.
+fn is_of_others(name: &str) -> bool {
+    let value = || std::env::var(format!("{ENVIRONMENT}{name}")).unwrap_or_default();
+    let words: Vec<&str> = name.split('_').collect();
+    let is_port = |words: &[&str]| matches!(words, ["PORT", number, "TCP" | "UDP" | "SCTP"] if number.bytes().all(|byte| byte.is_ascii_digit()));
+    name == "SINK"
+        || (name == "NAME" && value().starts_with('/'))
+        || name.starts_with("ENV_")
+        || words.windows(2).any(|words| matches!(words, ["SERVICE", "HOST" | "PORT"]))
+        || words.windows(3).any(is_port)
+        || (words.last() == Some(&"PORT") && value().contains("://"))
+}
+
 fn describe(errors: figment::Error) -> String {
     let one = |error: figment::Error| {
-        let source = error.metadata.as_ref().map_or_else(
-            || "configuration".to_owned(),
-            |metadata| metadata.source.as_ref().map_or_else(|| metadata.name.to_string(), |source| format!("{source}")),
-        );
         let key = error.path.join(".");
         let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
-        format!("{source}: {key}{}", error.kind)
+        format!("{}: {key}{}", keys::origin(error.metadata.as_ref()), error.kind)
     };
     errors.into_iter().map(one).collect::<Vec<_>>().join("; ")
 }
@@ -175,12 +210,12 @@ impl RedisConfig {
         }
         if !self.password_file.as_os_str().is_empty() {
             let path = &self.password_file;
-            let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Value {
+            let secret = Secret::read(path).map_err(|source| ConfigError::Value {
                 key: "redis.password_file",
                 value: path.display().to_string(),
                 problem: format!("cannot be read: {source}"),
             })?;
-            password = Some(text.strip_suffix('\n').unwrap_or(&text).to_owned());
+            password = Some(secret);
         }
         Ok(Store {
             topology,
@@ -202,11 +237,11 @@ impl RedisConfig {
         Ok(Topology::load(&self.database_config, &self.namespace)?)
     }
 
-    fn parse_url(&self) -> Result<(Address, String, Option<String>), ConfigError> {
-        let wrong = |problem: String| ConfigError::Value { key: "redis.url", value: self.shown_url(), problem };
+    fn parse_url(&self) -> Result<(Address, String, Option<Secret>), ConfigError> {
+        let wrong = |problem: String| ConfigError::Value { key: "redis.url", value: self.url.to_string(), problem };
         let right = "unix:///path, redis://host:port or rediss://host:port";
         let info =
-            self.url.as_str().into_connection_info().map_err(|error| wrong(format!("{error}; right is {right}")))?;
+            self.url.expose().into_connection_info().map_err(|error| wrong(format!("{error}; right is {right}")))?;
         if info.redis_settings().db() != 0 {
             return Err(wrong("names a database; their numbers come from redis.database_config".to_owned()));
         }
@@ -217,25 +252,14 @@ impl RedisConfig {
             _ => return Err(wrong(format!("is not supported; right is {right}"))),
         };
         let user = info.redis_settings().username().unwrap_or_default().to_owned();
-        Ok((address, user, info.redis_settings().password().map(str::to_owned)))
-    }
-
-    /// The URL without what may be a password.
-    pub fn shown_url(&self) -> String {
-        match (self.url.find("://"), self.url.rfind('@')) {
-            (Some(scheme), Some(at)) if at > scheme => format!("{}://<hidden>{}", &self.url[..scheme], &self.url[at..]),
-            _ => self.url.clone(),
-        }
+        Ok((address, user, info.redis_settings().password().map(Secret::from)))
     }
 }
 
 impl Config {
     /// The configuration as TOML, secrets hidden.
     pub fn shown(&self) -> String {
-        let mut shown = self.clone();
-        shown.redis.url = self.redis.shown_url();
-        shown.alerts.hide_secrets();
-        toml::to_string(&shown).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
+        toml::to_string(self).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
     }
 }
 

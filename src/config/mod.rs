@@ -1,25 +1,29 @@
 //! The configuration: defaults, then the file, then the environment, then the command line; the later wins.
 //!
 //! Each key and its default stands once, here; docs/configuration.md lists them, and a test compares the two. Unknown keys
-//! are refused. What is wrong is told with where it came from, the key, the value, and what would be right.
+//! are refused (`keys`). What is wrong is told with where it came from, the key, the value, and what would be right.
 
 mod alerts;
 pub mod duration;
 pub mod glob;
+mod keys;
 mod load;
 mod severity;
-mod written;
+mod sinks;
+pub mod toml_text;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::secret::SecretUrl;
 use crate::sync::port_sync::Names;
 
-pub use alerts::{AlertmanagerConfig, AlertsConfig, DeliveryConfig, ExecConfig, SinkConfig, SinkKind, WebhookConfig};
+pub use alerts::{AlertsConfig, DeliveryConfig, SinkConfig};
 pub use load::{ConfigError, Flags, load};
 pub use severity::{Action, Severity};
+pub use sinks::{AlertmanagerConfig, ExecConfig, SinkKind, WebhookConfig};
 
 /// The configuration file that is read when none is named.
 pub const DEFAULT_FILE: &str = "/etc/sonic/portsyncd.toml";
@@ -28,7 +32,7 @@ pub const DATABASE_CONFIG: &str = "/var/run/redis/sonic-db/database_config.json"
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Config {
     pub redis: RedisConfig,
     pub netlink: NetlinkConfig,
@@ -48,12 +52,12 @@ pub struct Config {
 
 /// `[redis]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct RedisConfig {
     /// Where `SONiC`'s `database_config.json` is.
     pub database_config: PathBuf,
     /// One server for all databases: wins over `database_config` in everything but ids and separators.
-    pub url: String,
+    pub url: SecretUrl,
     /// The namespace of a multi-ASIC switch, or a container's name, as in `database_global.json`.
     pub namespace: String,
     /// The user, for servers that have users.
@@ -70,7 +74,7 @@ pub struct RedisConfig {
 
 /// `[netlink]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct NetlinkConfig {
     /// Size of the socket's receive buffer in bytes.
     pub receive_buffer: usize,
@@ -81,7 +85,7 @@ pub struct NetlinkConfig {
 
 /// `[ports]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct PortsConfig {
     /// What the names of front panel ports begin with.
     pub prefixes: Vec<String>,
@@ -143,12 +147,11 @@ pub enum LogLevel {
 
 /// `[log]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct LogConfig {
     /// Where the log goes, and in which form.
     pub format: LogFormat,
     /// How much; if unset, what CONFIG_DB `LOGGER|portsyncd` says.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<LogLevel>,
     /// How often supervisord's heartbeat is written to standard output; `0s` turns it off.
     #[serde(with = "duration")]
@@ -157,7 +160,7 @@ pub struct LogConfig {
 
 /// `[shutdown]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct ShutdownConfig {
     /// How long the daemon may go on writing what is pending once it was told to end.
     #[serde(with = "duration")]
@@ -166,7 +169,7 @@ pub struct ShutdownConfig {
 
 /// `[telemetry]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct TelemetryConfig {
     /// How many ports have series of their own; the rest is summed.
     pub per_port_limit: usize,
@@ -174,7 +177,7 @@ pub struct TelemetryConfig {
 
 /// `[http]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct HttpConfig {
     /// Address and port; empty turns the server off.
     pub listen: String,
@@ -194,7 +197,7 @@ pub struct HttpConfig {
 
 /// `[control]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct ControlConfig {
     /// Path of the control socket; empty turns it off.
     pub socket: PathBuf,
@@ -202,7 +205,7 @@ pub struct ControlConfig {
 
 /// `[state]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct StateConfig {
     /// Folder of the state file; empty turns it off.
     pub dir: PathBuf,
@@ -213,7 +216,7 @@ pub struct StateConfig {
 
 /// `[health]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct HealthConfig {
     /// How long a start may take to `PortInitDone` before it counts as timed out.
     #[serde(with = "duration")]
@@ -230,7 +233,7 @@ impl Default for RedisConfig {
     fn default() -> Self {
         Self {
             database_config: DATABASE_CONFIG.into(),
-            url: String::new(),
+            url: SecretUrl::default(),
             namespace: String::new(),
             username: String::new(),
             password_file: PathBuf::new(),

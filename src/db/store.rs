@@ -15,6 +15,7 @@ use super::error::{StoreError, late};
 use super::listener::Listener;
 use super::topology::{Database, Topology};
 use super::writer::RowWriter;
+use crate::secret::Secret;
 
 /// Commands of one connection under way at once.
 const WINDOW: usize = 512;
@@ -28,7 +29,7 @@ pub struct Store {
     /// Who we are, for servers of Redis 6 and later with users; empty: the default user.
     pub username: String,
     /// The password, if the server wants one.
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long an answer may take.
@@ -64,7 +65,7 @@ impl Store {
     }
 
     async fn connect(&self, database: &Database) -> Result<Connection, StoreError> {
-        let open = Connection::open(database, &self.username, self.password.as_deref());
+        let open = Connection::open(database, &self.username, self.password.as_ref().map(Secret::expose));
         timeout(self.connect_timeout, open)
             .await
             .unwrap_or_else(|_| Err(late("redis.connect_timeout")))

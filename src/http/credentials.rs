@@ -8,6 +8,8 @@ use base64::prelude::BASE64_STANDARD;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use ring::digest::{SHA256, digest};
 
+use crate::secret::Secret;
+
 /// Known by its hash alone, so that comparing takes the same time whatever is given.
 pub(super) struct Password([u8; 32]);
 
@@ -17,9 +19,7 @@ impl Password {
         if path.as_os_str().is_empty() {
             return Ok(None);
         }
-        let text = std::fs::read(path)?;
-        let text = text.strip_suffix(b"\n").unwrap_or(&text);
-        if text.is_empty() { Err(io::Error::other("it is empty")) } else { Ok(Some(Self(hash(text)))) }
+        Ok(Some(Self(hash(Secret::read(path)?.expose().as_bytes()))))
     }
 
     pub fn is_given(&self, headers: &HeaderMap) -> bool {

@@ -26,6 +26,7 @@ use super::credentials::Password;
 use super::hosts::Hosts;
 use super::route::{self, Access, Client};
 use super::tls::{self, TlsError};
+use crate::backoff::Backoff;
 use crate::config::HttpConfig;
 use crate::telemetry::Component;
 
@@ -39,8 +40,7 @@ const BUFFER: usize = 16 * 1024;
 const HEADERS: usize = 64;
 /// Connections of the control socket at once.
 const CONTROL_CONNECTIONS: usize = 32;
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LAST_PAUSE: Duration = Duration::from_secs(30);
+const RETRY: Backoff = Backoff { min: Duration::from_secs(1), max: Duration::from_secs(30), jitter: 0.0 };
 
 /// Why there is nothing to connect to.
 #[derive(Debug, Error)]
@@ -191,7 +191,7 @@ async fn bind(path: &Path) -> Result<(UnixListener, SocketFile), ListenError> {
 /// Tries until it can be listened, ever more seldom, and says why not when the reason changes.
 async fn until_open<T>(service: &Service, component: Component, open: impl AsyncFn() -> Result<T, ListenError>) -> T {
     let readiness = &service.telemetry().readiness;
-    let (mut pause, mut said) = (FIRST_PAUSE, String::new());
+    let (mut pauses, mut said) = (RETRY.pauses(), String::new());
     loop {
         match open().await {
             Ok(opened) => {
@@ -207,8 +207,7 @@ async fn until_open<T>(service: &Service, component: Component, open: impl Async
                 }
             }
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(LAST_PAUSE);
+        sleep(pauses.next_pause()).await;
     }
 }
 

@@ -127,7 +127,7 @@ fn logged(log: impl FnOnce()) -> Vec<String> {
 /// What the log sink says of notifications.
 fn told(notifications: &[Notification]) -> Vec<String> {
     let config = RedisConfig {
-        url: "unix:///nonexistent/redis.sock".to_owned(),
+        url: "unix:///nonexistent/redis.sock".into(),
         database_config: "/nonexistent".into(),
         ..RedisConfig::default()
     };

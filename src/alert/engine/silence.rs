@@ -79,7 +79,7 @@ impl Silences {
             Err(problem) => return wrong("rule", format!("{:?}", request.rule), problem),
         };
         if !rules.iter().any(|known| rule.matches(&known.name)) {
-            let meant = crate::alert::rules::error::nearest(&request.rule, rules.iter().map(|rule| &*rule.name));
+            let meant = crate::nearest::nearest(&request.rule, rules.iter().map(|rule| &*rule.name));
             return wrong(
                 "rule",
                 format!("{:?}", request.rule),

@@ -63,7 +63,8 @@ impl Alertmanager {
         let token_file = &self.config.bearer_token_file;
         if !token_file.as_os_str().is_empty() {
             let token = read_secret("bearer_token_file", token_file).await?;
-            let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(hyper::http::Error::from)?;
+            let value = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
+            let mut value = value.map_err(hyper::http::Error::from)?;
             value.set_sensitive(true);
             headers.push((AUTHORIZATION, value));
         }

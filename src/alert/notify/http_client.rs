@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::error::DeliveryError;
+use crate::secret::Secret;
 use crate::tls_roots;
 
 /// How much is read of an answer's head.
@@ -141,14 +142,12 @@ impl HttpClient {
     }
 }
 
-/// A file with a secret; one newline at its end does not count. An empty one is none.
-pub(super) async fn read_secret(key: &'static str, path: &Path) -> Result<String, DeliveryError> {
+/// Reads it each time, so that one that was replaced holds at once.
+pub(super) async fn read_secret(key: &'static str, path: &Path) -> Result<Secret, DeliveryError> {
     let read = path.to_owned();
-    let text = tokio::task::spawn_blocking(move || std::fs::read_to_string(read)).await;
+    let secret = tokio::task::spawn_blocking(move || Secret::read(&read)).await;
     let problem = |source| DeliveryError::File { key, path: path.to_owned(), source };
-    let text = text.map_err(|error| problem(std::io::Error::other(error)))?.map_err(problem)?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    if text.is_empty() { Err(problem(std::io::Error::other("it is empty"))) } else { Ok(text.to_owned()) }
+    secret.map_err(|error| problem(std::io::Error::other(error)))?.map_err(problem)
 }
 
 enum Stream {

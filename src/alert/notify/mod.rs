@@ -68,7 +68,9 @@ impl Notifier {
     pub fn start(config: &[SinkConfig], surroundings: Surroundings<'_>, log: Arc<NotificationLog>) -> Self {
         log.metrics.of(Action::Log.name());
         let mut notifier = Self { log, all: Vec::new() };
-        config.iter().for_each(|sink| notifier.start_sink(sink, surroundings));
+        for sink in config {
+            notifier.start_sink(sink, surroundings);
+        }
         notifier
     }
 

@@ -27,7 +27,7 @@ impl Webhook {
             let shown = format!("the URL in {}", config.url_file.display());
             return Self { client: None, shown, config };
         }
-        let client = HttpClient::new(&config.url, "", &config.ca_file);
+        let client = HttpClient::new(config.url.expose(), "", &config.ca_file);
         Self { shown: client.shown().to_owned(), client: Some(client), config }
     }
 
@@ -39,7 +39,7 @@ impl Webhook {
         let problem = |source| DeliveryError::File { key: "url_file", path: self.config.url_file.clone(), source };
         let read = tokio::task::spawn_blocking(move || config.read_url()).await;
         let url = read.map_err(|error| problem(std::io::Error::other(error)))?.map_err(problem)?;
-        Ok(HttpClient::new(&url, "", &self.config.ca_file))
+        Ok(HttpClient::new(url.expose(), "", &self.config.ca_file))
     }
 
     pub async fn send(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
@@ -48,7 +48,7 @@ impl Webhook {
         if !self.config.secret_file.as_os_str().is_empty() {
             // Read each time, so that a secret that was replaced holds at once.
             let secret = read_secret("secret_file", &self.config.secret_file).await?;
-            let signature = sign(&secret, &body);
+            let signature = sign(secret.expose(), &body);
             headers.push((SIGNATURE, HeaderValue::from_str(&signature).map_err(hyper::http::Error::from)?));
         }
         self.client().await?.post(body, headers).await

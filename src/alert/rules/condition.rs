@@ -6,9 +6,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::error::{RuleError, nearest};
+use super::error::RuleError;
 use super::table::Section;
 use crate::alert::{Millis, span};
+use crate::nearest::nearest;
 
 /// Samples that an anomaly needs if the rule does not say.
 pub const MIN_SAMPLES: u32 = 30;

@@ -4,18 +4,20 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::printable::Printable;
+
 /// A rule that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RuleError {
     /// The file is no TOML, or holds something else than rules.
-    #[error("{file}: {problem}")]
+    #[error("{}", Printable(format_args!("{file}: {problem}")))]
     File {
         file: String,
         /// What is wrong, with the line where that is known.
         problem: String,
     },
     /// A value that makes no sense.
-    #[error("{file}: rule {rule}: {key} = {value}: {problem}")]
+    #[error("{}", Printable(format_args!("{file}: rule {rule}: {key} = {value}: {problem}")))]
     Value {
         /// The file, or the key in CONFIG_DB.
         file: String,
@@ -26,7 +28,7 @@ pub enum RuleError {
         problem: String,
     },
     /// A key that has to be there.
-    #[error("{file}: rule {rule}: {key} is missing: {problem}")]
+    #[error("{}", Printable(format_args!("{file}: rule {rule}: {key} is missing: {problem}")))]
     Missing {
         /// See [`Value`](Self::Value).
         file: String,
@@ -51,17 +53,4 @@ impl fmt::Display for RuleErrors {
         }
         Ok(())
     }
-}
-
-/// What stands closest to a mistyped word, as a question; empty if nothing does.
-pub(in crate::alert) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> String {
-    let best = words
-        .into_iter()
-        .filter(|known| {
-            let slips = strsim::damerau_levenshtein(word, known);
-            slips <= (word.chars().count() / 3).max(1) || strsim::jaro_winkler(word, known) > 0.85
-        })
-        .map(|known| (strsim::normalized_damerau_levenshtein(word, known), known))
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    best.map(|(_, known)| format!(", did you mean {known:?}?")).unwrap_or_default()
 }

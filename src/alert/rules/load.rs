@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use toml::{Table, Value};
 
-use super::error::{RuleError, RuleErrors, nearest};
+use super::error::{RuleError, RuleErrors};
 use super::rule::Rule;
 use super::table::Place;
 use super::{DEFAULTS, DEFAULTS_FILE};
+use crate::config::toml_text;
+use crate::nearest::nearest;
 
 /// What stands before a rule's name in CONFIG_DB.
 pub const CONFIG_TABLE: &str = "PORTSYNCD_ALERT_RULE";
@@ -68,9 +70,9 @@ impl Loader {
     /// Adds a file of rules, whose name is for messages.
     pub fn file(&mut self, name: &str, text: &str) {
         let problem = |problem: String| RuleError::File { file: name.to_owned(), problem };
-        let mut table = match toml::from_str::<Table>(text) {
+        let mut table = match toml_text::parse(text, &[]) {
             Ok(table) => table,
-            Err(error) => return self.errors.push(problem(error.to_string().trim_end().to_owned())),
+            Err(error) => return self.errors.push(problem(error)),
         };
         let rules = table.remove("rule");
         if let Some(key) = table.keys().next() {

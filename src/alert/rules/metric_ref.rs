@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::error::nearest;
+use crate::nearest::nearest;
 use crate::telemetry::catalog::{self, Metric, MetricKind, Metrics, PREFIX};
 use crate::telemetry::readiness::{COMPONENTS, Component};
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use toml::Table;
 
 use super::condition::{Condition, Test, short};
-use super::error::{RuleError, nearest};
+use super::error::RuleError;
 use super::metric_ref::MetricId;
 use super::table::{Place, Section};
 use super::template::Template;
 use crate::config::glob::Glob;
 use crate::config::{Action, Severity};
+use crate::nearest::nearest;
 
 /// Texts for people, by name.
 pub type Annotations = Arc<[(Box<str>, Template)]>;
@@ -291,12 +292,7 @@ impl Section {
     fn labels(&mut self) -> Result<Labels, RuleError> {
         let labels = self.texts("labels")?;
         for (name, value) in &labels {
-            let starts = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
-            let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-            if !plain || !name.as_bytes().first().is_some_and(starts) {
-                let problem = "a label's name has letters, digits and \"_\", and no digit first";
-                return Err(self.wrong(&format!("labels.{name}"), format!("{value:?}"), problem));
-            }
+            self.check_label_name("labels", name, value)?;
             if ["rule", "port", "severity", "alertname"].contains(&name.as_str()) {
                 return Err(self.wrong(
                     &format!("labels.{name}"),
@@ -337,10 +333,24 @@ impl Section {
 
     fn annotations(&mut self, labels: &[&str], metric: MetricId) -> Result<Annotations, RuleError> {
         let texts = self.texts("annotations")?;
-        let one = |(name, text): (String, String)| match Template::new(&text, labels, metric.is_of_ports()) {
-            Ok(template) => Ok((name.into(), template)),
-            Err(problem) => Err(self.wrong(&format!("annotations.{name}"), format!("{text:?}"), problem)),
+        let one = |(name, text): (String, String)| {
+            self.check_label_name("annotations", &name, &text)?;
+            match Template::new(&text, labels, metric.is_of_ports()) {
+                Ok(template) => Ok((name.into(), template)),
+                Err(problem) => Err(self.wrong(&format!("annotations.{name}"), format!("{text:?}"), problem)),
+            }
         };
         texts.into_iter().map(one).collect()
+    }
+
+    /// Prometheus and Alertmanager take no other names, of annotations either.
+    fn check_label_name(&self, table: &str, name: &str, value: &str) -> Result<(), RuleError> {
+        let starts = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if plain && name.as_bytes().first().is_some_and(starts) {
+            return Ok(());
+        }
+        let problem = format!("the name of {table} has has letters, digits and \"_\", and no digit first");
+        Err(self.wrong(&format!("{table}.{name}"), format!("{value:?}"), problem))
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use super::error::{RuleError, nearest};
+use super::error::RuleError;
 use crate::alert::Millis;
+use crate::nearest::nearest;
 
 /// No duration of a rule is longer: thirty days in milliseconds still fit 32 bits.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);

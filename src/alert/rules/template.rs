@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::error::nearest;
+use crate::nearest::nearest;
 
 /// A text with variables.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -252,7 +252,7 @@ impl Expectation {
     fn check(&self, rules: &Rules, interval: Duration) -> Result<(), String> {
         let wrong = |problem: String| Err(format!("{}: {problem}", self.title()));
         let Some(rule) = rules.get(&self.rule) else {
-            let meant = super::rules::error::nearest(&self.rule, rules.iter().map(|rule| &*rule.name));
+            let meant = crate::nearest::nearest(&self.rule, rules.iter().map(|rule| &*rule.name));
             return wrong(format!("there is no such rule{meant}"));
         };
         if rule.is_of_ports() != self.port.is_some() {

@@ -1,22 +1,23 @@
 //! What sinks may say, what is wrong with others, and that the documentation lists their keys with the defaults.
 
+use super::super::{Config, keys};
 use super::*;
-use serde::Deserialize;
-
-#[derive(Deserialize)]
-struct Sinks {
-    sink: Vec<SinkConfig>,
-}
+use figment::Figment;
+use figment::providers::Serialized;
 
 fn read(text: &str) -> Result<Vec<SinkConfig>, String> {
-    // As figment does, without the line it stands in, which may hold a secret.
-    let table: toml::Table = text.parse().unwrap();
-    table.try_into::<Sinks>().map(|sinks| sinks.sink).map_err(|error| error.to_string())
+    let table: toml::Table = text.replace("[[sink]]", "[[alerts.sink]]").parse().unwrap();
+    let figment = Figment::from(Serialized::defaults(Config::default())).merge(Serialized::defaults(table));
+    let problems = keys::problems(&figment, &keys::known());
+    if !problems.is_empty() {
+        return Err(problems.join("; "));
+    }
+    figment.extract::<Config>().map(|config| config.alerts.sink).map_err(|error| error.to_string())
 }
 
 /// The least that a sink of each type needs, and the keys without a default.
 const LEAST: [(&str, &str, &[&str]); 4] = [
-    ("webhook", "url = \"https://h/x\"", &["url"]),
+    ("webhook", "url = \"https://h\"", &["url"]),
     ("alertmanager", "urls = [\"http://h:9093\"]", &["urls"]),
     ("state_db", "", &[]),
     ("exec", "program = \"/bin/true\"", &["program"]),
@@ -49,19 +50,22 @@ fn every_message_names_the_sink_the_key_and_what_would_be_right() {
         (least("alertmanager", "urls = [\"http://h\", \"http://h\"]"), ["urls", "http://h", "once"]),
         (least("exec", "program = \"page\""), ["program", "\"page\"", "/usr/local/bin"]),
         (least("exec", "program = \"/p\"\nmax_running = 0"), ["max_running", "0", "1 to 64"]),
-        (least("state_db", "url = \"http://h\""), ["\"a\"", "url", "no keys of its own"]),
-        (webhook("program = \"/p\""), ["program", "\"webhook\"", "url, url_file, secret_file, ca_file"]),
-        (webhook("colour = \"red\""), ["colour", "unknown field", "min_severity"]),
+        (least("state_db", "url = \"http://h\""), ["\"a\"", "url", "no key of type \"state_db\""]),
+        (webhook("program = \"/p\""), ["program", "\"webhook\"", "url, url_file"]),
+        (webhook("colour = \"red\""), ["colour", "no key of type", "min_severity"]),
         (least("webhook", "url = \"ftp://h\""), ["url", "ftp://h", "https://host:port"]),
-        (least("webhook", "url = \"/only/a/path\""), ["url", "/only/a/path", "https://host:port"]),
-        (least("webhook", "url = \"http://u:p4ss@h/x\""), ["url", "http://<hidden>@h/x", "secret_file"]),
-        (least("webhook", "url = \"http://u:p4ss word@h/x\""), ["url", "http://<hidden>@h/x", "https://host:port"]),
+        (least("webhook", "url = \"/only/a/path\""), ["url", "/<hidden>", "https://host:port"]),
+        (least("webhook", "url = \"http://u:p4ss@h/x\""), ["url", "http://<hidden>@h/<hidden>", "secret_file"]),
+        (
+            least("webhook", "url = \"http://u:p4ss word@h/x\""),
+            ["url", "http://<hidden>@h/<hidden>", "https://host:port"],
+        ),
         (webhook("timeout = \"0s\""), ["timeout", "\"0s\"", "at least \"1ms\""]),
         (webhook("timeout = \"soon\""), ["timeout", "soon", ""]),
         (webhook("group_interval = \"2h\""), ["group_interval", "\"2h\"", "at most \"1h\""]),
         (webhook("backoff = \"5s\"\nmax_backoff = \"1s\""), ["max_backoff", "\"1s\"", "at least \"5s\""]),
         (webhook("url_file = \"/u\""), ["url_file", "\"/u\"", "not both"]),
-        (webhook("rules = [\"Redis[\"]"), ["\"a\"", "rules = \"Redis[\"", "a name with"]),
+        (webhook("rules = [\"Redis[\"]"), ["\"a\"", "rules: \"Redis[\"", "a name with"]),
         (webhook("queue = 0"), ["queue", "0", "1 to 100000"]),
         (webhook("min_severity = \"loud\""), ["min_severity", "loud", "critical"]),
     ] {

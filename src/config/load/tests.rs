@@ -1,6 +1,7 @@
 //! Layers, errors, and that the documentation lists just what there is.
 
 use super::*;
+use crate::secret::Secret;
 use figment::Jail;
 
 fn load_in(file: Option<&str>, environment: &[(&str, &str)]) -> Result<Config, String> {
@@ -26,7 +27,7 @@ fn load_in(file: Option<&str>, environment: &[(&str, &str)]) -> Result<Config, S
 fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
     let file = "[redis]\nurl = \"unix:///a\"\nresponse_timeout = \"7s\"\n[log]\nlevel = \"INFO\"\n";
     let config = load_in(Some(file), &[("PORTSYNCD_REDIS__URL", "redis://h:1")]).unwrap();
-    assert_eq!(config.redis.url, "redis://h:1");
+    assert_eq!(config.redis.url.expose(), "redis://h:1");
     assert_eq!(config.redis.response_timeout, Duration::from_secs(7));
     assert_eq!(config.redis.connect_timeout, RedisConfig::default().connect_timeout);
     assert_eq!(config.log.level, Some(LogLevel::Info));
@@ -67,7 +68,7 @@ fn every_time_has_a_bound() {
 #[test]
 fn every_message_names_where_which_key_and_what_would_be_right() {
     for (file, environment, parts) in [
-        ("[redis]\nurll = \"x\"", [("", "")], ["portsyncd.toml", "urll", "one of `database_config`"]),
+        ("[redis]\nurll = \"x\"", [("", "")], ["portsyncd.toml", "urll", "did you mean \"redis.url\""]),
         ("[redis\n", [("", "")], ["portsyncd.toml", "line 1", "redis"]),
         ("[netlink]\naudit_interval = \"soon\"", [("", "")], ["portsyncd.toml", "netlink.audit_interval", "soon"]),
         ("[netlink]\naudit_interval = \"1ms\"", [("", "")], ["netlink.audit_interval", "1ms", "at least \"100ms\""]),
@@ -107,19 +108,16 @@ fn a_file_that_was_named_has_to_be_there() {
 
 #[test]
 fn urls_are_taken_apart_and_their_secrets_hidden() {
-    let redis = |url: &str| RedisConfig {
-        url: url.to_owned(),
-        database_config: "/nonexistent".into(),
-        ..RedisConfig::default()
-    };
+    let redis =
+        |url: &str| RedisConfig { url: url.into(), database_config: "/nonexistent".into(), ..RedisConfig::default() };
     let address =
         |url: &str| redis(url).store().map(|store| store.topology.state.address.to_string()).map_err(|e| e.to_string());
     assert_eq!(address("unix:///run/r.sock").unwrap(), "unix:///run/r.sock");
     assert_eq!(address("redis://h:7").unwrap(), "redis://h:7");
     assert_eq!(address("rediss://h:7").unwrap(), "rediss://h:7");
     let store = redis("redis://u:secret@h:7").store().unwrap();
-    assert_eq!((store.username.as_str(), store.password.as_deref()), ("u", Some("secret")));
-    assert_eq!(redis("redis://u:secret@h:7").shown_url(), "redis://<hidden>@h:7");
+    assert_eq!((store.username.as_str(), store.password.as_ref().map(Secret::expose)), ("u", Some("secret")));
+    assert_eq!(redis("redis://u:secret@h:7").url.to_string(), "redis://<hidden>@h:7");
     for (url, part) in [
         ("redis://h:7/3", "names a database"),
         ("http://h", "unix:///path"),
@@ -166,4 +164,48 @@ fn the_documentation_lists_every_key_with_its_default() {
         list
     };
     assert_eq!(sorted(documented), sorted(there));
+}
+
+#[test]
+fn a_syntax_error_shows_where_and_no_text_of_the_line() {
+    let error = load_in(Some("[redis]\nurl = \"redis://u:s3cret@h:1\" x\u{1b}[31m\n"), &[]).unwrap_err();
+    assert!(error.contains("portsyncd.toml") && error.contains("line 2"), "{error}");
+    assert!(!error.contains("s3cret") && !error.contains('\u{1b}'), "{error}");
+    let error = load_in(Some("[netlink]\naudit_interval = \"s\\u001b[31mn\"\n"), &[]).unwrap_err();
+    assert!(error.contains("audit_interval") && !error.contains('\u{1b}'), "{error:?}");
+}
+
+#[test]
+fn all_unknown_keys_are_named_at_once_with_the_nearest() {
+    let error =
+        load_in(Some("[redis]\nurll = \"x\"\n[htpp]\nlisten = \"\"\n"), &[("PORTSYNCD_REDIS_URL", "x")]).unwrap_err();
+    for part in ["redis.urll", "\"redis.url\"", "htpp", "\"http\"", "PORTSYNCD_REDIS_URL", "PORTSYNCD_REDIS__URL"] {
+        assert!(error.contains(part), "{part} is not in {error}");
+    }
+}
+
+#[test]
+fn variables_that_kubernetes_and_docker_inject_are_passed_over() {
+    let injected = [
+        ("PORTSYNCD_PORT", "tcp://10.0.0.1:9477"),
+        ("PORTSYNCD_SERVICE_HOST", "10.0.0.1"),
+        ("PORTSYNCD_SERVICE_PORT", "9477"),
+        ("PORTSYNCD_SERVICE_PORT_METRICS", "9477"),
+        ("PORTSYNCD_PORT_9477_TCP", "tcp://10.0.0.1:9477"),
+        ("PORTSYNCD_PORT_9477_TCP_ADDR", "10.0.0.1"),
+        ("PORTSYNCD_PORT_9477_TCP_PORT", "9477"),
+        ("PORTSYNCD_PORT_9477_TCP_PROTO", "tcp"),
+        ("PORTSYNCD_LAB_SERVICE_HOST", "10.0.0.2"),
+        ("PORTSYNCD_LAB_PORT", "tcp://10.0.0.2:1"),
+        ("PORTSYNCD_NAME", "/web/portsyncd"),
+    ];
+    assert_eq!(load_in(None, &injected).unwrap(), load_in(None, &[]).unwrap());
+    assert!(load_in(None, &[("PORTSYNCD_PORT", "9477")]).unwrap_err().contains("PORTSYNCD_PORT"));
+}
+
+#[test]
+fn the_password_in_the_query_of_a_socket_is_not_shown() {
+    let config = load_in(None, &[("PORTSYNCD_REDIS__URL", "unix:///run/redis.sock?pass=s3cret")]).unwrap();
+    assert!(config.shown().contains("unix:///run/redis.sock?<hidden>") && !config.shown().contains("s3cret"));
+    assert!(!format!("{config:?}").contains("s3cret"));
 }

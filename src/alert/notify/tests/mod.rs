@@ -126,7 +126,7 @@ fn nowhere() -> Store {
 }
 
 fn store(url: &str) -> Store {
-    let mut config = crate::config::RedisConfig { url: url.to_owned(), ..Default::default() };
+    let mut config = crate::config::RedisConfig { url: url.into(), ..Default::default() };
     config.database_config = "/nonexistent".into();
     config.store().unwrap()
 }

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use portsyncd::backoff::Backoff;
 use portsyncd::db::topology::Database;
 use portsyncd::lab::consumer::{Consumer, Entry, Op, patient};
 use portsyncd::lab::intfmgrd::{Intfmgrd, Place};
@@ -31,8 +32,7 @@ use crate::server::{Server, ServerArgs};
 use commands::Command;
 use ports::Ports;
 
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(2);
+const RETRY: Backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(2), jitter: 0.0 };
 
 /// The fake switch: ports of APPL_DB become veth pairs, as orchagent would make them
 #[derive(Debug, clap::Args)]
@@ -123,13 +123,13 @@ fn seed(args: &Args, server: &Server) -> anyhow::Result<()> {
 
 /// Seeds as soon as Redis is there.
 async fn seed_once(args: &Args, server: &Server) -> anyhow::Result<()> {
-    let mut retry = FIRST_RETRY;
+    let mut pauses = RETRY.pauses();
     loop {
         match seed(args, server) {
             Err(error) if of_redis(&error) => {
+                let retry = pauses.next_pause();
                 warn!(%error, ?retry, "Redis is not there, connecting again");
                 sleep(retry).await;
-                retry = (retry * 2).min(LAST_RETRY);
             }
             result => return result,
         }
@@ -138,20 +138,20 @@ async fn seed_once(args: &Args, server: &Server) -> anyhow::Result<()> {
 
 /// Never comes back; connects again when Redis goes.
 async fn play_intfmgrd(state: Place, config: Place) {
-    let mut retry = FIRST_RETRY;
+    let mut pauses = RETRY.pauses();
     loop {
         let ended = match Intfmgrd::open(&state, &config).await {
             Ok(mut intfmgrd) => {
-                retry = FIRST_RETRY;
+                pauses.reset();
                 intfmgrd.serve().await
             }
             Err(error) => Err(error),
         };
+        let retry = pauses.next_pause();
         if let Err(error) = ended {
             warn!(%error, ?retry, "intfmgrd: Redis is not there, connecting again");
         }
         sleep(retry).await;
-        retry = (retry * 2).min(LAST_RETRY);
     }
 }
 
@@ -190,11 +190,11 @@ impl<'a> Switch<'a> {
 
     /// Never comes back but with an error that is not Redis'.
     async fn serve(&mut self) -> anyhow::Result<()> {
-        let mut retry = FIRST_RETRY;
+        let mut pauses = RETRY.pauses();
         loop {
             let error = match self.connect().await {
                 Ok(mut session) => {
-                    retry = FIRST_RETRY;
+                    pauses.reset();
                     self.follow(&mut session).await
                 }
                 Err(error) => Err(error),
@@ -203,9 +203,9 @@ impl<'a> Switch<'a> {
             if !of_redis(&error) {
                 return Err(error);
             }
+            let retry = pauses.next_pause();
             warn!(%error, ?retry, "Redis is not there, connecting again");
             self.flap_for(retry).await?;
-            retry = (retry * 2).min(LAST_RETRY);
         }
     }
 
