@@ -9,7 +9,7 @@ use common::Rig;
 use common::http::{ask, get, over_socket};
 use nix::sys::signal::Signal;
 use portsyncd::alert::State;
-use portsyncd::alert::manager::{AlertList, AlertView, History, RuleList, SilenceList};
+use portsyncd::alert::api::{AlertList, AlertView, History, RuleList, SilenceList};
 use redis::Commands;
 
 const DOWN: &str = r#"

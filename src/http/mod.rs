@@ -12,7 +12,7 @@ pub mod tls;
 
 use std::sync::Arc;
 
-use crate::alert::manager::Evaluator;
+use crate::alert::evaluator::Evaluator;
 use crate::config::{ControlConfig, HttpConfig};
 use crate::status::collector::Reader;
 use crate::telemetry::Telemetry;
