@@ -64,7 +64,7 @@ impl Scene {
             }
         }
         let seconds = Duration::from_secs(self.look.into());
-        let outcome = self.engine.evaluate(snapshot, Now { monotonic: seconds, wall: seconds.as_secs_f64() });
+        let outcome = self.engine.evaluate(&snapshot, Now { monotonic: seconds, wall: seconds.as_secs_f64() });
         outcome.transitions.len()
     }
 }

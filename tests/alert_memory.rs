@@ -33,7 +33,7 @@ fn evaluate(engine: &mut Engine, ports: usize, seconds: u64, value: f64) {
         snapshot.put_port("port_flaps_total", name, value);
     }
     let now = Duration::from_secs(seconds);
-    engine.evaluate(snapshot, Now { monotonic: now, wall: now.as_secs_f64() });
+    engine.evaluate(&snapshot, Now { monotonic: now, wall: now.as_secs_f64() });
 }
 
 /// Bytes that are still there after something was done.

@@ -1,14 +1,15 @@
 //! Alerts: rules, what they say of the values of a moment, and who is to be told.
 //!
 //! [`rules`] reads rules, [`engine`] evaluates them, [`notify`] delivers what they find; [`model`] is what these three speak
-//! of. [`manager`] evaluates at the right time and answers people, [`service`] runs all of it beside the core, and
+//! of. [`evaluator`] evaluates the rules and answers people in the shapes of [`api`], [`service`] runs all of it beside the core, and
 //! [`unit_test`] runs the tests of rules that users write. docs/alerts.md is what users read; what holds stands here.
 //!
 //! `rules` and `engine` do no input or output and read no clock: texts, samples and the time ([`Now`]) go in, transitions and
 //! notifications come out.
 
+pub mod api;
 pub mod engine;
-pub mod manager;
+pub mod evaluator;
 pub mod model;
 pub mod notify;
 pub mod rules;
@@ -18,7 +19,7 @@ pub mod unit_test;
 use std::time::Duration;
 
 pub use engine::{Engine, Settings};
-pub use model::{Alert, Notification, Now, Outcome, State, Transition};
+pub use model::{Alert, Evaluation, Notification, Now, State, Transition};
 
 /// Times of the engine in milliseconds, as Prometheus has them.
 pub(crate) type Millis = i64;

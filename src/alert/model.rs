@@ -42,14 +42,14 @@ impl fmt::Display for State {
     }
 }
 
-/// Why nobody is told of an alert that fires.
+/// Why there is no notification of an alert that fires.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Suppression {
     /// The silence of this number.
     Silence(u32),
-    /// An alert of this rule explains it.
-    Rule(String),
+    /// An alert of this rule inhibits it.
+    Rule(#[serde(with = "shared")] Arc<str>),
 }
 
 /// What names an alert over restarts: a hash of rule and port.
@@ -148,15 +148,15 @@ pub struct Alert {
 
 /// What came of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
-    /// What changed, in the order of the rules and then of the ports' places.
+pub struct Evaluation {
+    /// What changed, in the order of the rules and then of the ports' indexes.
     pub transitions: Vec<Transition>,
     pub notifications: Vec<Notification>,
     /// Silences that are over.
     pub ended: Vec<Silence>,
 }
 
-impl Outcome {
+impl Evaluation {
     /// Whether anything happened.
     pub fn is_empty(&self) -> bool {
         self.transitions.is_empty() && self.notifications.is_empty() && self.ended.is_empty()
@@ -165,7 +165,7 @@ impl Outcome {
 
 /// How many alerts of a rule stand how: for the metric of alerts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Count {
+pub struct AlertCount {
     pub rule: Arc<str>,
     pub severity: Severity,
     /// Pending, firing or suppressed.

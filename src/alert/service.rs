@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::engine::Saved;
-use super::manager::Evaluator;
+use super::evaluator::Evaluator;
 use super::notify::{NotificationLog, Notifier, Surroundings, daemon_url, status_line};
 use super::rules::Action;
 use crate::config::{AlertsConfig, Config};

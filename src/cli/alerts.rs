@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use clap::Subcommand;
-use portsyncd::alert::manager::{AlertList, AlertView, History, SilenceList};
+use portsyncd::alert::api::{AlertList, AlertView, History, SilenceList};
 use portsyncd::alert::model::Suppression;
 use portsyncd::alert::rules::Severity;
 use portsyncd::alert::rules::template::number;

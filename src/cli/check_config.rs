@@ -14,7 +14,7 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     let store = config.redis.store()?;
     http::tls::acceptor(&config.http).map_err(|error| ConfigError::Content(Box::new(error)))?;
     config.alerts.check_files()?;
-    let rules = alert::manager::load(&config.alerts, &[])?;
+    let rules = alert::evaluator::load(&config.alerts, &[])?;
     let mut text = config.shown();
     let password = if store.password.is_some() { "<hidden>" } else { "none" };
     text.push_str(&format!("\n# effective: user {:?}, password {password}\n", store.username));

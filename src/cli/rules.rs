@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use portsyncd::alert::manager::{RuleList, RuleView};
+use portsyncd::alert::api::{RuleList, RuleView};
 use portsyncd::alert::unit_test;
 use portsyncd::config::ControlConfig;
 use portsyncd::control::Control;

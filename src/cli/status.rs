@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use portsyncd::alert::manager::AlertList;
+use portsyncd::alert::api::AlertList;
 use portsyncd::api::{Component, Health, Kernel, Latency, PortCounts, Redis, Start, Starts, StateFile, Status};
 use portsyncd::config::ControlConfig;
 use portsyncd::control::{Control, ControlError};

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::sse::{Message, Parser};
 use super::{Control, ControlError, LONGEST};
-use crate::alert::manager::AlertView;
+use crate::alert::api::AlertView;
 use crate::api::{PortChanges, PortList, Sample, Status};
 
 /// The daemon tells something every second. Where it does not for so many times an answer's time it hangs.

@@ -1,6 +1,6 @@
 //! Asking the running daemon over its control socket: HTTP/1.1 on a unix socket, the paths of [`http`](crate::http).
 //!
-//! In: the socket's path. Out: answers as [`api`](crate::api) and [`evaluator`](crate::alert::manager) have them, or
+//! In: the socket's path. Out: answers as [`api`](crate::api) and [`evaluator`](crate::alert::evaluator) have them, or
 //! the stream of events. Nothing takes for
 //! ever, nothing that comes is kept without bound, and every error says what was asked, where, and what to do next.
 

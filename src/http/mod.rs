@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::alert::manager::Evaluator;
+use crate::alert::evaluator::Evaluator;
 use crate::config::{ControlConfig, HttpConfig};
 use crate::status::collector::Reader;
 use crate::telemetry::Telemetry;

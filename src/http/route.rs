@@ -254,7 +254,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::alert::manager::Evaluator;
+    use crate::alert::evaluator::Evaluator;
     use crate::config::{AlertsConfig, HealthConfig};
     use crate::status::collector::Reader;
     use crate::telemetry::Telemetry;

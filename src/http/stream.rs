@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::answers::Answer;
 use super::route::Body;
-use crate::alert::manager::Evaluator;
+use crate::alert::evaluator::Evaluator;
 use crate::api::PortChanges;
 use crate::status::collector::{Reader, split};
 use crate::status::yielding::append_json;

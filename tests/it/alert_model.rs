@@ -244,7 +244,7 @@ fn now(seconds: u64) -> Now {
     Now { monotonic: Duration::from_secs(seconds), wall: 1e9 + seconds as f64 }
 }
 
-fn look_at(engine: &mut Engine, look: &Look, at: u64) -> portsyncd::alert::Outcome {
+fn look_at(engine: &mut Engine, look: &Look, at: u64) -> portsyncd::alert::Evaluation {
     let mut snapshot = engine.snapshot();
     for metric in ["live_restarts_total", "pending_rows"] {
         if let Some(value) = look.values[0] {
@@ -258,7 +258,7 @@ fn look_at(engine: &mut Engine, look: &Look, at: u64) -> portsyncd::alert::Outco
             }
         }
     }
-    engine.evaluate(snapshot, now(at))
+    engine.evaluate(&snapshot, now(at))
 }
 
 fn bound() -> impl Strategy<Value = f64> {
@@ -410,7 +410,7 @@ proptest! {
                 restarted.restore(serde_json::from_str(&saved).unwrap(), now(at));
             }
             let (wanted, found) = (look_at(&mut engine, look, at), look_at(&mut restarted, look, at));
-            let key = |outcome: &portsyncd::alert::Outcome| {
+            let key = |outcome: &portsyncd::alert::Evaluation| {
                 let mut keys: Vec<_> = outcome.notifications.iter()
                     .map(|told| (told.alert.rule.clone(), told.alert.port, told.alert.state)).collect();
                 keys.sort();

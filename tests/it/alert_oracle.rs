@@ -242,7 +242,7 @@ fn evaluate(case: &Case) -> (Vec<Standing>, Vec<Vec<u64>>) {
         }
         snapshot.put(LATENCY, &[], &Reading::Distribution(Box::new(distribution)));
         let monotonic = Duration::from_secs(INTERVAL * look as u64);
-        engine.evaluate(snapshot, Now { monotonic, wall: monotonic.as_secs_f64() });
+        engine.evaluate(&snapshot, Now { monotonic, wall: monotonic.as_secs_f64() });
         let standing = RULES.iter().enumerate().flat_map(|(number, pair)| {
             let engine = &engine;
             pair.ports().into_iter().map(move |port| {

@@ -6,7 +6,7 @@ use crate::fixture::Rig;
 use crate::fixture::http::{ask, get, over_socket};
 use nix::sys::signal::Signal;
 use portsyncd::alert::State;
-use portsyncd::alert::manager::{AlertList, AlertView, History, RuleList, SilenceList};
+use portsyncd::alert::api::{AlertList, AlertView, History, RuleList, SilenceList};
 use redis::Commands;
 
 const DOWN: &str = r#"

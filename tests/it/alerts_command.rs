@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 use crate::fixture::Rig;
 use crate::fixture::terminal::Terminal;
 use portsyncd::alert::State;
-use portsyncd::alert::manager::{AlertList, AlertView, History, RuleList, SilenceList};
+use portsyncd::alert::api::{AlertList, AlertView, History, RuleList, SilenceList};
 
 const RULES: &str = r#"
     [[rule]]

@@ -9,7 +9,7 @@ use crate::fixture::{Fields, Rig};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use portsyncd::alert::State;
-use portsyncd::alert::manager::{AlertList, AlertView, RuleList, SilenceList};
+use portsyncd::alert::api::{AlertList, AlertView, RuleList, SilenceList};
 use portsyncd::lab::redis_server::STATE_DB;
 use redis::Commands;
 use webhook::Webhook;

@@ -320,6 +320,6 @@ fn the_rules_of_the_text_hold() {
     }
     let rules = loader.finish().unwrap();
     let uplink = rules.get("UplinkDown").unwrap();
-    assert_eq!((uplink.severity, uplink.hold, uplink.is_of_ports()), (Severity::Critical, 30_000, true));
+    assert_eq!((uplink.severity, uplink.for_millis, uplink.is_of_ports()), (Severity::Critical, 30_000, true));
     assert!(!rules.get("NetlinkOverruns").unwrap().enabled);
 }

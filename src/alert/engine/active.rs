@@ -4,7 +4,55 @@
 //! there.
 
 use crate::alert::Millis;
+use crate::alert::model::{State, Suppression};
 
+/// An alert that is pending or firing.
+#[derive(Clone, Debug)]
+pub(in crate::alert) struct Active {
+    /// The port's index; 0 for the whole.
+    pub index: u32,
+    pub phase: Phase,
+    /// The state that was last published.
+    pub state: State,
+    pub suppressed: Option<Suppression>,
+    /// The last value there was.
+    pub value: f64,
+    /// Since when, as Unix time.
+    pub since: f64,
+    /// A notification that it fires went out.
+    pub notified: bool,
+    /// It is from before a restart, and is held until its condition can be evaluated.
+    pub restored: bool,
+}
+
+impl Active {
+    pub fn new(index: u32, phase: Phase, since: f64) -> Self {
+        let state = State::Inactive;
+        Self { index, phase, state, suppressed: None, value: 0.0, since, notified: false, restored: false }
+    }
+
+    /// Takes over what an earlier run knew of the same alert, which this one has seen for itself. `first`: since when it
+    /// looks at this port.
+    pub fn merge(&mut self, before: &Self, first: Millis) {
+        match (self.phase, before.phase) {
+            (Phase::Firing { since, ceased }, Phase::Firing { since: earlier, .. }) => {
+                self.phase = Phase::Firing { since: since.min(earlier), ceased };
+                self.since = self.since.min(before.since);
+            }
+            (Phase::Pending { .. }, Phase::Firing { since, .. }) => {
+                self.phase = Phase::Firing { since, ceased: None };
+                (self.state, self.since) = (before.state, before.since);
+            }
+            // It has held since the first look, and so all the while.
+            (Phase::Pending { since }, Phase::Pending { .. }) if since <= first => {
+                (self.phase, self.since) = (before.phase, before.since);
+                return;
+            }
+            _ => return,
+        }
+        self.notified |= before.notified;
+    }
+}
 /// Where an alert that is not inactive stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::alert) enum Phase {
@@ -26,12 +74,20 @@ impl Phase {
     }
 
     /// The next state; `None`: inactive. A state that comes by time is reached when the time has passed, not after it.
-    pub fn next(before: Option<Self>, holds: bool, now: Millis, hold: Millis, keep_firing_for: Millis) -> Option<Self> {
+    pub fn next(
+        before: Option<Self>,
+        holds: bool,
+        now: Millis,
+        for_millis: Millis,
+        keep_firing_for: Millis,
+    ) -> Option<Self> {
         match (before, holds) {
             (None | Some(Self::Pending { .. }), false) => None,
-            (None, true) if hold == 0 => Some(Self::Firing { since: now, ceased: None }),
+            (None, true) if for_millis == 0 => Some(Self::Firing { since: now, ceased: None }),
             (None, true) => Some(Self::Pending { since: now }),
-            (Some(Self::Pending { since }), true) if now - since >= hold => Some(Self::Firing { since, ceased: None }),
+            (Some(Self::Pending { since }), true) if now - since >= for_millis => {
+                Some(Self::Firing { since, ceased: None })
+            }
             (Some(Self::Pending { since }), true) => Some(Self::Pending { since }),
             (Some(Self::Firing { since, .. }), true) => Some(Self::Firing { since, ceased: None }),
             (Some(Self::Firing { since, ceased }), false) => {

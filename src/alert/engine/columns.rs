@@ -1,244 +1,303 @@
-//! The columns of this evaluation, and the samples of before that they are computed of.
+//! What is computed for all rules together: each source and each function of one once.
+//!
+//! A column is a number for each port, or a single one. Every rule compares one column. Samples that a function needs are
+//! kept with its column.
 
-use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::functions::{forecasts, rates, scores, seconds};
-use super::plan::{Check, Kind, Plan, RingKey, RingPlan, Source};
-use super::port_index::Slots;
-use super::ring::{Ring, Sample};
-use super::snapshot::{Snapshot, Values};
-use crate::alert::Millis;
-use crate::link::LinkName;
+use super::functions::{forecast, rate, score, seconds};
+use super::port_index::PortIndex;
+use super::ring::Ring;
+use super::selector::{Selector, Selectors, Source};
+use super::snapshot::{Samples, Snapshot};
+use crate::alert::rules::condition::Function;
+use crate::alert::rules::rule::Rule;
+use crate::alert::{Millis, millis};
 use crate::telemetry::value::Distribution;
 
+/// Samples that a window keeps at least, if they come that often. Longer windows thin out what they keep to this.
+const SAMPLES: Millis = 120;
+/// How long a port that vanished is known at least.
+const KNOWN: Millis = 24 * 3600 * 1000;
 const NEVER: Millis = Millis::MIN;
 
-/// See the module. Each part in the order of the plan.
 #[derive(Debug, Default)]
-pub(in crate::alert) struct Windows {
-    columns: Vec<Vec<f64>>,
-    rings: Vec<Ring<Sample>>,
-    durations: Vec<Ring<Box<Distribution>>>,
-    /// When each port, or the whole, last had a value.
-    ages: Vec<Vec<Millis>>,
+pub(in crate::alert) struct Columns {
+    pub selectors: Arc<Selectors>,
+    /// Each after its source.
+    all: Vec<Column>,
+    /// For each rule; `None`: it is off.
+    of_rules: Vec<Option<u32>>,
 }
 
-impl Windows {
-    pub fn new(plan: &Plan) -> Self {
-        Self {
-            columns: plan.columns.iter().map(|_| Vec::new()).collect(),
-            rings: plan.rings.iter().map(|ring| Ring::new(ring.key.step, ring.longest)).collect(),
-            durations: plan.durations.iter().map(|ring| Ring::new(ring.key.step, ring.longest)).collect(),
-            ages: plan.ages.iter().map(|_| Vec::new()).collect(),
+#[derive(Debug)]
+struct Column {
+    source: Source,
+    function: Function,
+    values: Vec<f64>,
+    input: Input,
+}
+
+/// What a column is computed of; `of` is the number of another one.
+#[derive(Debug)]
+enum Input {
+    Selector(usize),
+    Durations {
+        selector: usize,
+        quantile: f64,
+        ring: Ring<Box<Distribution>>,
+    },
+    Window {
+        of: usize,
+        ring: Ring<Vec<f64>>,
+    },
+    /// When each port, or the whole, last had a value, and for how long it is known after that.
+    Age {
+        of: usize,
+        seen: Vec<Millis>,
+        forget: Millis,
+    },
+}
+
+impl Columns {
+    pub fn new(rules: &[Arc<Rule>], interval: Duration) -> Self {
+        let mut columns = Self::default();
+        let mut selectors = Selectors::default();
+        let interval = millis(interval).max(1);
+        for rule in rules {
+            let selector = Selector { metric: rule.metric, matchers: rule.matchers().into() };
+            let source = Source { selector, quantile: rule.quantile() };
+            let column = rule.enabled.then(|| columns.add(source, rule.condition.function(), &mut selectors, interval));
+            columns.of_rules.push(column.and_then(|column| u32::try_from(column).ok()));
         }
+        columns.of_rules.shrink_to_fit();
+        columns.selectors = Arc::new(selectors);
+        columns
     }
 
-    /// What the rule compares.
-    pub fn column(&self, check: &Check) -> &[f64] {
-        self.columns.get(check.column as usize).map_or(&[], Vec::as_slice)
+    fn add(&mut self, source: Source, function: Function, selectors: &mut Selectors, interval: Millis) -> usize {
+        let known = self.all.iter().position(|known| known.function == function && known.source == source);
+        if let Some(known) = known {
+            return known;
+        }
+        // Half the interval allows for evaluations that come early.
+        let step = |window: Millis| if window <= interval * SAMPLES { interval / 2 } else { window / SAMPLES };
+        let mut value = || self.add(source.clone(), Function::Value, selectors, interval);
+        let input = match (function, source.quantile) {
+            (Function::Value, None) => Input::Selector(selectors.add(&source.selector)),
+            (Function::Value, Some(quantile)) => {
+                let window = quantile.window.into();
+                let ring = Ring::new(step(window), window);
+                Input::Durations { selector: selectors.add(&source.selector), quantile: quantile.quantile, ring }
+            }
+            (Function::Age { after }, _) => {
+                Input::Age { of: value(), seen: Vec::new(), forget: KNOWN + Millis::from(after) }
+            }
+            (Function::Rate { window } | Function::Score { window, .. } | Function::Forecast { window, .. }, _) => {
+                Input::Window { of: value(), ring: Ring::new(step(window.into()), window.into()) }
+            }
+        };
+        self.all.push(Column { source, function, values: Vec::new(), input });
+        self.all.len() - 1
+    }
+
+    /// What the rule of this number compares; nothing if it is off.
+    pub fn of_rule(&self, number: usize) -> &[f64] {
+        self.of_rules[number].map_or(&[], |column| &self.all[column as usize].values)
     }
 
     /// Computes every column of what there is now.
-    pub fn take(&mut self, plan: &Plan, snapshot: &Snapshot, slots: &mut Slots, now: Millis) {
-        for (ring, plan) in self.durations.iter_mut().zip(&plan.durations) {
-            if let Values::Durations(Some(durations)) = &snapshot.values[plan.of] {
-                ring.push(now, durations);
-            }
-        }
-        let places = slots.places(&snapshot.ports, now).to_vec();
-        let ports = slots.len();
-        for (column, plan) in self.columns.iter_mut().zip(&plan.columns) {
-            column.clear();
-            column.resize(if plan.of_ports { ports } else { 1 }, f64::NAN);
-            match plan.kind {
-                Kind::Input(input) => match &snapshot.values[input] {
-                    Values::One(value) => column[0] = *value,
-                    Values::Ports(values) => {
-                        for (place, value) in places.iter().zip(values) {
-                            column[*place as usize] = *value;
-                        }
-                    }
-                    Values::Durations(_) => {}
-                },
-                Kind::Quantile { ring, quantile, window } => {
-                    let durations = self.durations[ring].within(now - window);
-                    column[0] = durations.and_then(|durations| durations.quantile(quantile)).unwrap_or(f64::NAN);
-                }
-                _ => {}
-            }
-        }
-        for (ring, plan) in self.rings.iter_mut().zip(&plan.rings) {
-            ring.push(now, &self.columns[plan.of]);
-        }
-        for at in 0..self.columns.len() {
-            let mut column = std::mem::take(&mut self.columns[at]);
-            match plan.columns[at].kind {
-                Kind::Input(_) | Kind::Quantile { .. } => {}
-                Kind::Rate { ring, window, counter } => rates(&mut column, &self.rings[ring], now, window, counter),
-                Kind::Score { ring, window, min_samples, counter } => {
-                    scores(&mut column, &self.rings[ring], now, window, min_samples, counter);
-                }
-                Kind::Forecast { ring, window, horizon } => {
-                    forecasts(&mut column, &self.rings[ring], now, window, horizon);
-                }
-                Kind::Age { of, age } => {
-                    let forget = plan.ages[age].forget;
-                    let seen = &mut self.ages[age];
-                    // What never had a value counts from the start; of ports only those that were there are known.
-                    seen.resize(column.len(), if plan.ages[age].of_ports { NEVER } else { now });
-                    for ((out, value), seen) in column.iter_mut().zip(&self.columns[of]).zip(seen) {
-                        if !value.is_nan() {
-                            *seen = now;
-                        } else if plan.ages[age].of_ports && *seen != NEVER && now - *seen > forget {
-                            *seen = NEVER;
-                        }
-                        *out = if *seen == NEVER { f64::NAN } else { seconds(now - *seen) };
-                    }
-                }
-            }
-            self.columns[at] = column;
+    pub fn update(&mut self, snapshot: &Snapshot, ports: &mut PortIndex, now: Millis) {
+        let indexes = ports.indexes(&snapshot.ports, now).to_vec();
+        for at in 0..self.all.len() {
+            let (sources, columns) = self.all.split_at_mut(at);
+            let column = &mut columns[0];
+            column.values.clear();
+            column.values.resize(if column.is_of_ports() { ports.len() } else { 1 }, f64::NAN);
+            column.update(sources, snapshot, &indexes, now);
         }
     }
 
     /// Whether the windows that the rule's column is computed of are full.
-    pub fn is_filled(&self, check: &Check, plan: &Plan, now: Millis) -> bool {
-        let mut column = check.column as usize;
-        loop {
-            let Some(known) = plan.columns.get(column) else { return true };
-            let (ring, window) = match known.kind {
-                Kind::Input(_) => return true,
-                Kind::Quantile { ring, window, .. } => return self.durations[ring].is_filled(window, now),
-                Kind::Age { of, .. } => {
-                    column = of;
-                    continue;
-                }
-                Kind::Rate { ring, window, .. }
-                | Kind::Score { ring, window, .. }
-                | Kind::Forecast { ring, window, .. } => (ring, window),
+    pub fn is_filled(&self, number: usize, now: Millis) -> bool {
+        let mut column = self.of_rules[number];
+        while let Some(at) = column {
+            column = match &self.all[at as usize].input {
+                Input::Selector(_) => None,
+                Input::Durations { ring, .. } => return ring.is_filled(now),
+                Input::Window { ring, .. } if !ring.is_filled(now) => return false,
+                Input::Window { of, .. } | Input::Age { of, .. } => u32::try_from(*of).ok(),
             };
-            if !self.rings[ring].is_filled(window, now) {
-                return false;
+        }
+        true
+    }
+
+    /// Nothing was evaluated for so long: it does not count as time without a value.
+    pub fn skip(&mut self, time: Millis) {
+        for column in &mut self.all {
+            if let Input::Age { seen, .. } = &mut column.input {
+                seen.iter_mut().filter(|seen| **seen != NEVER).for_each(|seen| *seen += time);
             }
-            column = plan.rings[ring].of;
         }
     }
 
-    /// Nobody looked for so long: it does not count as time without a value.
-    pub fn unseen(&mut self, time: Millis) {
-        for seen in self.ages.iter_mut().flatten().filter(|seen| **seen != NEVER) {
-            *seen += time;
-        }
-    }
-
-    /// Which places belong to ports whose absence is watched.
-    pub fn known(&self, plan: &Plan, ports: usize, now: Millis) -> Vec<bool> {
+    /// Which indexes belong to ports whose absence is watched.
+    pub fn known(&self, ports: usize, now: Millis) -> Vec<bool> {
         let mut known = vec![false; ports];
-        for (seen, plan) in self.ages.iter().zip(&plan.ages).filter(|(_, plan)| plan.of_ports) {
-            for (known, seen) in known.iter_mut().zip(seen) {
-                *known |= *seen != NEVER && now - seen <= plan.forget;
+        for column in self.all.iter().filter(|column| column.is_of_ports()) {
+            if let Input::Age { seen, forget, .. } = &column.input {
+                for (known, seen) in known.iter_mut().zip(seen) {
+                    *known |= *seen != NEVER && now - seen <= *forget;
+                }
             }
         }
         known
     }
 
-    /// The places of ports are others: each from the old place that stands in `kept`.
-    pub fn compact(&mut self, plan: &Plan, kept: &[u32]) {
+    /// Ports have other indexes: each the one whose old index stands there in `kept`.
+    pub fn reindex(&mut self, kept: &[u32]) {
         fn moved<T: Copy>(all: &mut Vec<T>, kept: &[u32], none: T) {
             *all = kept.iter().map(|old| all.get(*old as usize).copied().unwrap_or(none)).collect();
         }
-        for (column, _) in self.columns.iter_mut().zip(&plan.columns).filter(|(_, plan)| plan.of_ports) {
-            moved(column, kept, f64::NAN);
-        }
-        for (ring, plan) in self.rings.iter_mut().zip(&plan.rings) {
-            if plan.key.source.input.metric.is_of_ports() {
-                ring.iter_mut().for_each(|sample| moved(&mut sample.values, kept, f64::NAN));
-            }
-        }
-        for (seen, _) in self.ages.iter_mut().zip(&plan.ages).filter(|(_, plan)| plan.of_ports) {
-            moved(seen, kept, NEVER);
-        }
-    }
-
-    /// Takes over what the columns of other rules, or of another interval, were computed of, as far as these want it.
-    pub fn take_over(&mut self, plan: &Plan, old: Self, old_plan: &Plan) {
-        take_rings(&mut self.rings, &plan.rings, old.rings, &old_plan.rings, |ring, at, sample| {
-            ring.push(at, &sample.values);
-        });
-        take_rings(&mut self.durations, &plan.durations, old.durations, &old_plan.durations, |ring, at, sample| {
-            ring.push(at, sample);
-        });
-        let mut ages: HashMap<&Source, _> = old_plan.ages.iter().map(|ages| &ages.source).zip(old.ages).collect();
-        for (seen, plan) in self.ages.iter_mut().zip(&plan.ages) {
-            if let Some(old) = ages.remove(&plan.source) {
-                *seen = old;
+        for column in self.all.iter_mut().filter(|column| column.is_of_ports()) {
+            moved(&mut column.values, kept, f64::NAN);
+            match &mut column.input {
+                Input::Window { ring, .. } => ring.iter_mut().for_each(|values| moved(values, kept, f64::NAN)),
+                Input::Age { seen, .. } => moved(seen, kept, NEVER),
+                Input::Selector(_) | Input::Durations { .. } => {}
             }
         }
     }
 
-    /// What such sources said before is no measure for what they say from now on.
-    pub fn forget(&mut self, plan: &Plan, of: impl Fn(&Source) -> bool) {
-        for (ring, _) in self.rings.iter_mut().zip(&plan.rings).filter(|(_, plan)| of(&plan.key.source)) {
-            ring.clear();
-        }
-    }
-
-    /// The samples of a source that are kept longest.
-    pub fn samples(&self, plan: &Plan, source: &Source) -> Vec<(Millis, f64)> {
-        let rings = self.rings.iter().zip(&plan.rings).filter(|(_, plan)| plan.key.source == *source);
-        let longest = rings.max_by_key(|(_, plan)| plan.longest);
-        longest.map(|(ring, _)| ring.series(0, NEVER).collect()).unwrap_or_default()
-    }
-
-    /// Puts samples of before a restart into every ring of the source.
-    pub fn restore_samples(&mut self, plan: &Plan, source: &Source, samples: &[(Millis, f64)]) {
-        for (ring, _) in self.rings.iter_mut().zip(&plan.rings).filter(|(_, plan)| plan.key.source == *source) {
-            for (time, value) in samples {
-                ring.push(*time, &[*value]);
+    /// Goes on from the samples of the columns for other rules, or for another interval, where the source is the same.
+    pub fn take_over(&mut self, old: &Self) {
+        for column in &mut self.all {
+            let same = old.all.iter().filter(|old| old.source.selector == column.source.selector);
+            let of_source = same.clone().filter(|old| old.source == column.source).map(|old| &old.input);
+            match &mut column.input {
+                Input::Selector(_) => {}
+                Input::Durations { ring, .. } => {
+                    let rings = same.filter_map(|old| match &old.input {
+                        Input::Durations { ring, .. } => Some(ring),
+                        _ => None,
+                    });
+                    if let Some(best) = rings.max_by_key(|old| old.serves(ring.window)) {
+                        ring.take_over(best);
+                    }
+                }
+                Input::Window { ring, .. } => {
+                    let rings = of_source.filter_map(Input::window);
+                    if let Some(best) = rings.max_by_key(|old| old.serves(ring.window)) {
+                        ring.take_over(best);
+                    }
+                }
+                Input::Age { seen, .. } => {
+                    let mut ages = of_source.filter_map(|old| match old {
+                        Input::Age { seen, .. } => Some(seen),
+                        _ => None,
+                    });
+                    if let Some(old) = ages.next_back() {
+                        seen.clone_from(old);
+                    }
+                }
             }
         }
     }
 
-    /// The port, or the whole, had its last value then.
-    pub fn restore_age(&mut self, check: &Check, plan: &Plan, slot: u32, seen: Millis) {
-        let Some(Kind::Age { age, .. }) = plan.columns.get(check.column as usize).map(|column| column.kind) else {
-            return;
-        };
-        let ages = &mut self.ages[age];
-        let none = if plan.ages[age].of_ports { NEVER } else { seen };
-        ages.resize(ages.len().max(slot as usize + 1), none);
-        ages[slot as usize] = seen;
+    /// The windows of these sources begin anew.
+    pub fn forget(&mut self, of: impl Fn(&Source) -> bool) {
+        for column in self.all.iter_mut().filter(|column| of(&column.source)) {
+            if let Input::Window { ring, .. } = &mut column.input {
+                ring.clear();
+            }
+        }
     }
 
-    /// Which ports a filter lets through, as bits.
-    pub fn filter(glob: &crate::config::glob::Glob, names: &[LinkName]) -> Vec<u64> {
-        let mut bits = vec![0; names.len().div_ceil(64)];
-        for (slot, name) in names.iter().enumerate() {
-            bits[slot / 64] |= u64::from(glob.matches_port(name)) << (slot % 64);
+    /// The sources that there are windows of, each once, with the samples of the longest one.
+    pub fn windows(&self) -> impl Iterator<Item = (&Source, &Ring<Vec<f64>>)> {
+        let windows = || self.all.iter().filter_map(|column| Some((&column.source, column.input.window()?)));
+        windows().enumerate().filter_map(move |(at, (source, ring))| {
+            let of_source = windows().enumerate().filter(|(_, (other, _))| *other == source);
+            let (longest, _) = of_source.max_by_key(|(_, (_, other))| other.window)?;
+            (longest == at).then_some((source, ring))
+        })
+    }
+
+    /// Puts samples of before a restart into every window of the source.
+    pub fn restore_samples(&mut self, of: impl Fn(&Source) -> bool, samples: &[(Millis, f64)]) {
+        for column in self.all.iter_mut().filter(|column| of(&column.source)) {
+            if let Input::Window { ring, .. } = &mut column.input {
+                for (time, value) in samples {
+                    ring.push(*time, vec![*value]);
+                }
+            }
         }
-        bits
+    }
+
+    /// What the rule watches the absence of had its last value then.
+    pub fn restore_age(&mut self, number: usize, index: u32, then: Millis) {
+        let Some(column) = self.of_rules[number].map(|column| &mut self.all[column as usize]) else { return };
+        let none = if column.is_of_ports() { NEVER } else { then };
+        if let Input::Age { seen, .. } = &mut column.input {
+            seen.resize(seen.len().max(index as usize + 1), none);
+            seen[index as usize] = then;
+        }
     }
 }
 
-/// A ring that is wanted as it was goes on; one of another spacing goes on from the best one of the same source.
-fn take_rings<T: Default>(
-    rings: &mut [Ring<T>],
-    plan: &[RingPlan],
-    old: Vec<Ring<T>>,
-    old_plan: &[RingPlan],
-    push: impl Fn(&mut Ring<T>, Millis, &T) + Copy,
-) {
-    let is_old = |key: &RingKey| old_plan.iter().any(|old| old.key == *key);
-    for (ring, plan) in rings.iter_mut().zip(plan).filter(|(_, plan)| !is_old(&plan.key)) {
-        let same = old.iter().zip(old_plan).filter(|(_, old)| old.key.source == plan.key.source);
-        if let Some((best, _)) = same.max_by_key(|(old, _)| old.serves(plan.longest)) {
-            *ring = best.respaced(plan.key.step, plan.longest, push);
-        }
+impl Input {
+    fn window(&self) -> Option<&Ring<Vec<f64>>> {
+        if let Self::Window { ring, .. } = self { Some(ring) } else { None }
     }
-    let mut old: HashMap<&RingKey, Ring<T>> = old_plan.iter().map(|ring| &ring.key).zip(old).collect();
-    for (ring, plan) in rings.iter_mut().zip(plan) {
-        if let Some(mut old) = old.remove(&plan.key) {
-            old.resize(plan.longest);
-            *ring = old;
+}
+
+impl Column {
+    fn is_of_ports(&self) -> bool {
+        self.source.selector.metric.is_of_ports()
+    }
+
+    fn update(&mut self, sources: &[Self], snapshot: &Snapshot, indexes: &[u32], now: Millis) {
+        let (counter, of_ports) = (self.source.selector.metric.is_counter(), self.is_of_ports());
+        match &mut self.input {
+            Input::Selector(selector) => match &snapshot.samples[*selector] {
+                Samples::One(value) => self.values[0] = *value,
+                Samples::Ports(values) => {
+                    indexes.iter().zip(values).for_each(|(index, value)| self.values[*index as usize] = *value);
+                }
+                Samples::Durations(_) => {}
+            },
+            Input::Durations { selector, quantile, ring } => {
+                if let Samples::Durations(Some(durations)) = &snapshot.samples[*selector] {
+                    ring.push(now, durations.clone());
+                }
+                let increase = ring.increase(now);
+                self.values[0] = increase.and_then(|durations| durations.quantile(*quantile)).unwrap_or(f64::NAN);
+            }
+            Input::Window { of, ring } => {
+                ring.push(now, sources[*of].values.clone());
+                for (index, value) in self.values.iter_mut().enumerate() {
+                    let series = ring.series(index, now);
+                    *value = match self.function {
+                        Function::Rate { window } => rate(series, now, window.into(), counter),
+                        Function::Score { min_samples, .. } => score(series, now, min_samples, counter),
+                        Function::Forecast { horizon, .. } => forecast(series, now, horizon.into()),
+                        Function::Value | Function::Age { .. } => f64::NAN,
+                    };
+                }
+            }
+            Input::Age { of, seen, forget } => {
+                // What never had a value counts from the start; of ports only those that were there are known.
+                seen.resize(self.values.len(), if of_ports { NEVER } else { now });
+                for ((age, value), seen) in self.values.iter_mut().zip(&sources[*of].values).zip(seen) {
+                    if !value.is_nan() {
+                        *seen = now;
+                    } else if of_ports && *seen != NEVER && now - *seen > *forget {
+                        *seen = NEVER;
+                    }
+                    *age = if *seen == NEVER { f64::NAN } else { seconds(now - *seen) };
+                }
+            }
         }
     }
 }

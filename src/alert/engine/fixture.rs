@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Engine, Settings};
-use crate::alert::model::{Now, Outcome, State};
+use crate::alert::model::{Evaluation, Now, State};
 use crate::alert::rules::load::{Loader, Rules};
 use crate::link::LinkName;
 use crate::telemetry::value::Reading;
@@ -11,7 +11,7 @@ use crate::telemetry::value::Reading;
 pub(in crate::alert) type Labels = Vec<(&'static str, String)>;
 
 /// An engine, the time, and what the metrics say.
-pub(in crate::alert) struct Scene {
+pub(in crate::alert) struct Fixture {
     pub engine: Engine,
     pub now: Now,
     pub values: Vec<(&'static str, Labels, Reading)>,
@@ -47,7 +47,7 @@ pub(in crate::alert) fn name(port: &str) -> Option<LinkName> {
     LinkName::new(port.as_bytes())
 }
 
-impl Scene {
+impl Fixture {
     pub fn new(text: &str) -> Self {
         let settings = Settings { evaluation_interval: Duration::from_secs(10), history: 1000 };
         let now = Now { monotonic: Duration::from_secs(50_000), wall: 1_000_000.0 };
@@ -70,24 +70,24 @@ impl Scene {
         self
     }
 
-    pub fn look(&mut self) -> Outcome {
+    pub fn look(&mut self) -> Evaluation {
         let mut snapshot = self.engine.snapshot();
         for (metric, labels, reading) in &self.values {
             snapshot.put(metric, labels, reading);
         }
-        self.engine.evaluate(snapshot, self.now)
+        self.engine.evaluate(&snapshot, self.now)
     }
 
     /// Looks after some seconds.
-    pub fn after(&mut self, seconds: u64) -> Outcome {
+    pub fn after(&mut self, seconds: u64) -> Evaluation {
         self.now.monotonic += Duration::from_secs(seconds);
         self.now.wall += f64::from(u32::try_from(seconds).unwrap());
         self.look()
     }
 
     /// Looks every ten seconds for so long. What comes back is everything that happened.
-    pub fn pass(&mut self, seconds: u64) -> Outcome {
-        let mut all = Outcome::default();
+    pub fn pass(&mut self, seconds: u64) -> Evaluation {
+        let mut all = Evaluation::default();
         for _ in 0..seconds / 10 {
             let mut outcome = self.after(10);
             all.transitions.append(&mut outcome.transitions);
@@ -113,10 +113,10 @@ impl Scene {
     }
 }
 
-pub(in crate::alert) fn steps(outcome: &Outcome) -> Vec<(State, State)> {
+pub(in crate::alert) fn steps(outcome: &Evaluation) -> Vec<(State, State)> {
     outcome.transitions.iter().map(|transition| (transition.from, transition.to)).collect()
 }
 
-pub(in crate::alert) fn told(outcome: &Outcome) -> Vec<State> {
+pub(in crate::alert) fn told(outcome: &Evaluation) -> Vec<State> {
     outcome.notifications.iter().map(|notification| notification.alert.state).collect()
 }

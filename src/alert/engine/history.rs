@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use crate::alert::model::Transition;
 
 #[derive(Debug)]
-pub(in crate::alert) struct History {
+pub(in crate::alert) struct TransitionHistory {
     most: usize,
     all: VecDeque<Transition>,
 }
 
-impl History {
+impl TransitionHistory {
     pub fn new(most: usize) -> Self {
         Self { most, all: VecDeque::new() }
     }

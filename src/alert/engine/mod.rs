@@ -1,11 +1,11 @@
-//! The machine: rules and the samples of a moment in, transitions and notifications out.
+//! The engine: rules and the samples of a moment in, transitions and notifications out.
 //!
-//! It is evaluated column by column (`plan`): what a rule costs for a port is one comparison while the condition does
+//! It is evaluated column by column (`columns`): what a rule costs for a port is one comparison while the condition does
 //! not hold and no alert is active. Only alerts that are pending or firing take memory of their own.
 //!
-//! Invariants: of one alert nobody is told twice that it fires, nor that it ended, nor that it ended without having been told
-//! that it fires; over restarts too, if the state is saved. The times of alerts are of the monotonic clock; where that goes
-//! back no time has passed, and where nobody looked for long ([`GAP`]) what is pending begins anew.
+//! Invariants: of one alert there are never two notifications in a row that it fires, nor that it ended, nor one that it ended
+//! without one that it fires before; over restarts too, if the state is saved. The times of alerts are of the monotonic clock;
+//! where that goes back no time has passed, and where nothing was evaluated for long ([`GAP`]) what is pending begins anew.
 
 pub mod silence;
 pub mod snapshot;
@@ -18,31 +18,29 @@ mod fixture;
 mod functions;
 mod history;
 mod persist;
-mod plan;
 mod port_index;
 mod ring;
+mod selector;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{Alert, Count, Now, Outcome, State, Transition};
+use super::model::{Alert, AlertCount, Evaluation, Now, State, Transition};
 use super::rules::load::Rules;
 use super::rules::rule::Rule;
 use super::{Millis, millis};
 use crate::link::LinkName;
-use active::Phase;
-use columns::Windows;
-use evaluate::Marks;
-use history::History;
-use plan::Plan;
-use port_index::Slots;
+use active::{Active, Phase};
+use columns::Columns;
+use history::TransitionHistory;
+use port_index::PortIndex;
 use silence::{SilenceError, Silences};
 
 pub use persist::Saved;
 pub use silence::{Silence, SilenceRequest};
 pub use snapshot::Snapshot;
 
-/// Nobody looked for so long: what happened meanwhile is unknown.
+/// Nothing was evaluated for so long: what happened meanwhile is unknown.
 pub const GAP: Duration = Duration::from_secs(300);
 
 /// What is not in the rules.
@@ -62,64 +60,36 @@ impl Default for Settings {
 
 #[derive(Debug)]
 pub struct Engine {
-    pub(in crate::alert) settings: Settings,
-    pub(in crate::alert) rules: Vec<Arc<Rule>>,
-    pub(in crate::alert) plan: Plan,
-    pub(in crate::alert) windows: Windows,
-    pub(in crate::alert) slots: Slots,
-    /// For each rule its alerts, in the order of the ports' places.
-    pub(in crate::alert) active: Vec<Vec<Active>>,
-    pub(in crate::alert) silences: Silences,
-    pub(in crate::alert) history: History,
-    pub(in crate::alert) clock: Clock,
-    pub(in crate::alert) marks: Marks,
-    spare: Snapshot,
-}
-
-/// An alert that is pending or firing.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::alert) struct Active {
-    pub slot: u32,
-    pub phase: Phase,
-    /// What was last said of it.
-    pub shown: State,
-    pub muted: Muted,
-    /// The last value there was.
-    pub value: f64,
-    /// Since when, as Unix time.
-    pub since: f64,
-    /// Somebody was told that it fires.
-    pub notified: bool,
-    /// It is from before a restart, and is held until it can be judged.
-    pub restored: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::alert) enum Muted {
-    No,
-    Silence(u32),
-    Rule(u32),
+    settings: Settings,
+    rules: Vec<Arc<Rule>>,
+    columns: Columns,
+    ports: PortIndex,
+    /// For each rule its alerts, in the order of the ports' indexes.
+    active: Vec<Vec<Active>>,
+    silences: Silences,
+    history: TransitionHistory,
+    clock: EngineClock,
 }
 
 /// The engine's own time.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::alert) struct Clock {
+struct EngineClock {
     last: Option<Duration>,
-    pub time: Millis,
+    time: Millis,
 }
 
-impl Clock {
-    /// The engine's time at a moment after the last look.
-    pub fn at(&self, now: Duration) -> Millis {
+impl EngineClock {
+    /// The engine's time at a moment after the last evaluation.
+    fn at(&self, now: Duration) -> Millis {
         self.time.saturating_add(millis(self.last.map_or(Duration::ZERO, |last| now.saturating_sub(last))))
     }
 
-    /// Whether anybody has looked yet.
-    pub fn runs(&self) -> bool {
+    /// Whether anything was evaluated yet.
+    fn runs(&self) -> bool {
         self.last.is_some()
     }
 
-    /// Goes on. What comes back is how long nobody looked, if that is too long.
+    /// Goes on. Returns how long nothing was evaluated, if that is too long.
     fn advance(&mut self, now: Duration, gap: Duration) -> Option<Millis> {
         // Going back counts as no time; from there it goes on.
         let passed = now.saturating_sub(self.last.replace(now).unwrap_or(now));
@@ -132,83 +102,74 @@ impl Engine {
     /// An engine that has seen nothing yet.
     pub fn new(rules: &Rules, settings: Settings) -> Self {
         let rules: Vec<Arc<Rule>> = rules.iter().cloned().collect();
-        let plan = Plan::new(&rules, settings.evaluation_interval);
         Self {
-            windows: Windows::new(&plan),
+            columns: Columns::new(&rules, settings.evaluation_interval),
             active: rules.iter().map(|_| Vec::new()).collect(),
-            spare: Snapshot::new(Arc::clone(&plan.inputs)),
-            slots: Slots::default(),
+            ports: PortIndex::default(),
             silences: Silences::default(),
-            history: History::new(settings.history),
-            clock: Clock::default(),
-            marks: Marks::default(),
+            history: TransitionHistory::new(settings.history),
+            clock: EngineClock::default(),
             settings,
             rules,
-            plan,
         }
     }
 
-    /// An empty snapshot to fill and to [`evaluate`](Self::evaluate). Its memory is that of the last one.
-    pub fn snapshot(&mut self) -> Snapshot {
-        let mut snapshot = std::mem::take(&mut self.spare);
-        if Arc::ptr_eq(&snapshot.inputs, &self.plan.inputs) {
-            snapshot.clear();
-            return snapshot;
-        }
-        Snapshot::new(Arc::clone(&self.plan.inputs))
+    /// An empty snapshot to fill and to [`evaluate`](Self::evaluate).
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(Arc::clone(&self.columns.selectors))
     }
 
-    /// Looks at what there is now. A snapshot made before the rules were others says nothing about these, and is passed over.
-    pub fn evaluate(&mut self, snapshot: Snapshot, now: Now) -> Outcome {
-        let mut outcome = Outcome::default();
-        if !Arc::ptr_eq(&snapshot.inputs, &self.plan.inputs) {
-            return outcome;
+    /// Evaluates all rules. A snapshot made before the rules were others says nothing about these, and is passed over.
+    pub fn evaluate(&mut self, snapshot: &Snapshot, now: Now) -> Evaluation {
+        let mut evaluation = Evaluation::default();
+        if !Arc::ptr_eq(&snapshot.selectors, &self.columns.selectors) {
+            return evaluation;
         }
         let gap = GAP.max(3 * self.settings.evaluation_interval);
-        if let Some(unseen) = self.clock.advance(now.monotonic, gap) {
-            self.begin_anew(unseen, now.wall);
+        if let Some(gap) = self.clock.advance(now.monotonic, gap) {
+            self.reset_after_gap(gap, now.wall);
         }
-        self.windows.take(&self.plan, &snapshot, &mut self.slots, self.clock.time);
-        self.spare = snapshot;
-        outcome.ended = self.silences.expire(now.wall);
-        self.judge(now, &mut outcome);
-        self.tell(now, &mut outcome);
+        self.columns.update(snapshot, &mut self.ports, self.clock.time);
+        evaluation.ended = self.silences.expire(now.wall);
+        // Which alerts fire has to be known of all rules before one can inhibit another.
+        (0..self.rules.len()).for_each(|number| self.advance(number, now, &mut evaluation));
+        (0..self.rules.len()).for_each(|number| self.notify(number, now, &mut evaluation));
         self.forget_ports();
-        self.history.extend(&outcome.transitions);
-        outcome
+        self.history.extend(&evaluation.transitions);
+        evaluation
     }
 
-    /// Nobody looked for long: that something held, or was absent, all the while is not known.
-    fn begin_anew(&mut self, unseen: Millis, wall: f64) {
-        let now = self.clock.time;
+    /// That something held, or was absent, all the while is not known.
+    fn reset_after_gap(&mut self, gap: Millis, wall: f64) {
         for active in self.active.iter_mut().flatten() {
             if let Phase::Pending { since } = &mut active.phase {
-                *since = now;
+                *since = self.clock.time;
                 active.since = wall;
             }
         }
-        self.windows.unseen(unseen);
+        self.columns.skip(gap);
     }
 
-    /// Gives up the places of ports that are gone for good.
+    /// Gives up the indexes of ports that are gone for good.
     fn forget_ports(&mut self) {
-        if !self.slots.is_sparse() {
+        if !self.ports.is_sparse() {
             return;
         }
-        let mut keep = self.windows.known(&self.plan, self.slots.len(), self.clock.time);
-        for active in
-            self.rules.iter().zip(&self.active).filter(|(rule, _)| rule.is_of_ports()).flat_map(|(_, all)| all)
-        {
-            keep[active.slot as usize] = true;
+        let mut keep = self.columns.known(self.ports.len(), self.clock.time);
+        let of_ports = self.rules.iter().zip(&mut self.active).filter(|(rule, _)| rule.is_of_ports());
+        let mut active: Vec<&mut Active> = of_ports.flat_map(|(_, all)| all).collect();
+        for active in &active {
+            keep[active.index as usize] = true;
         }
-        let kept = self.slots.compact(keep);
-        self.windows.compact(&self.plan, &kept);
-        for (_, all) in self.rules.iter().zip(&mut self.active).filter(|(rule, _)| rule.is_of_ports()) {
-            for active in all {
-                active.slot = kept.binary_search(&active.slot).map_or(0, |new| u32::try_from(new).unwrap_or_default());
-            }
+        let kept = self.ports.compact(keep);
+        for active in &mut active {
+            active.index = kept.binary_search(&active.index).map_or(0, |new| u32::try_from(new).unwrap_or_default());
         }
-        self.marks.forget();
+        self.columns.reindex(&kept);
+    }
+
+    fn rule_number(&self, name: &str) -> Option<usize> {
+        self.rules.iter().position(|rule| *rule.name == *name)
     }
 
     /// The rules, those that are off included.
@@ -218,39 +179,30 @@ impl Engine {
 
     /// Every alert that is pending, firing or suppressed, in the order of the rules.
     pub fn alerts(&self) -> impl Iterator<Item = Alert> {
-        self.active
-            .iter()
-            .enumerate()
-            .flat_map(move |(rule, all)| all.iter().map(move |active| self.alert(rule, active)))
+        let all = self.active.iter().enumerate();
+        all.flat_map(move |(number, all)| all.iter().map(move |active| self.alert(number, active)))
     }
 
-    /// How an alert of this rule stands, and its value; `None` without a value.
+    /// The state of a rule's alert, and its value; `None` without a value.
     pub fn state_of(&self, rule: &str, port: Option<&LinkName>) -> (State, Option<f64>) {
-        let Some(number) = self.rules.iter().position(|known| &*known.name == rule) else {
-            return (State::Inactive, None);
+        let find = || {
+            let number = self.rule_number(rule).filter(|number| self.rules[*number].is_of_ports() == port.is_some())?;
+            Some((number, port.map_or(Some(0), |port| self.ports.find(port))?))
         };
-        let slot = match port {
-            None => Some(0),
-            Some(port) => self.slots.find(port),
-        };
-        let Some(slot) = slot.filter(|_| self.rules[number].is_of_ports() == port.is_some()) else {
-            return (State::Inactive, None);
-        };
-        let active = self.active[number].iter().find(|active| active.slot == slot);
-        let check = &self.plan.checks[number];
-        let value =
-            self.windows.column(check).get(slot as usize).copied().filter(|value| check.enabled && !value.is_nan());
-        (active.map_or(State::Inactive, |active| active.shown), value)
+        let Some((number, index)) = find() else { return (State::Inactive, None) };
+        let active = self.active[number].iter().find(|active| active.index == index);
+        let value = self.columns.of_rule(number).get(index as usize).copied().filter(|value| !value.is_nan());
+        (active.map_or(State::Inactive, |active| active.state), value)
     }
 
     /// How many alerts of each rule stand how; nothing for rules without alerts.
-    pub fn counts(&self) -> Vec<Count> {
+    pub fn counts(&self) -> Vec<AlertCount> {
         let mut counts = Vec::new();
         for (rule, all) in self.rules.iter().zip(&self.active).filter(|(_, all)| !all.is_empty()) {
             for state in [State::Pending, State::Firing, State::Suppressed] {
-                let alerts = all.iter().filter(|active| active.shown == state).count();
+                let alerts = all.iter().filter(|active| active.state == state).count();
                 if alerts > 0 {
-                    counts.push(Count { rule: Arc::clone(&rule.name), severity: rule.severity, state, alerts });
+                    counts.push(AlertCount { rule: Arc::clone(&rule.name), severity: rule.severity, state, alerts });
                 }
             }
         }

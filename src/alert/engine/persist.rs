@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::active::Phase;
-use super::columns::Windows;
-use super::plan::{Plan, Source};
+use super::active::{Active, Phase};
+use super::columns::Columns;
+use super::functions::seconds;
+use super::ring::Ring;
+use super::selector::Source;
 use super::silence::Silence;
-use super::{Active, Engine, GAP, Muted, Settings};
-use crate::alert::model::{Now, Outcome, State, Transition, port};
+use super::{Engine, GAP, Settings};
+use crate::alert::model::{Evaluation, Now, State, Transition, port};
 use crate::alert::notify::SavedSink;
+use crate::alert::rules::condition::Condition;
 use crate::alert::rules::load::Rules;
-use crate::alert::rules::rule::{Match, Rule};
+use crate::alert::rules::rule::{LabelMatchers, Rule};
 use crate::alert::{Millis, millis};
 use crate::link::LinkName;
 
@@ -63,8 +66,8 @@ pub struct SavedAlert {
 pub struct SavedSamples {
     /// The metric, without prefix.
     pub metric: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub matching: Vec<(String, Vec<String>)>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub matching: LabelMatchers,
     /// How many seconds ago, and the value; oldest first.
     pub points: Vec<(f64, f64)>,
 }
@@ -77,7 +80,7 @@ impl Engine {
             all.iter().map(move |active| SavedAlert {
                 rule: self.rules[number].name.to_string(),
                 port: self.port(number, active),
-                state: active.shown,
+                state: active.state,
                 held: ago(active.phase.since()),
                 ceased: match active.phase {
                     Phase::Firing { ceased, .. } => ceased.map(ago),
@@ -94,59 +97,57 @@ impl Engine {
             silences: self.silences.iter().cloned().collect(),
             last_silence: self.silences.last(),
             history: self.history.iter().cloned().collect(),
-            samples: self.counters().filter_map(|source| self.saved_samples(source, time)).collect(),
+            samples: self
+                .columns
+                .windows()
+                .filter_map(|(source, ring)| SavedSamples::new(source, ring, time))
+                .collect(),
             sinks: None,
         }
     }
 
     /// Goes on from the state of an earlier run, before the first evaluation if that can be. Later what this run saw for
-    /// itself counts: it is told of no alert twice that fires still, and what fired before and does no longer ends.
-    /// Snapshots that were filled before are passed over. Alerts of rules that are no more are dropped without a word: who
-    /// was told of them is not known here.
+    /// itself counts: of no alert that fires still there is a second notification, and what fired before and does no longer
+    /// ends. Snapshots that were filled before are passed over. Alerts of rules that are no more are dropped without a word:
+    /// who was notified of them is not known here.
     pub fn restore(&mut self, saved: Saved, now: Now) {
         let late = self.clock.runs();
         let time = self.clock.at(now.monotonic);
         let ago = Duration::try_from_secs_f64(now.wall - saved.saved).unwrap_or_default();
         // How alerts stood when it was saved goes on from this run's beginning, for time without a daemon does not count.
         let anchor = time.saturating_sub(millis(ago)).max(0);
-        let unseen = millis(ago).saturating_sub(time);
+        let gap = millis(ago).saturating_sub(time);
         let then = |ago: Duration| anchor.saturating_sub(millis(ago));
         if late {
-            self.count_anew();
+            self.reset_counters();
         }
         for alert in &saved.alerts {
-            let Some(number) = self.rules.iter().position(|rule| *rule.name == *alert.rule) else { continue };
+            let Some(number) = self.rule_number(&alert.rule) else { continue };
             let rule = &self.rules[number];
             let firing = matches!(alert.state, State::Firing | State::Suppressed);
             // What was pending before a long absence is not known to have held all the while.
-            let known = firing || (alert.state == State::Pending && unseen <= millis(GAP));
+            let known = firing || (alert.state == State::Pending && gap <= millis(GAP));
             if !rule.enabled || !known || rule.is_of_ports() != alert.port.is_some() {
                 continue;
             }
-            let slot = alert.port.map_or(0, |port| self.slots.place(port, time));
+            let index = alert.port.map_or(0, |port| self.ports.index(port, time));
             let since = then(alert.held);
-            let phase =
-                if firing { Phase::Firing { since, ceased: alert.ceased.map(then) } } else { Phase::Pending { since } };
-            if let crate::alert::rules::condition::Condition::Absent { .. } = rule.condition {
+            let ceased = alert.ceased.map(then);
+            if let Condition::Absent { .. } = rule.condition {
                 let absent = Duration::try_from_secs_f64(alert.value).unwrap_or_default();
-                self.windows.restore_age(&self.plan.checks[number], &self.plan, slot, then(absent));
+                self.columns.restore_age(number, index, then(absent));
             }
+            let phase = if firing { Phase::Firing { since, ceased } } else { Phase::Pending { since } };
             let active = Active {
-                slot,
-                phase,
-                shown: alert.state,
-                muted: Muted::No,
+                state: alert.state,
                 value: alert.value,
-                since: alert.since,
                 notified: alert.notified,
                 restored: true,
+                ..Active::new(index, phase, alert.since)
             };
             let all = &mut self.active[number];
-            match all.binary_search_by_key(&slot, |other| other.slot) {
-                Ok(at) => {
-                    let first = if alert.port.is_some() { self.slots.first(slot) } else { 0 };
-                    all[at] = all[at].as_before(&active, first);
-                }
+            match all.binary_search_by_key(&index, |other| other.index) {
+                Ok(at) => all[at].merge(&active, if alert.port.is_some() { self.ports.first(index) } else { 0 }),
                 // That a pending condition holds no longer has been seen.
                 Err(_) if late && !firing => {}
                 Err(at) => all.insert(at, active),
@@ -154,146 +155,90 @@ impl Engine {
         }
         self.silences.restore(saved.silences, saved.last_silence, &self.rules);
         self.history.restore(&saved.history);
-        let sources: Vec<Source> = self.counters().cloned().collect();
         for samples in &saved.samples {
-            let Some(source) = sources.iter().find(|source| samples.is_of(source)) else { continue };
             let at = |then: f64| {
                 let then = Duration::try_from_secs_f64(then).unwrap_or_default() + ago;
                 time.saturating_sub(millis(then))
             };
             let points: Vec<(Millis, f64)> = samples.points.iter().map(|(then, value)| (at(*then), *value)).collect();
-            self.windows.restore_samples(&self.plan, source, &points);
+            self.columns.restore_samples(|source| samples.is_of(source), &points);
         }
     }
 
     /// Counters go on from other values than those that were seen in this run: their windows begin anew, and alerts are held
-    /// until they can be judged again.
-    fn count_anew(&mut self) {
-        let jumps = |source: &Source| {
-            let metric = source.input.metric;
+    /// until they can be evaluated again.
+    fn reset_counters(&mut self) {
+        self.columns.forget(|source| {
+            let metric = source.selector.metric;
             metric.is_counter() && (metric.metric().survives || metric.is_of_ports())
-        };
-        self.windows.forget(&self.plan, jumps);
+        });
         self.active.iter_mut().flatten().for_each(|active| active.restored = true);
-        self.plan.inputs = Arc::new((*self.plan.inputs).clone());
+        self.columns.selectors = Arc::new((*self.columns.selectors).clone());
     }
 
     /// Is evaluated at another interval from now on, or keeps another number of transitions. Alerts and their times go on, and
     /// windows keep the samples that they have.
-    pub fn set(&mut self, settings: Settings) {
+    pub fn reconfigure(&mut self, settings: Settings) {
         if settings.evaluation_interval != self.settings.evaluation_interval {
-            self.plan_anew(self.rules.clone(), settings.evaluation_interval);
+            self.replace_rules(self.rules.clone(), settings.evaluation_interval);
         }
         self.history.resize(settings.history);
         self.settings = settings;
     }
 
-    fn plan_anew(&mut self, rules: Vec<Arc<Rule>>, interval: Duration) {
-        let plan = Plan::new(&rules, interval);
-        let mut windows = Windows::new(&plan);
-        windows.take_over(&plan, std::mem::take(&mut self.windows), &self.plan);
-        (self.rules, self.plan, self.windows) = (rules, plan, windows);
-        self.marks.forget();
+    fn replace_rules(&mut self, rules: Vec<Arc<Rule>>, interval: Duration) {
+        let mut columns = Columns::new(&rules, interval);
+        columns.take_over(&self.columns);
+        (self.rules, self.columns) = (rules, columns);
     }
 
     /// Other rules hold from now on. Alerts go on under a rule that asks the same, whatever it says of them and to whom; the
     /// others end.
-    pub fn reload(&mut self, rules: &Rules, now: Now) -> Outcome {
+    pub fn reload(&mut self, rules: &Rules, now: Now) -> Evaluation {
         let rules: Vec<Arc<Rule>> = rules.iter().cloned().collect();
-        let mut outcome = Outcome::default();
+        let mut evaluation = Evaluation::default();
         let mut kept: Vec<Vec<Active>> = rules.iter().map(|_| Vec::new()).collect();
         for (number, all) in std::mem::take(&mut self.active).into_iter().enumerate().filter(|(_, all)| !all.is_empty())
         {
-            let old = &self.rules[number];
-            match rules.iter().position(|rule| rule.continues(old)) {
+            match rules.iter().position(|rule| rule.continues(&self.rules[number])) {
                 Some(new) => kept[new] = all,
-                None => all.iter().for_each(|active| self.end(number, active, now, &mut outcome)),
+                None => all.iter().for_each(|active| self.resolve(number, active, now, &mut evaluation)),
             }
         }
-        // Numbers of rules are others now. The next evaluation finds out anew who is explained by whom.
-        kept.iter_mut().flatten().filter(|active| matches!(active.muted, Muted::Rule(_))).for_each(|active| {
-            active.muted = Muted::No;
-        });
         self.active = kept;
-        self.plan_anew(rules, self.settings.evaluation_interval);
+        self.replace_rules(rules, self.settings.evaluation_interval);
         self.silences.rebind(&self.rules);
-        self.history.extend(&outcome.transitions);
-        outcome
+        self.history.extend(&evaluation.transitions);
+        evaluation
     }
+}
 
-    /// Sources of windows that go on counting after a restart.
-    fn counters(&self) -> impl Iterator<Item = &Source> {
-        let mut seen: Vec<&Source> = Vec::new();
-        self.plan.rings.iter().map(|ring| &ring.key.source).filter(move |source| {
-            let metric = source.input.metric;
-            let counts = metric.is_counter() && metric.metric().survives && !metric.is_of_ports();
-            let new = counts && !seen.contains(source);
-            if new {
-                seen.push(source);
-            }
-            new
-        })
-    }
-
-    fn saved_samples(&self, source: &Source, time: Millis) -> Option<SavedSamples> {
-        let samples = self.windows.samples(&self.plan, source);
+impl SavedSamples {
+    /// `None`: it is no counter that goes on counting after a restart, or there is no sample.
+    fn new(source: &Source, ring: &Ring<Vec<f64>>, time: Millis) -> Option<Self> {
+        let metric = source.selector.metric;
+        let survives = metric.is_counter() && metric.metric().survives && !metric.is_of_ports();
+        let samples: Vec<(Millis, f64)> = ring.iter().map(|(then, values)| (*then, values[0])).collect();
+        let samples: Vec<_> = samples.into_iter().filter(|(_, value)| survives && !value.is_nan()).collect();
         // Of samples that do not differ the first and the last say everything.
         let same = |at: usize| {
             let like =
                 |other: usize| samples.get(other).is_some_and(|other| other.1.to_bits() == samples[at].1.to_bits());
             at > 0 && like(at - 1) && like(at + 1)
         };
-        let points: Vec<(f64, f64)> = samples
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| !same(*at))
-            .map(|(_, (then, value))| (super::functions::seconds(time - then), *value))
-            .collect();
-        let matching = source
-            .input
-            .matching
-            .iter()
-            .map(|(label, values)| (label.to_string(), values.iter().map(ToString::to_string).collect()));
-        (!points.is_empty()).then(|| SavedSamples {
-            metric: source.input.metric.name().to_owned(),
-            matching: matching.collect(),
-            points,
-        })
+        let kept = samples.iter().enumerate().filter(|(at, _)| !same(*at));
+        let points: Vec<(f64, f64)> = kept.map(|(_, (then, value))| (seconds(time - then), *value)).collect();
+        let matching = source.selector.matchers.clone();
+        (!points.is_empty()).then(|| Self { metric: metric.name().to_owned(), matching, points })
     }
-}
 
-impl Active {
-    /// The same alert, as an earlier run knew it, which this one has seen for itself. `first`: since when it looks at this
-    /// port.
-    fn as_before(&self, before: &Self, first: Millis) -> Self {
-        let notified = self.notified || before.notified;
-        match (self.phase, before.phase) {
-            (Phase::Firing { since, ceased }, Phase::Firing { since: earlier, .. }) => {
-                let phase = Phase::Firing { since: since.min(earlier), ceased };
-                Self { phase, since: self.since.min(before.since), notified, ..*self }
-            }
-            (Phase::Pending { .. }, Phase::Firing { since, .. }) => {
-                let phase = Phase::Firing { since, ceased: None };
-                Self { phase, shown: before.shown, since: before.since, notified, ..*self }
-            }
-            // It has held since the first look, and so all the while.
-            (Phase::Pending { since }, Phase::Pending { .. }) if since <= first => {
-                Self { phase: before.phase, since: before.since, ..*self }
-            }
-            _ => *self,
-        }
-    }
-}
-
-impl SavedSamples {
     fn is_of(&self, source: &Source) -> bool {
-        let same = |one: &Match, saved: &(String, Vec<String>)| {
-            *one.0 == *saved.0 && one.1.iter().map(|value| &**value).eq(saved.1.iter().map(String::as_str))
-        };
-        let matching = &source.input.matching;
-        source.input.metric.name() == self.metric
-            && matching.len() == self.matching.len()
-            && matching.iter().zip(&self.matching).all(|(one, saved)| same(one, saved))
+        let metric = source.selector.metric;
+        metric.is_counter()
+            && metric.metric().survives
+            && !metric.is_of_ports()
+            && metric.name() == self.metric
+            && source.selector.matchers == self.matching
     }
 }
 

@@ -16,9 +16,11 @@ use crate::locks::lock;
 #[derive(Debug, Default)]
 pub struct NotificationLog {
     pub metrics: DeliveryMetrics,
-    /// By sink, and what tells its receivers apart.
-    queues: Mutex<BTreeMap<(String, String), Arc<Mutex<Queue>>>>,
+    queues: Mutex<BTreeMap<ReceiverKey, Arc<Mutex<Queue>>>>,
 }
+
+/// A sink, and what tells its receivers apart.
+type ReceiverKey = (String, String);
 
 impl NotificationLog {
     /// That of the receiver, which may go on from an earlier task.

@@ -1,13 +1,13 @@
 //! What a rule asks of a value: each condition with its bounds, how it is written, and how it is judged.
 //!
-//! A condition is judged on one number: the metric's value, or what is derived from its last values (`Derived`). So there
+//! A condition is judged on one number: the metric's value, or what is derived from its last values (`Function`). So there
 //! is one comparison (`Test`) for each rule and port, and what is derived is computed once for all rules that ask for it.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::error::RuleError;
-use super::table::Section;
+use super::table::RuleTable;
 use crate::alert::{Millis, span};
 use crate::nearest::nearest;
 
@@ -81,7 +81,7 @@ pub enum Direction {
 
 /// What is computed of a series before it is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::alert) enum Derived {
+pub(in crate::alert) enum Function {
     Value,
     /// Growth per second.
     Rate {
@@ -98,7 +98,9 @@ pub(in crate::alert) enum Derived {
         horizon: u32,
     },
     /// Seconds since it last had a value.
-    Age,
+    Age {
+        after: u32,
+    },
 }
 
 /// A comparison. No value (NaN) never passes.
@@ -130,13 +132,15 @@ impl Test {
 
 impl Condition {
     /// How its value comes from the series.
-    pub(in crate::alert) fn derived(self) -> Derived {
+    pub(in crate::alert) fn function(self) -> Function {
         match self {
-            Self::Above(_) | Self::Below(_) | Self::Between(..) | Self::Outside(..) | Self::Equals(_) => Derived::Value,
-            Self::RateAbove { window, .. } | Self::RateBelow { window, .. } => Derived::Rate { window },
-            Self::Absent { .. } => Derived::Age,
-            Self::Anomaly { window, min_samples, .. } => Derived::Score { window, min_samples },
-            Self::Trend { window, horizon, .. } => Derived::Forecast { window, horizon },
+            Self::Above(_) | Self::Below(_) | Self::Between(..) | Self::Outside(..) | Self::Equals(_) => {
+                Function::Value
+            }
+            Self::RateAbove { window, .. } | Self::RateBelow { window, .. } => Function::Rate { window },
+            Self::Absent { after } => Function::Age { after },
+            Self::Anomaly { window, min_samples, .. } => Function::Score { window, min_samples },
+            Self::Trend { window, horizon, .. } => Function::Forecast { window, horizon },
         }
     }
 
@@ -189,9 +193,9 @@ impl Condition {
     }
 
     /// Reads `condition`.
-    pub(in crate::alert) fn read(section: &mut Section) -> Result<(Self, Option<u32>), RuleError> {
-        let Some(mut inner) = section.section("condition")? else {
-            return Err(section.missing("condition", format!("one of {}", KINDS.join(", "))));
+    pub(in crate::alert) fn read(table: &mut RuleTable) -> Result<(Self, Option<u32>), RuleError> {
+        let Some(mut inner) = table.inner("condition")? else {
+            return Err(table.missing("condition", format!("one of {}", KINDS.join(", "))));
         };
         let keys = inner.keys();
         let kinds: Vec<&'static str> = KINDS.into_iter().filter(|kind| inner.has(kind)).collect();
@@ -200,11 +204,11 @@ impl Condition {
             [] => {
                 let meant = keys.iter().map(|key| nearest(key, KINDS)).find(|meant| !meant.is_empty());
                 let problem = format!("one of {}{}", KINDS.join(", "), meant.unwrap_or_default());
-                return Err(section.place.wrong("condition", format!("{{ {} }}", keys.join(", ")), problem));
+                return Err(table.place.wrong("condition", format!("{{ {} }}", keys.join(", ")), problem));
             }
             several => {
                 let problem = "exactly one of them; a second condition is a second rule";
-                return Err(section.place.wrong("condition", format!("{{ {} }}", several.join(", ")), problem));
+                return Err(table.place.wrong("condition", format!("{{ {} }}", several.join(", ")), problem));
             }
         };
         let window = inner.span("window")?.map(short);
@@ -215,26 +219,26 @@ impl Condition {
     }
 
     /// Refuses a bound for resolving that would never or always hold.
-    pub(in crate::alert) fn check_resolve(self, section: &Section, resolve: f64) -> Result<(), RuleError> {
+    pub(in crate::alert) fn check_resolve(self, table: &RuleTable, resolve: f64) -> Result<(), RuleError> {
         let (bound, at_most) = match self {
             Self::Anomaly { z, .. } if resolve >= 0.0 => (z, true),
             Self::Anomaly { z, .. } => {
-                return Err(section.wrong("resolve", resolve, format!("standard deviations, from 0 to {z}")));
+                return Err(table.wrong("resolve", resolve, format!("standard deviations, from 0 to {z}")));
             }
             _ => match self.test() {
                 Test::Above(bound) if !matches!(self, Self::Absent { .. }) => (bound, true),
                 Test::Below(bound) => (bound, false),
                 _ => {
                     let problem = "only above, below, rate_above, rate_below, anomaly and trend can have it";
-                    return Err(section.wrong("resolve", resolve, problem));
+                    return Err(table.wrong("resolve", resolve, problem));
                 }
             },
         };
         if at_most && resolve > bound {
-            return Err(section.wrong("resolve", resolve, format!("at most {bound}, above which the alert fires")));
+            return Err(table.wrong("resolve", resolve, format!("at most {bound}, above which the alert fires")));
         }
         if !at_most && resolve < bound {
-            return Err(section.wrong("resolve", resolve, format!("at least {bound}, below which the alert fires")));
+            return Err(table.wrong("resolve", resolve, format!("at least {bound}, below which the alert fires")));
         }
         Ok(())
     }
@@ -248,7 +252,7 @@ pub(in crate::alert) fn short(time: Millis) -> u32 {
     u32::try_from(time).unwrap_or(u32::MAX)
 }
 
-impl Section {
+impl RuleTable {
     fn condition(&mut self, kind: &'static str, window: Option<u32>) -> Result<Condition, RuleError> {
         Ok(match kind {
             "above" => Condition::Above(self.must(kind)?),
@@ -270,8 +274,8 @@ impl Section {
                 }
             }
             "absent" => Condition::Absent { after: self.span(kind)?.map(short).unwrap_or_default() },
-            "anomaly" => self.section(kind)?.map_or_else(|| Err(self.missing(kind, "")), Self::anomaly)?,
-            _ => self.section(kind)?.map_or_else(|| Err(self.missing(kind, "")), Self::trend)?,
+            "anomaly" => self.inner(kind)?.map_or_else(|| Err(self.missing(kind, "")), Self::anomaly)?,
+            _ => self.inner(kind)?.map_or_else(|| Err(self.missing(kind, "")), Self::trend)?,
         })
     }
 

@@ -9,11 +9,11 @@ use crate::telemetry::readiness::{COMPONENTS, Component};
 
 /// A row of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MetricId(u16);
+pub struct MetricRef(u16);
 
 struct Catalogue {
     metrics: Vec<Metric>,
-    ids: HashMap<&'static str, MetricId>,
+    ids: HashMap<&'static str, MetricRef>,
     /// The values that each label of a metric can have, where they are known beforehand.
     values: HashMap<&'static str, Vec<Vec<&'static str>>>,
 }
@@ -22,7 +22,7 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
     // Process metrics are read by the exporter from /proc, not by the reader that samples come from.
     let metrics: Vec<Metric> =
         catalog::catalog().into_iter().filter(|metric| !metric.name.starts_with("process_")).collect();
-    let id = |(at, metric): (usize, &Metric)| Some((metric.name, MetricId(u16::try_from(at).ok()?)));
+    let id = |(at, metric): (usize, &Metric)| Some((metric.name, MetricRef(u16::try_from(at).ok()?)));
     let ids = metrics.iter().enumerate().filter_map(id).collect();
     let mut values: HashMap<&'static str, Vec<Vec<&'static str>>> = HashMap::new();
     Metrics::default().each(&mut |metric, family| {
@@ -41,7 +41,7 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
     Catalogue { metrics, ids, values }
 });
 
-impl MetricId {
+impl MetricRef {
     /// Finds a metric by its name without [`PREFIX`]; else says what would be right.
     pub fn find(name: &str) -> Result<Self, String> {
         if let Some(id) = CATALOGUE.ids.get(name) {

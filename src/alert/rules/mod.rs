@@ -11,7 +11,7 @@ mod table;
 
 pub use error::{RuleError, RuleErrors};
 pub use load::{Loader, Rules};
-pub use metric_ref::MetricId;
+pub use metric_ref::MetricRef;
 pub use rule::Rule;
 
 pub use crate::config::{Action, Severity};

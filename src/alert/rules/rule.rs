@@ -6,8 +6,8 @@ use toml::Table;
 
 use super::condition::{Condition, Test, short};
 use super::error::RuleError;
-use super::metric_ref::MetricId;
-use super::table::{Place, Section};
+use super::metric_ref::MetricRef;
+use super::table::{Place, RuleTable};
 use super::template::Template;
 use crate::config::glob::Glob;
 use crate::config::{Action, Severity};
@@ -25,12 +25,12 @@ pub struct Rule {
     pub name: Arc<str>,
     /// The file that it stands in, or its key in CONFIG_DB.
     pub origin: Arc<str>,
-    pub metric: MetricId,
+    pub metric: MetricRef,
     /// Which ports; `None`: all.
     pub ports: Option<Arc<Glob>>,
     pub condition: Condition,
     /// For so many milliseconds before it fires.
-    pub hold: u32,
+    pub for_millis: u32,
     /// So many milliseconds it goes on firing when the condition holds no longer.
     pub keep_firing_for: u32,
     pub severity: Severity,
@@ -45,7 +45,7 @@ pub struct Rule {
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::alert) struct Refined {
-    pub matching: Matching,
+    pub matchers: LabelMatchers,
     pub labels: Labels,
     pub quantile: Option<Quantile>,
     pub resolve: Option<f64>,
@@ -53,9 +53,9 @@ pub(in crate::alert) struct Refined {
 }
 
 /// For each label the values of which one has to be there.
-pub(in crate::alert) type Matching = Box<[Match]>;
+pub(in crate::alert) type LabelMatchers = Box<[LabelMatcher]>;
 /// A label, and the values of which it has to have one.
-pub(in crate::alert) type Match = (Box<str>, Box<[Box<str>]>);
+pub(in crate::alert) type LabelMatcher = (Box<str>, Box<[Box<str>]>);
 
 /// Which quantile of a histogram, over the last so many milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,15 +76,15 @@ impl Rule {
     pub fn labels(&self) -> impl Iterator<Item = (&str, String)> {
         let refined = self.refined.as_deref();
         let fixed = refined.map_or(&[][..], |refined| &refined.labels).iter();
-        let selecting = refined.map_or(&[][..], |refined| &refined.matching).iter();
+        let selecting = refined.map_or(&[][..], |refined| &refined.matchers).iter();
         let selecting = selecting.filter(move |(name, _)| !fixed_has(refined, name));
         fixed
             .map(|(name, value)| (&**name, value.to_string()))
             .chain(selecting.map(|(name, values)| (&**name, values.join("|"))))
     }
 
-    pub(in crate::alert) fn matching(&self) -> &[Match] {
-        self.refined.as_deref().map_or(&[], |refined| &refined.matching)
+    pub(in crate::alert) fn matchers(&self) -> &[LabelMatcher] {
+        self.refined.as_deref().map_or(&[], |refined| &refined.matchers)
     }
 
     /// Which quantile of a histogram it looks at.
@@ -116,46 +116,46 @@ impl Rule {
             && self.condition == other.condition
             && self.severity == other.severity
             && self.enabled == other.enabled
-            && self.matching() == other.matching()
+            && self.matchers() == other.matchers()
             && self.quantile() == other.quantile()
             && labels(self) == labels(other)
     }
 
     /// Reads a rule. `sinks`: the names that `actions` may have besides `log` and `notify`; `None`: any.
     pub(in crate::alert) fn read(place: Place, table: Table, sinks: Option<&[String]>) -> Result<Self, RuleError> {
-        let mut section = Section::new(place, table);
-        let name = section.text("name")?.ok_or_else(|| section.missing("name", "for example \"PortFlapping\""))?;
-        check_name(&section, "name", &name)?;
-        let enabled = section.flag("enabled")?.unwrap_or(true);
-        let metric = section.text("metric")?.ok_or_else(|| {
-            section.missing("metric", "a name that `portsyncd metrics` lists, for example \"port_flaps_total\"")
+        let mut table = RuleTable::new(place, table);
+        let name = table.text("name")?.ok_or_else(|| table.missing("name", "for example \"PortFlapping\""))?;
+        check_name(&table, "name", &name)?;
+        let enabled = table.flag("enabled")?.unwrap_or(true);
+        let metric = table.text("metric")?.ok_or_else(|| {
+            table.missing("metric", "a name that `portsyncd metrics` lists, for example \"port_flaps_total\"")
         })?;
         let metric =
-            MetricId::find(&metric).map_err(|problem| section.wrong("metric", format!("{metric:?}"), problem))?;
-        let ports = section.ports(metric)?;
-        let matching = section.matching(metric)?;
-        let (condition, window) = Condition::read(&mut section)?;
-        let quantile = section.quantile(metric, condition, window)?;
-        let resolve = section.number("resolve")?;
+            MetricRef::find(&metric).map_err(|problem| table.wrong("metric", format!("{metric:?}"), problem))?;
+        let ports = table.ports(metric)?;
+        let matchers = table.matchers(metric)?;
+        let (condition, window) = Condition::read(&mut table)?;
+        let quantile = table.quantile(metric, condition, window)?;
+        let resolve = table.number("resolve")?;
         if let Some(resolve) = resolve {
-            condition.check_resolve(&section, resolve)?;
+            condition.check_resolve(&table, resolve)?;
         }
-        let hold = section.duration("for", std::time::Duration::ZERO)?.map_or(0, short);
-        let keep_firing_for = section.duration("keep_firing_for", std::time::Duration::ZERO)?.map_or(0, short);
-        let severity = section.severity()?;
-        let labels = section.labels()?;
-        let actions = section.actions(sinks)?;
-        let inhibited_by = section.list("inhibited_by")?;
+        let for_millis = table.duration("for", std::time::Duration::ZERO)?.map_or(0, short);
+        let keep_firing_for = table.duration("keep_firing_for", std::time::Duration::ZERO)?.map_or(0, short);
+        let severity = table.severity()?;
+        let labels = table.labels()?;
+        let actions = table.actions(sinks)?;
+        let inhibited_by = table.list("inhibited_by")?;
         if inhibited_by.contains(&name) {
-            return Err(section.wrong("inhibited_by", format!("{name:?}"), "another rule: none explains itself"));
+            return Err(table.wrong("inhibited_by", format!("{name:?}"), "another rule: none explains itself"));
         }
         let known: Vec<&str> =
-            labels.iter().map(|(name, _)| &**name).chain(matching.iter().map(|(name, _)| &**name)).collect();
-        let annotations = section.annotations(&known, metric)?;
-        let origin = Arc::from(section.place.file.as_str());
-        section.end()?;
+            labels.iter().map(|(name, _)| &**name).chain(matchers.iter().map(|(name, _)| &**name)).collect();
+        let annotations = table.annotations(&known, metric)?;
+        let origin = Arc::from(table.place.file.as_str());
+        table.end()?;
         let refined = Refined {
-            matching,
+            matchers,
             labels,
             quantile,
             resolve,
@@ -168,7 +168,7 @@ impl Rule {
             metric,
             ports,
             condition,
-            hold,
+            for_millis,
             keep_firing_for,
             severity,
             enabled,
@@ -183,17 +183,17 @@ fn fixed_has(refined: Option<&Refined>, name: &str) -> bool {
     refined.is_some_and(|refined| refined.labels.iter().any(|(fixed, _)| &**fixed == name))
 }
 
-fn check_name(section: &Section, key: &str, name: &str) -> Result<(), RuleError> {
+fn check_name(table: &RuleTable, key: &str, name: &str) -> Result<(), RuleError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte);
     if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
         let problem = "1 to 64 letters, digits, \"_\", \":\" or \"-\", for example \"PortFlapping\"";
-        return Err(section.wrong(key, format!("{name:?}"), problem));
+        return Err(table.wrong(key, format!("{name:?}"), problem));
     }
     Ok(())
 }
 
-impl Section {
-    fn ports(&mut self, metric: MetricId) -> Result<Option<Arc<Glob>>, RuleError> {
+impl RuleTable {
+    fn ports(&mut self, metric: MetricRef) -> Result<Option<Arc<Glob>>, RuleError> {
         let Some(text) = self.text("ports")? else { return Ok(None) };
         if !metric.is_of_ports() {
             let problem =
@@ -206,8 +206,8 @@ impl Section {
         }
     }
 
-    fn matching(&mut self, metric: MetricId) -> Result<Matching, RuleError> {
-        let mut matching = Vec::new();
+    fn matchers(&mut self, metric: MetricRef) -> Result<LabelMatchers, RuleError> {
+        let mut matchers = Vec::new();
         let labels: Vec<&str> = metric.metric().labels.iter().copied().filter(|label| *label != "port").collect();
         for (label, values) in self.lists("match")? {
             let key = format!("match.{label}");
@@ -236,14 +236,14 @@ impl Section {
                 let meant = nearest(value, known.iter().copied());
                 return Err(self.wrong(&key, format!("{value:?}"), format!("one of {}{meant}", known.join(", "))));
             }
-            matching.push((label.into(), values.into_iter().map(Box::from).collect()));
+            matchers.push((label.into(), values.into_iter().map(Box::from).collect()));
         }
-        Ok(matching.into())
+        Ok(matchers.into())
     }
 
     fn quantile(
         &mut self,
-        metric: MetricId,
+        metric: MetricRef,
         condition: Condition,
         window: Option<u32>,
     ) -> Result<Option<Quantile>, RuleError> {
@@ -331,7 +331,7 @@ impl Section {
         Ok(actions.into())
     }
 
-    fn annotations(&mut self, labels: &[&str], metric: MetricId) -> Result<Annotations, RuleError> {
+    fn annotations(&mut self, labels: &[&str], metric: MetricRef) -> Result<Annotations, RuleError> {
         let texts = self.texts("annotations")?;
         let one = |(name, text): (String, String)| {
             self.check_label_name("annotations", &name, &text)?;

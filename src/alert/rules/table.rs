@@ -41,7 +41,7 @@ impl Place {
     }
 }
 
-pub(in crate::alert) struct Section {
+pub(in crate::alert) struct RuleTable {
     pub place: Place,
     /// What stands before the keys in messages: `condition.`, or nothing.
     prefix: String,
@@ -50,7 +50,7 @@ pub(in crate::alert) struct Section {
     known: Vec<&'static str>,
 }
 
-impl Section {
+impl RuleTable {
     pub fn new(place: Place, table: Table) -> Self {
         Self { place, prefix: String::new(), table, known: Vec::new() }
     }
@@ -175,15 +175,15 @@ impl Section {
 
     /// A table whose keys are free, with one text each.
     pub fn texts(&mut self, key: &'static str) -> Result<Vec<(String, String)>, RuleError> {
-        let section = self.section(key)?;
-        let lists = section.map_or(Ok(Vec::new()), |section| section.free(false))?;
+        let table = self.inner(key)?;
+        let lists = table.map_or(Ok(Vec::new()), |table| table.free(false))?;
         Ok(lists.into_iter().map(|(name, values)| (name, values.concat())).collect())
     }
 
     /// A table whose keys are free, with a list of texts each.
     pub fn lists(&mut self, key: &'static str) -> Result<Vec<(String, Vec<String>)>, RuleError> {
-        let section = self.section(key)?;
-        section.map_or(Ok(Vec::new()), |section| section.free(true))
+        let table = self.inner(key)?;
+        table.map_or(Ok(Vec::new()), |table| table.free(true))
     }
 
     fn free(self, lists: bool) -> Result<Vec<(String, Vec<String>)>, RuleError> {
@@ -196,7 +196,7 @@ impl Section {
     }
 
     /// A table within the table.
-    pub fn section(&mut self, key: &'static str) -> Result<Option<Self>, RuleError> {
+    pub fn inner(&mut self, key: &'static str) -> Result<Option<Self>, RuleError> {
         match self.take(key) {
             None => Ok(None),
             Some(Value::Table(table)) => {

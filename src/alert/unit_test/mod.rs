@@ -14,7 +14,7 @@ use super::engine::Snapshot;
 use super::engine::silence::SilenceRequest;
 use super::engine::{Engine, Settings};
 use super::model::{Now, State};
-use super::rules::MetricId;
+use super::rules::MetricRef;
 use super::rules::load::{Loader, Rules};
 use super::rules::template::number;
 use crate::link::LinkName;
@@ -135,9 +135,9 @@ enum Expected {
 pub fn run(path: &Path) -> Report {
     let mut report = Report { file: path.display().to_string(), checked: 0, wrong: false, problems: Vec::new() };
     match prepare(path) {
-        Ok(mut scene) => {
-            report.checked = scene.test.expect.len();
-            match scene.play() {
+        Ok(mut run) => {
+            report.checked = run.test.expect.len();
+            match run.play() {
                 Ok(problems) => report.problems = problems,
                 Err(problem) => report.is_wrong(problem),
             }
@@ -148,7 +148,7 @@ pub fn run(path: &Path) -> Report {
 }
 
 /// A test with its rules, ready to be played.
-struct Scene {
+struct TestRun {
     test: Test,
     rules: Rules,
     series: Vec<Played>,
@@ -156,14 +156,14 @@ struct Scene {
 
 /// A series while it is played.
 struct Played {
-    metric: MetricId,
+    metric: MetricRef,
     labels: Vec<(&'static str, String)>,
     values: Vec<Option<f64>>,
     /// What was observed so far, for a histogram.
     durations: Option<(Histogram, u32)>,
 }
 
-fn prepare(path: &Path) -> Result<Scene, String> {
+fn prepare(path: &Path) -> Result<TestRun, String> {
     let text = read(path)?;
     let test: Test = toml::from_str(&text).map_err(|error| error.to_string().trim_end().to_owned())?;
     if test.interval < Duration::from_millis(1) {
@@ -183,7 +183,7 @@ fn prepare(path: &Path) -> Result<Scene, String> {
     for expectation in &test.expect {
         expectation.check(&rules, test.interval)?;
     }
-    Ok(Scene { test, rules, series })
+    Ok(TestRun { test, rules, series })
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -193,8 +193,8 @@ fn read(path: &Path) -> Result<String, String> {
 impl Series {
     fn play(&self) -> Result<Played, String> {
         let wrong = |problem: String| format!("series of {}: {problem}", self.metric);
-        let metric =
-            MetricId::find(&self.metric).map_err(|problem| format!("series: metric = {:?}: {problem}", self.metric))?;
+        let metric = MetricRef::find(&self.metric)
+            .map_err(|problem| format!("series: metric = {:?}: {problem}", self.metric))?;
         let mut labels = Vec::new();
         for name in &metric.metric().labels {
             let value = if *name == "port" { self.port.as_ref() } else { self.labels.get(*name) };
@@ -305,7 +305,7 @@ impl Expectation {
     }
 }
 
-impl Scene {
+impl TestRun {
     /// Looks once each interval from the beginning to the last expectation.
     fn play(&mut self) -> Result<Vec<String>, String> {
         let interval = self.test.interval;
@@ -333,7 +333,7 @@ impl Scene {
             for series in &mut self.series {
                 series.put(look as usize, &mut snapshot);
             }
-            engine.evaluate(snapshot, Now { monotonic, wall: monotonic.as_secs_f64() });
+            engine.evaluate(&snapshot, Now { monotonic, wall: monotonic.as_secs_f64() });
             while let Some(expectation) = left.next_if(|expectation| expectation.at < monotonic + interval) {
                 problems.extend(expectation.compare(&engine));
             }

@@ -39,7 +39,7 @@ fn some() -> Vec<AlertView> {
     pending.alert.state = State::Pending;
     let mut explained = alert("RowsBehind", Severity::Warning, "", NOW - 60.0);
     explained.alert.state = State::Suppressed;
-    explained.alert.suppressed = Some(Suppression::Rule("RedisDown".to_owned()));
+    explained.alert.suppressed = Some(Suppression::Rule("RedisDown".into()));
     vec![
         pending,
         explained,

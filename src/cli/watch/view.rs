@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use portsyncd::alert::manager::AlertView;
+use portsyncd::alert::api::AlertView;
 use portsyncd::api::{Sample, Status};
 use portsyncd::control::Event;
 use ratatui::layout::Rect;

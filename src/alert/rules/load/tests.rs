@@ -72,7 +72,7 @@ fn a_rule_with_every_key_is_read() {
     assert_eq!(rules.iter().len(), 4);
     let first = rules.get("PortFlapping").unwrap();
     assert_eq!(first.metric.name(), "port_flaps_total");
-    assert_eq!((first.hold, first.keep_firing_for, first.severity), (30_000, 60_000, Severity::Critical));
+    assert_eq!((first.for_millis, first.keep_firing_for, first.severity), (30_000, 60_000, Severity::Critical));
     assert_eq!(first.condition, Condition::RateAbove { bound: 0.1, window: 60_000 });
     assert_eq!(first.resolve(), Some(0.05));
     assert_eq!(first.labels().collect::<Vec<_>>(), [("team", "net".to_owned())]);
@@ -273,7 +273,7 @@ fn a_rule_comes_from_fields_as_well() {
     let rules = loader.finish().unwrap();
     let flaps = rules.get("Flaps").unwrap();
     assert_eq!(flaps.condition, Condition::RateAbove { bound: 0.1, window: 60_000 });
-    assert_eq!((flaps.hold, flaps.actions.len(), &*flaps.origin), (30_000, 2, "PORTSYNCD_ALERT_RULE|Flaps"));
+    assert_eq!((flaps.for_millis, flaps.actions.len(), &*flaps.origin), (30_000, 2, "PORTSYNCD_ALERT_RULE|Flaps"));
     assert_eq!(flaps.annotations[0].1.source(), "true");
     assert_eq!(rules.get("Other").unwrap().condition, Condition::Below(3.0));
 }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use portsyncd::alert::State;
+use portsyncd::alert::api::AlertList;
 use portsyncd::alert::engine::{Silence, SilenceRequest};
-use portsyncd::alert::manager::AlertList;
 use portsyncd::clock::{now_ms, seconds};
 use portsyncd::control::Control;
 use tokio::time::sleep;

@@ -1,7 +1,7 @@
 //! Beside the ports: rates and latency over time, health, what happened, and alerts.
 
 use portsyncd::alert::State;
-use portsyncd::alert::manager::AlertView;
+use portsyncd::alert::api::AlertView;
 use portsyncd::alert::rules::Severity;
 use portsyncd::api::{Part, Sample};
 use ratatui::buffer::Buffer;

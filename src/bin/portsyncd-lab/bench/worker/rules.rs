@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
-use portsyncd::alert::manager::RuleList;
+use portsyncd::alert::api::RuleList;
 use portsyncd::lab::wait;
 
 use super::super::protocol::Evaluations;

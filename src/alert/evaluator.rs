@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
+use super::api::{AlertList, AlertView, History, RuleList, RuleView, SilenceList};
 use super::engine::silence::SilenceError;
 use super::engine::{Saved, Silence, SilenceRequest};
-use super::model::Count;
+use super::model::{AlertCount, Evaluation};
 use super::notify::SavedSink;
 use super::rules::{Action, Loader, Rules};
-use super::{Alert, Engine, Notification, Now, Settings, State, Transition};
+use super::{Alert, Engine, Notification, Now, Settings, State};
 use crate::clock::{now_ms, seconds};
 use crate::config::{AlertsConfig, ConfigError};
 use crate::db::queries::RuleRow;
@@ -63,72 +63,6 @@ struct Looked {
     took: f64,
 }
 
-/// `/api/v1/alerts`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct AlertList {
-    /// What is pending, fires or is suppressed, in the order of the rules.
-    pub alerts: Vec<AlertView>,
-}
-
-/// An alert with the text that people read first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AlertView {
-    /// The annotation of this name.
-    pub summary: String,
-    #[serde(flatten)]
-    pub alert: Alert,
-}
-
-/// `/api/v1/alerts/history`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct History {
-    /// The last transitions, oldest first.
-    pub transitions: Vec<Transition>,
-}
-
-/// `/api/v1/silences`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct SilenceList {
-    /// Those that are in force or begin later.
-    pub silences: Vec<Silence>,
-}
-
-/// `/api/v1/rules`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct RuleList {
-    /// When they were last evaluated, as Unix time.
-    pub last_evaluation: Option<f64>,
-    /// How long that took in seconds.
-    pub evaluation_seconds: f64,
-    /// Why the rules in force are not the ones that stand in the files and CONFIG_DB now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-    /// Every rule, those that are off included.
-    pub rules: Vec<RuleView>,
-}
-
-/// A rule and how it stands.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RuleView {
-    pub name: String,
-    /// The file that it stands in, or its key in CONFIG_DB.
-    pub origin: String,
-    pub metric: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ports: Option<String>,
-    pub condition: String,
-    /// For how long, in seconds.
-    pub r#for: f64,
-    /// How long it goes on firing, in seconds.
-    pub keep_firing_for: f64,
-    pub severity: String,
-    /// Whether it is looked at.
-    pub enabled: bool,
-    pub actions: Vec<String>,
-    /// How many alerts of it stand how.
-    pub alerts: BTreeMap<String, usize>,
-}
-
 impl Evaluator {
     /// Reads the rules. Wrong ones are said, and leave the default rules in force: what is wrong there never stops the daemon.
     pub fn new(config: &AlertsConfig) -> Arc<Self> {
@@ -167,19 +101,19 @@ impl Evaluator {
         // Of every port: that /metrics may list some of them only is no reason to look at those alone.
         reader.values_of_ports(&mut |computed, port, number| snapshot.put_port(computed.name, *port, number));
         let now = self.now();
-        let outcome = lock(&self.engine).evaluate(snapshot, now);
+        let evaluation = lock(&self.engine).evaluate(&snapshot, now);
         let took = began.elapsed();
         reader.telemetry().metrics.alert_evaluation.observe(took);
         *lock(&self.looked) = Looked { at: Some(now.wall), took: took.as_secs_f64() };
-        self.tell(&outcome);
-        outcome.notifications
+        self.note(&evaluation);
+        evaluation.notifications
     }
 
-    fn tell(&self, outcome: &super::Outcome) {
-        if !outcome.is_empty() {
+    fn note(&self, evaluation: &Evaluation) {
+        if !evaluation.is_empty() {
             self.version.fetch_add(1, Ordering::Release);
         }
-        for silence in &outcome.ended {
+        for silence in &evaluation.ended {
             info!(id = silence.id, rule = silence.rule.as_str(), "silence is over");
         }
     }
@@ -192,7 +126,7 @@ impl Evaluator {
     /// The configuration was read again: so are the rules. Returns who is to be told of alerts whose rules are no more.
     pub fn reconfigure(&self, config: &AlertsConfig) -> Vec<Notification> {
         lock(&self.sources).config = config.clone();
-        lock(&self.engine).set(settings(config));
+        lock(&self.engine).reconfigure(settings(config));
         self.reload()
     }
 
@@ -214,10 +148,10 @@ impl Evaluator {
             Ok(rules) => {
                 sources.problem = None;
                 drop(sources);
-                let outcome = lock(&self.engine).reload(&rules, self.now());
+                let evaluation = lock(&self.engine).reload(&rules, self.now());
                 info!(rules = rules.iter().len(), "alert rules read");
-                self.tell(&outcome);
-                outcome.notifications
+                self.note(&evaluation);
+                evaluation.notifications
             }
             Err(error) => {
                 warn!(problem = %error, "alert rules cannot be used, keeping the ones before");
@@ -248,7 +182,7 @@ impl Evaluator {
     }
 
     /// How many alerts stand how, by rule.
-    pub fn counts(&self) -> Vec<Count> {
+    pub fn counts(&self) -> Vec<AlertCount> {
         lock(&self.engine).counts()
     }
 
@@ -298,7 +232,7 @@ impl Evaluator {
                 metric: rule.metric.name().to_owned(),
                 ports: rule.ports.as_ref().map(|glob| glob.as_str().to_owned()),
                 condition: rule.condition.to_string(),
-                r#for: f64::from(rule.hold) / 1e3,
+                r#for: f64::from(rule.for_millis) / 1e3,
                 keep_firing_for: f64::from(rule.keep_firing_for) / 1e3,
                 severity: rule.severity.name().to_owned(),
                 enabled: rule.enabled,
