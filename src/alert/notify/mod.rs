@@ -91,9 +91,9 @@ impl Notifier {
         self.all.iter().map(state).collect()
     }
 
-    /// From now on receivers are to know of `active`, all alerts that fire and are not held back by a silence from the
-    /// beginning, with values and texts as they are now, and of the ends among `changes`, what began to fire or ended since
-    /// the last time. Never waits.
+    /// From now on receivers are to know of all of it: `changes` are alerts that began to fire or ended since the last time,
+    /// `active` is everything that fires and that somebody was notified of, silenced meanwhile or not, with values and texts
+    /// as they are now. Never waits.
     pub fn reconcile(&self, changes: Vec<Notification>, active: Vec<Notification>) {
         log::write(&changes, &self.log.metrics.of(Action::Log.name()));
         let shared = |alerts: Vec<Notification>| alerts.into_iter().map(Arc::new).collect::<Vec<_>>();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::metrics::DeliveryMetrics;
-use super::queue::Queue;
+use super::queue::{Queue, SharedQueue};
 use super::saved::SavedSink;
 use crate::alert::model::{Fingerprint, Notification};
 use crate::locks::lock;
@@ -16,7 +16,7 @@ use crate::locks::lock;
 #[derive(Debug, Default)]
 pub struct NotificationLog {
     pub metrics: DeliveryMetrics,
-    queues: Mutex<BTreeMap<ReceiverKey, Arc<Mutex<Queue>>>>,
+    queues: Mutex<BTreeMap<ReceiverKey, SharedQueue>>,
 }
 
 /// A sink, and what tells its receivers apart.
@@ -24,12 +24,12 @@ type ReceiverKey = (String, String);
 
 impl NotificationLog {
     /// That of the receiver, which may go on from an earlier task.
-    pub(super) fn queue(&self, sink: &str, identity: &str, resends: bool) -> Arc<Mutex<Queue>> {
+    pub(super) fn queue(&self, sink: &str, identity: &str, resends: bool) -> SharedQueue {
         let new = || Arc::new(Mutex::new(Queue::new(self.metrics.of(sink), resends)));
         Arc::clone(lock(&self.queues).entry((sink.to_owned(), identity.to_owned())).or_insert_with(new))
     }
 
-    pub(super) fn remove(&self, queue: &Arc<Mutex<Queue>>) {
+    pub(super) fn remove(&self, queue: &SharedQueue) {
         lock(&self.queues).retain(|_, other| !Arc::ptr_eq(queue, other));
     }
 

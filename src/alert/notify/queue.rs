@@ -6,7 +6,7 @@
 //! alert's states in another order than they had. What was given up counts as acknowledged.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,6 +16,8 @@ use super::metrics::{DeliveryOutcome, SinkCounters};
 use super::saved::{SavedEnd, SavedSink};
 use crate::alert::model::{Alert, Fingerprint, Notification, State};
 
+pub(super) type SharedQueue = Arc<Mutex<Queue>>;
+
 #[derive(Debug)]
 pub(super) struct Queue {
     capacity: usize,
@@ -23,13 +25,13 @@ pub(super) struct Queue {
     next_place: u64,
     /// What waits, oldest first.
     waiting: BTreeMap<u64, Fingerprint>,
-    slots: BTreeMap<Fingerprint, Slot>,
+    deliveries: BTreeMap<Fingerprint, Delivery>,
     /// For receivers that are sent everything again and again.
     pub active: Option<ActiveSet>,
 }
 
 #[derive(Debug, Default)]
-struct Slot {
+struct Delivery {
     /// It is known there that the alert fires.
     acknowledged: bool,
     waiting: Option<Unsent>,
@@ -46,7 +48,7 @@ struct Unsent {
     since: Instant,
 }
 
-impl Slot {
+impl Delivery {
     fn last(&self) -> Option<&Unsent> {
         self.waiting.as_ref().or(self.in_flight.as_ref())
     }
@@ -59,8 +61,8 @@ impl Slot {
 
 impl Queue {
     pub fn new(counters: Arc<SinkCounters>, resends: bool) -> Self {
-        let (waiting, slots) = (BTreeMap::new(), BTreeMap::new());
-        Self { capacity: 0, counters, next_place: 0, waiting, slots, active: resends.then(ActiveSet::default) }
+        let (waiting, deliveries) = (BTreeMap::new(), BTreeMap::new());
+        Self { capacity: 0, counters, next_place: 0, waiting, deliveries, active: resends.then(ActiveSet::default) }
     }
 
     /// How many wait, those in flight left out.
@@ -74,10 +76,10 @@ impl Queue {
         while self.waiting.len() > capacity
             && let Some((_, name)) = self.waiting.pop_first()
         {
-            if let Some(slot) = self.slots.get_mut(&name)
-                && let Some(oldest) = slot.waiting.take()
+            if let Some(delivery) = self.deliveries.get_mut(&name)
+                && let Some(oldest) = delivery.waiting.take()
             {
-                slot.acknowledged = oldest.alert.ended.is_none();
+                delivery.acknowledged = oldest.alert.ended.is_none();
                 self.counters.add(DeliveryOutcome::Dropped, 1);
             }
         }
@@ -90,7 +92,8 @@ impl Queue {
         for alert in others.iter().chain(wanted) {
             self.want(alert, now);
         }
-        self.slots.retain(|name, slot| slot.last().is_some() || (slot.acknowledged && firing.contains(name)));
+        self.deliveries
+            .retain(|name, delivery| delivery.last().is_some() || (delivery.acknowledged && firing.contains(name)));
     }
 
     fn want(&mut self, alert: &Arc<Notification>, now: Instant) {
@@ -98,18 +101,18 @@ impl Queue {
         if let Some(active) = &mut self.active {
             active.insert(alert, self.capacity, now);
         }
-        let slot = self.slots.entry(name).or_default();
+        let delivery = self.deliveries.entry(name).or_default();
         // What is silenced need not be known; but who is sent everything again and again may know of it already.
         let to_be_known = self.active.is_some() || alert.alert.state == State::Firing;
-        if alert.ended.is_none() && (slot.fires() || !to_be_known) {
+        if alert.ended.is_none() && (delivery.fires() || !to_be_known) {
             return;
         }
-        if let Some(waiting) = &mut slot.waiting {
+        if let Some(waiting) = &mut delivery.waiting {
             (waiting.alert, waiting.since) = (Arc::clone(alert), now);
             self.counters.add(DeliveryOutcome::Replaced, 1);
             return;
         }
-        slot.waiting = Some(Unsent { place: self.next_place, alert: Arc::clone(alert), first: now, since: now });
+        delivery.waiting = Some(Unsent { place: self.next_place, alert: Arc::clone(alert), first: now, since: now });
         self.waiting.insert(self.next_place, name);
         self.next_place += 1;
         self.set_capacity(self.capacity);
@@ -121,7 +124,7 @@ impl Queue {
     }
 
     fn free(&self) -> impl Iterator<Item = &Unsent> {
-        let free = |name| self.slots.get(name).filter(|slot| slot.in_flight.is_none())?.waiting.as_ref();
+        let free = |name| self.deliveries.get(name).filter(|delivery| delivery.in_flight.is_none())?.waiting.as_ref();
         self.waiting.values().filter_map(free)
     }
 
@@ -130,9 +133,9 @@ impl Queue {
         let batch: Vec<Unsent> = self.free().take(most).cloned().collect();
         let take = |unsent: Unsent| {
             self.waiting.remove(&unsent.place);
-            let (slot, alert) =
-                (self.slots.entry(unsent.alert.alert.fingerprint).or_default(), Arc::clone(&unsent.alert));
-            (slot.waiting, slot.in_flight) = (None, Some(unsent));
+            let (delivery, alert) =
+                (self.deliveries.entry(unsent.alert.alert.fingerprint).or_default(), Arc::clone(&unsent.alert));
+            (delivery.waiting, delivery.in_flight) = (None, Some(unsent));
             alert
         };
         batch.into_iter().map(take).collect()
@@ -141,30 +144,34 @@ impl Queue {
     /// The batch was sent, or is given up.
     pub fn settle(&mut self, batch: &[Arc<Notification>], outcome: DeliveryOutcome) {
         for alert in batch {
-            let slot = self.slots.entry(alert.alert.fingerprint).or_default();
-            (slot.in_flight, slot.acknowledged) = (None, alert.ended.is_none());
+            let delivery = self.deliveries.entry(alert.alert.fingerprint).or_default();
+            (delivery.in_flight, delivery.acknowledged) = (None, alert.ended.is_none());
         }
         self.counters.add(outcome, batch.len());
     }
 
     pub fn in_flight(&self) -> Vec<Arc<Notification>> {
-        self.slots.values().filter_map(|slot| slot.in_flight.as_ref()).map(|unsent| Arc::clone(&unsent.alert)).collect()
+        self.deliveries
+            .values()
+            .filter_map(|delivery| delivery.in_flight.as_ref())
+            .map(|unsent| Arc::clone(&unsent.alert))
+            .collect()
     }
 
     /// The batch is to be sent again, but for what is older than it is worth.
     pub fn put_back(&mut self, batch: &[Arc<Notification>], now: Instant, retry_for: Duration) {
         for alert in batch {
             let name = alert.alert.fingerprint;
-            let slot = self.slots.entry(name).or_default();
-            let Some(unsent) = slot.in_flight.take() else { continue };
-            let outcome = if slot.waiting.is_some() {
+            let delivery = self.deliveries.entry(name).or_default();
+            let Some(unsent) = delivery.in_flight.take() else { continue };
+            let outcome = if delivery.waiting.is_some() {
                 DeliveryOutcome::Replaced
             } else if now.saturating_duration_since(unsent.since) >= retry_for {
-                slot.acknowledged = alert.ended.is_none();
+                delivery.acknowledged = alert.ended.is_none();
                 DeliveryOutcome::Dropped
             } else {
                 self.waiting.insert(unsent.place, name);
-                slot.waiting = Some(unsent);
+                delivery.waiting = Some(unsent);
                 DeliveryOutcome::Retried
             };
             self.counters.add(outcome, 1);
@@ -174,13 +181,16 @@ impl Queue {
 
     pub fn save(&self, now: Instant) -> SavedSink {
         // Of one that fired again since only the first time is known; who is sent everything again needs none of it.
-        let is_known = |slot: &Slot| {
-            let owed =
-                [&slot.waiting, &slot.in_flight].into_iter().flatten().any(|unsent| unsent.alert.ended.is_none());
-            slot.acknowledged && !owed && self.active.is_none()
+        let is_known = |delivery: &Delivery| {
+            let owed = [&delivery.waiting, &delivery.in_flight]
+                .into_iter()
+                .flatten()
+                .any(|unsent| unsent.alert.ended.is_none());
+            delivery.acknowledged && !owed && self.active.is_none()
         };
-        let acknowledged = self.slots.iter().filter(|(_, slot)| is_known(slot)).map(|(name, _)| *name).collect();
-        let mut ended: Vec<&Unsent> = self.slots.values().filter_map(Slot::last).collect();
+        let acknowledged =
+            self.deliveries.iter().filter(|(_, delivery)| is_known(delivery)).map(|(name, _)| *name).collect();
+        let mut ended: Vec<&Unsent> = self.deliveries.values().filter_map(Delivery::last).collect();
         ended.sort_unstable_by_key(|unsent| unsent.place);
         let end = |unsent: &Unsent| {
             let (alert, waited) = (&unsent.alert.alert, now.saturating_duration_since(unsent.since));
@@ -195,7 +205,7 @@ impl Queue {
     pub fn restore(&mut self, saved: &SavedSink, ago: Duration, firing: &HashSet<Fingerprint>) {
         let now = Instant::now();
         for name in saved.acknowledged.iter().filter(|_| self.active.is_none()) {
-            self.slots.entry(*name).or_default().acknowledged = true;
+            self.deliveries.entry(*name).or_default().acknowledged = true;
         }
         for end in saved.ended.iter().filter(|end| !firing.contains(&end.alert.fingerprint)) {
             let notification = Notification { alert: end.alert.clone(), ended: Some(end.ended), actions: [].into() };

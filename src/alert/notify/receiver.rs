@@ -20,7 +20,7 @@ use super::integration::Integration;
 use super::message::{Batch, PER_MESSAGE};
 use super::metrics::DeliveryOutcome;
 use super::notification_log::NotificationLog;
-use super::queue::Queue;
+use super::queue::{Queue, SharedQueue};
 use super::retry::Retry;
 use crate::clock::{now_ms, seconds};
 use crate::config::SinkConfig;
@@ -32,7 +32,7 @@ pub(super) struct Receiver {
     host: Arc<str>,
     pub config: Arc<SinkConfig>,
     integration: Integration,
-    pub queue: Arc<Mutex<Queue>>,
+    pub queue: SharedQueue,
     changed: Notify,
     closing: AtomicBool,
     problem: Mutex<Option<String>>,

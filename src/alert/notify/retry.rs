@@ -1,13 +1,14 @@
 //! A receiver that fails: when the next attempt may be, and how often that is logged.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
-
-use std::time::Duration;
 
 use crate::backoff::{Backoff, Pauses};
 use crate::config::DeliveryConfig;
 
+/// How often it is logged that it still fails.
 const REPORTS: Backoff = Backoff { min: Duration::from_secs(600), max: Duration::from_secs(6 * 3600), jitter: 0.0 };
 
 #[derive(Debug)]

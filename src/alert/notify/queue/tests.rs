@@ -218,7 +218,7 @@ proptest! {
                 _ => {}
             }
             prop_assert!(bench.queue.len() <= 4);
-            let waiting = bench.queue.slots.values().filter(|slot| slot.waiting.is_some()).count();
+            let waiting = bench.queue.deliveries.values().filter(|delivery| delivery.waiting.is_some()).count();
             prop_assert_eq!(waiting, bench.queue.waiting.len());
         }
         let still: usize = in_flight.iter().map(Vec::len).sum();
