@@ -64,8 +64,8 @@ impl Alerting {
         saved
     }
 
-    /// Evaluates and notifies until the end; then sends what waits. Run again after it failed, it goes on by the notification
-    /// log.
+    /// Evaluates and notifies until the end; then sends what waits. Run again after it failed, it goes on by the
+    /// notification log.
     pub async fn run(&self, work: &mut Work, store: &Store) {
         let Work { config, commands, end } = work;
         if end.is_terminated() {

@@ -1,8 +1,9 @@
 //! Prometheus' Alertmanager, by its API v2: what is new at once, what fires again and again.
 //!
 //! Alertmanager takes an alert that nobody speaks of any longer for resolved, so that what fires is sent anew in each
-//! `resend_interval`, to be over four of them later; and it forgets everything when it restarts. As Prometheus does, what
-//! ended is said for a quarter of an hour. Several servers are one cluster to Alertmanager, but each has to be sent everything.
+//! `resend_interval`, to be over four of them later; and it forgets everything when it restarts. As Prometheus does,
+//! what ended is said for a quarter of an hour. Several servers are one cluster to Alertmanager, but each has to be
+//! sent everything.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -42,8 +42,8 @@ pub(super) enum DeliveryError {
 const DATA_ERROR: i32 = 65;
 
 impl DeliveryError {
-    /// Whether another attempt makes sense. What the operator or the receiver's can mend does: only what says that this very
-    /// message is at fault does not.
+    /// Whether another attempt makes sense. What the operator or the receiver's can mend does: only what says that this
+    /// very message is at fault does not.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Answer { code, .. } => !matches!(code, 400 | 413 | 415 | 422),

@@ -1,7 +1,7 @@
 //! A program that is given the message on its standard input.
 //!
-//! It is bounded in time and in number, has a process group of its own, so that what it started ends with it when it takes
-//! too long, and gets nothing of the daemon's environment.
+//! It is bounded in time and in number, has a process group of its own, so that what it started ends with it when it
+//! takes too long, and gets nothing of the daemon's environment.
 
 use std::convert::Infallible;
 use std::process::Stdio;

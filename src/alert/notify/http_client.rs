@@ -1,7 +1,7 @@
 //! HTTP POST to one server: a connection for each delivery, plain or TLS, without redirects and without proxies.
 //!
-//! Deliveries are rare, so that a connection held open would more often be found dead than used. The time of it all is the
-//! caller's to bound; what an answer may take of memory is bounded here.
+//! Deliveries are rare, so that a connection held open would more often be found dead than used. The time of it all is
+//! the caller's to bound; what an answer may take of memory is bounded here.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The JSON that webhooks and programs get. docs/alert-delivery.md is what receivers are written by: keys are added, not
-//! renamed, or the version counts up.
+//! The JSON that webhooks and programs get. docs/alert-delivery.md is what receivers are written by: keys are added,
+//! not renamed, or the version counts up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What becomes of notifications, counted by sink.
 //!
-//! Each notification for a sink ends in exactly one of sent, failed, dropped, filtered and replaced, or still waits; `retried`
-//! counts further attempts besides. A sink of several servers counts for each of them.
+//! Each notification for a sink ends in exactly one of sent, failed, dropped, filtered and replaced, or still waits;
+//! `retried` counts further attempts besides. A sink of several servers counts for each of them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

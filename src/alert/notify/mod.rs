@@ -1,10 +1,11 @@
 //! Delivery: the log, and the sinks of the configuration. docs/alert-delivery.md is what users read.
 //!
 //! In: what fires and what ended ([`reconcile`](Notifier::reconcile)). Out: messages, and counts of what became of them
-//! ([`DeliveryMetrics`]). What a receiver has to know is held against what it acknowledged ([`NotificationLog`]), and what
-//! differs is sent. So a receiver that is new, was away, or asks for more than before needs no care of its own, nor does a
-//! restart, over which the log is saved. Nobody waits for a receiver: each has a bounded `queue` and a task of its own
-//! (`receiver`), on the runtime beside the core, which gathers, sends and tries again (`retry`) by its `integration`.
+//! ([`DeliveryMetrics`]). What a receiver has to know is held against what it acknowledged ([`NotificationLog`]), and
+//! what differs is sent. So a receiver that is new, was away, or asks for more than before needs no care of its own,
+//! nor does a restart, over which the log is saved. Nobody waits for a receiver: each has a bounded `queue` and a task
+//! of its own (`receiver`), on the runtime beside the core, which gathers, sends and tries again (`retry`) by its
+//! `integration`.
 
 mod active_set;
 mod alertmanager;
@@ -91,9 +92,9 @@ impl Notifier {
         self.all.iter().map(state).collect()
     }
 
-    /// From now on receivers are to know of all of it: `changes` are alerts that began to fire or ended since the last time,
-    /// `active` is everything that fires and that somebody was notified of, silenced meanwhile or not, with values and texts
-    /// as they are now. Never waits.
+    /// From now on receivers are to know of all of it: `changes` are alerts that began to fire or ended since the last
+    /// time, `active` is everything that fires and that somebody was notified of, silenced meanwhile or not, with
+    /// values and texts as they are now. Never waits.
     pub fn reconcile(&self, changes: Vec<Notification>, active: Vec<Notification>) {
         log::write(&changes, &self.log.metrics.of(Action::Log.name()));
         let shared = |alerts: Vec<Notification>| alerts.into_iter().map(Arc::new).collect::<Vec<_>>();
@@ -113,8 +114,8 @@ impl Notifier {
         }
     }
 
-    /// Goes on with another configuration. Sinks that are the same are left alone; what waits for one that has changed goes
-    /// on by the new configuration; what waits for one that is no more is dropped.
+    /// Goes on with another configuration. Sinks that are the same are left alone; what waits for one that has changed
+    /// goes on by the new configuration; what waits for one that is no more is dropped.
     pub async fn reload(&mut self, config: &[SinkConfig], surroundings: Surroundings<'_>) {
         let (mut same, mut changed): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.all).into_iter().partition(|running| config.contains(&running.receiver.config));
@@ -156,8 +157,8 @@ impl Notifier {
     }
 }
 
-/// Where the daemon's HTTP server is reached, as far as it can know: by the address it listens on, or the switch's name if
-/// that is any address. `None`: it does not listen.
+/// Where the daemon's HTTP server is reached, as far as it can know: by the address it listens on, or the switch's name
+/// if that is any address. `None`: it does not listen.
 pub fn daemon_url(config: &Config, host: &str) -> Option<String> {
     let address: std::net::SocketAddr = config.http.listen.parse().ok()?;
     let scheme = if config.http.tls_cert.as_os_str().is_empty() { "http" } else { "https" };

@@ -1,5 +1,5 @@
-//! What each receiver has to know and acknowledged, as Alertmanager's notification log: it outlives tasks, reloads and, by
-//! what is saved of it, runs.
+//! What each receiver has to know and acknowledged, as Alertmanager's notification log: it outlives tasks, reloads and,
+//! by what is saved of it, runs.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -45,8 +45,8 @@ impl NotificationLog {
         saved
     }
 
-    /// Goes on from what an earlier run saved `ago`; `active` is what fires. Without anything saved every receiver is taken
-    /// to know all of it.
+    /// Goes on from what an earlier run saved `ago`; `active` is what fires. Without anything saved every receiver is
+    /// taken to know all of it.
     pub fn restore(&self, saved: Option<&BTreeMap<String, SavedSink>>, ago: Duration, active: &[Notification]) {
         let firing: HashSet<Fingerprint> = active.iter().map(|alert| alert.alert.fingerprint).collect();
         let everything = SavedSink { acknowledged: firing.iter().copied().collect(), ended: Vec::new() };

@@ -1,9 +1,9 @@
-//! One receiver's alerts: what it has to know, held against what it acknowledged. What differs waits to be sent, of each alert
-//! only the last state, in the order in which alerts changed, bounded.
+//! One receiver's alerts: what it has to know, held against what it acknowledged. What differs waits to be sent, of
+//! each alert only the last state, in the order in which alerts changed, bounded.
 //!
-//! A machine without I/O: alerts and what time it is in, batches out. A batch that failed is put back to where it stood, but
-//! what is newer wins. An alert that is in flight is not taken again before that ended, so that no receiver ever sees an
-//! alert's states in another order than they had. What was given up counts as acknowledged.
+//! A machine without I/O: alerts and what time it is in, batches out. A batch that failed is put back to where it
+//! stood, but what is newer wins. An alert that is in flight is not taken again before that ended, so that no receiver
+//! ever sees an alert's states in another order than they had. What was given up counts as acknowledged.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -85,8 +85,8 @@ impl Queue {
         }
     }
 
-    /// From now on the receiver is to know of `wanted`, alerts that fire and alerts that ended. `firing`: whatever fires,
-    /// for this receiver or not.
+    /// From now on the receiver is to know of `wanted`, alerts that fire and alerts that ended. `firing`: whatever
+    /// fires, for this receiver or not.
     pub fn reconcile(&mut self, wanted: &[Arc<Notification>], firing: &HashSet<Fingerprint>, now: Instant) {
         let others = self.active.as_mut().map(|active| active.ends_of_others(wanted)).unwrap_or_default();
         for alert in others.iter().chain(wanted) {

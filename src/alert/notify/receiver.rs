@@ -1,7 +1,8 @@
 //! One receiver's task: what waits is gathered, sent, and tried again.
 //!
-//! Each receiver has a queue and a task of its own, so that none waits for another; putting something in a queue never waits
-//! for the task. Invariant: whatever ends this task, a batch is settled, or in flight by the queue, which puts it back.
+//! Each receiver has a queue and a task of its own, so that none waits for another; putting something in a queue never
+//! waits for the task. Invariant: whatever ends this task, a batch is settled, or in flight by the queue, which puts it
+//! back.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};

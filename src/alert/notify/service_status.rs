@@ -2,7 +2,8 @@
 
 use crate::alert::model::{Alert, State};
 
-/// What fires, in one sentence; `None`: nothing does. Of alerts that are equally bad the one that fires longest is named.
+/// What fires, in one sentence; `None`: nothing does. Of alerts that are equally bad the one that fires longest is
+/// named.
 pub fn status_line<'a>(alerts: impl IntoIterator<Item = &'a Alert>) -> Option<String> {
     let mut count = 0;
     let mut worst: Option<&Alert> = None;

@@ -1,7 +1,7 @@
 //! Rows of STATE_DB: `PORTSYNCD_ALERT_TABLE|<rule>|<port>`, there while the alert fires.
 //!
-//! The rows are made to be what fires whenever a connection was made, and whenever one is found missing. The connection is the
-//! sink's own, so that the core's has nothing to do with it.
+//! The rows are made to be what fires whenever a connection was made, and whenever one is found missing. The connection
+//! is the sink's own, so that the core's has nothing to do with it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ pub(super) const CHECK: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct StateDb {
     store: Store,
-    /// `None`: to be made. Taken out while it is used, so that one that somebody gave up is not used again. With it stands
-    /// whether all rows were put right since it was made.
+    /// `None`: to be made. Taken out while it is used, so that one that somebody gave up is not used again. With it
+    /// stands whether all rows were put right since it was made.
     connection: Mutex<Option<(Client, bool)>>,
 }
 

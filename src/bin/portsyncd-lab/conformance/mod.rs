@@ -1,6 +1,6 @@
 //! `portsyncd-lab conformance`: holds any portsyncd executable against scenario files.
 //!
-//! In: an executable and files. Each file is run by a child process in namespaces of its own ([`place`], [`run`]) with a real
+//! In: an executable and files. Each file is run by a child process in namespaces of its own ([`sandbox`], [`run`]) with a real
 //! Redis and real links. Out: the differences ([`report`]); 0 if there are none, 1 if there are, 64 usage, 78 for a bad file.
 
 mod check;
