@@ -25,3 +25,15 @@ fn rules_look_at_every_port_whatever_is_listed_and_at_no_sub_interface() {
         assert_eq!(ports, ["Ethernet4", "Ethernet8"], "with {limit} listed");
     }
 }
+
+#[test]
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    nix::unistd::mkfifo(&folder.path().join("a.toml"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let rules = vec![folder.path().join("*.toml").display().to_string()];
+    let error = load(&AlertsConfig { rules, ..AlertsConfig::default() }, &[]).unwrap_err().to_string();
+    assert!(
+        error.contains("alerts.rules") && error.contains("a.toml cannot be read: it is no regular file"),
+        "{error}"
+    );
+}

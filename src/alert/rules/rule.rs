@@ -350,7 +350,7 @@ impl RuleTable {
         if plain && name.as_bytes().first().is_some_and(starts) {
             return Ok(());
         }
-        let problem = format!("the name of {table} has has letters, digits and \"_\", and no digit first");
+        let problem = format!("a name in {table} has letters, digits and \"_\", and no digit first");
         Err(self.wrong(&format!("{table}.{name}"), format!("{value:?}"), problem))
     }
 }

@@ -155,6 +155,8 @@ fn what_is_wrong_is_told_with_what_would_be_right() {
         ("annotations = { summary = \"{{ labels.x }}\" }", "annotations.summary = ", "no labels"),
         ("annotations = { summary = 5 }", "annotations.summary = 5", "a text in quotes"),
         ("labels = { \"1a\" = \"x\" }", "labels.1a = \"x\"", "no digit first"),
+        ("annotations = { run-book = \"x\" }", "annotations.run-book = \"x\"", "a name in annotations has letters"),
+        ("annotations = { \"größe\" = \"x\" }", "annotations.größe = \"x\"", "no digit first"),
         ("labels = { port = \"x\" }", "labels.port = \"x\"", "every alert has this one"),
         ("match = { db = \"STATE_DB\" }", "match.db = STATE_DB", "port_flaps_total has no labels to choose by"),
         ("match = { port = \"Ethernet0\" }", "match.port = Ethernet0", "the key `ports`"),
