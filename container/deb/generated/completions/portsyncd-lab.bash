@@ -25,8 +25,8 @@ _portsyncd__lab() {
             portsyncd__lab,bench-generated)
                 cmd="portsyncd__lab__subcmd__bench__subcmd__generated"
                 ;;
-            portsyncd__lab,bench-place)
-                cmd="portsyncd__lab__subcmd__bench__subcmd__place"
+            portsyncd__lab,bench-worker)
+                cmd="portsyncd__lab__subcmd__bench__subcmd__worker"
                 ;;
             portsyncd__lab,conformance)
                 cmd="portsyncd__lab__subcmd__conformance"
@@ -55,8 +55,8 @@ _portsyncd__lab() {
             portsyncd__lab__subcmd__help,bench-generated)
                 cmd="portsyncd__lab__subcmd__help__subcmd__bench__subcmd__generated"
                 ;;
-            portsyncd__lab__subcmd__help,bench-place)
-                cmd="portsyncd__lab__subcmd__help__subcmd__bench__subcmd__place"
+            portsyncd__lab__subcmd__help,bench-worker)
+                cmd="portsyncd__lab__subcmd__help__subcmd__bench__subcmd__worker"
                 ;;
             portsyncd__lab__subcmd__help,conformance)
                 cmd="portsyncd__lab__subcmd__help__subcmd__conformance"
@@ -83,7 +83,7 @@ _portsyncd__lab() {
 
     case "${cmd}" in
         portsyncd__lab)
-            opts="-h -V --help --version bench bench-place bench-clients bench-generated conformance conformance-one demo floor switch help"
+            opts="-h -V --help --version bench bench-worker bench-clients bench-generated conformance conformance-one demo floor switch help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -174,7 +174,7 @@ _portsyncd__lab() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        portsyncd__subcmd__lab__subcmd__bench__subcmd__place)
+        portsyncd__subcmd__lab__subcmd__bench__subcmd__worker)
             opts="-h --bin --floor --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -281,7 +281,7 @@ _portsyncd__lab() {
             return 0
             ;;
         portsyncd__subcmd__lab__subcmd__help)
-            opts="bench bench-place bench-clients bench-generated conformance conformance-one demo floor switch help"
+            opts="bench bench-worker bench-clients bench-generated conformance conformance-one demo floor switch help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -336,7 +336,7 @@ _portsyncd__lab() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        portsyncd__subcmd__lab__subcmd__help__subcmd__bench__subcmd__place)
+        portsyncd__subcmd__lab__subcmd__help__subcmd__bench__subcmd__worker)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
