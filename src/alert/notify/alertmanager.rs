@@ -83,12 +83,15 @@ impl Alertmanager {
             if let Some(port) = alert.port {
                 labels.insert("port", port.to_string());
             }
+            // By a clock that was set since then it may end before it began, or have begun in the future: it ends now.
+            let ends =
+                notification.ended.map(|ended| if ended < alert.since { batch.now } else { ended.min(batch.now) });
+            let ends = ends.unwrap_or(until);
             Posted {
                 labels,
                 annotations: &alert.annotations,
-                starts_at: time(alert.since),
-                // An end before the beginning, by a clock that was set back, would be refused.
-                ends_at: time(notification.ended.unwrap_or(until).max(alert.since)),
+                starts_at: time(alert.since.min(ends)),
+                ends_at: time(ends),
                 generator_url: self.source.as_deref(),
             }
         });
