@@ -39,7 +39,8 @@ impl Engine {
             let phase = active.as_ref().map(|active| active.phase);
             let next = Phase::next(phase, holds, time, rule.for_millis.into(), rule.keep_firing_for.into());
             let Some(mut active) = active.or_else(|| Some(Active::new(index, next?, now.wall))) else { continue };
-            if !value.is_nan() {
+            // As Prometheus: what it does while it holds no longer is no reason for the alert.
+            if holds {
                 active.value = value;
             }
             active.restored &= !holds;

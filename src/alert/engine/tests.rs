@@ -19,7 +19,13 @@ fn an_alert_fires_after_its_time_and_is_told_once_each_way() {
     assert!(fixture.pass(60).is_empty(), "nothing changed");
     fixture.port("port_oper_up", "Ethernet4", 1.0);
     assert!(fixture.pass(20).is_empty(), "it is kept firing");
+    let kept = fixture.engine.alerts().next().unwrap();
+    assert_eq!((kept.value, &kept.annotations), (0.0, &alert.annotations), "with the value that last held it");
     let last = fixture.after(10);
+    assert_eq!(
+        (last.notifications[0].alert.value, &last.notifications[0].alert.annotations),
+        (0.0, &alert.annotations)
+    );
     assert_eq!((steps(&last), told(&last)), (vec![(Firing, Resolved)], vec![Resolved]));
     assert_eq!(last.notifications[0].ended, Some(fixture.now.wall));
     assert_eq!(last.notifications[0].alert.fingerprint, alert.fingerprint);
