@@ -1,17 +1,16 @@
 //! Compression of large answers, for who asks for it.
 
 use std::io::Write;
-use std::thread::yield_now;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT_ENCODING, HeaderMap};
 
+use crate::status::yielding::Piecewise;
+
 /// What is smaller is not worth it.
 pub(super) const WORTH_IT: usize = 4 * 1024;
-/// Bytes between two occasions for others to run.
-const PIECE: usize = 16 * 1024;
 
 /// Whether the client takes it.
 pub(super) fn is_accepted(headers: &HeaderMap) -> bool {
@@ -26,11 +25,8 @@ pub(super) fn is_accepted(headers: &HeaderMap) -> bool {
 
 pub(super) fn compress(plain: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::fast());
-    for piece in plain.chunks(PIECE) {
-        // Writing to memory does not fail.
-        let _ = encoder.write_all(piece);
-        yield_now();
-    }
+    // Writing to memory does not fail.
+    let _ = Piecewise::new(&mut encoder).write_all(plain);
     encoder.finish().unwrap_or_default().into()
 }
 

@@ -1,16 +1,14 @@
-//! All values in Prometheus' text format.
+//! All values in Prometheus' text format, families in the order of their names.
 //!
-//! The recorder of metrics-exporter-prometheus does the writing: one is made for each scrape, filled, rendered and dropped,
-//! so that a port that went leaves no series behind and nothing is held between scrapes. Its histograms keep each sample
-//! until the next scrape, which the hot path must not pay for; ours are counted in buckets from the beginning, and their
-//! lines are made by the exporter's own functions.
+//! The lines are made by metrics-exporter-prometheus' own functions. Its recorder is used for the process's metrics alone: it has
+//! no order, and its histograms keep each sample until the next scrape, which the hot path must not pay for.
 
 use std::collections::{BTreeMap, HashMap};
 
 use indexmap::IndexMap;
-use metrics::{Key, KeyName, Label, Level, Metadata, Recorder};
+use metrics::{Key, Label};
 use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};
-use metrics_exporter_prometheus::{LabelSet, PrometheusBuilder, PrometheusRecorder};
+use metrics_exporter_prometheus::{LabelSet, PrometheusBuilder};
 
 use super::collector::Reader;
 use super::openmetrics;
@@ -18,34 +16,20 @@ use crate::clock::seconds;
 use crate::telemetry::catalog::{Metric, MetricKind};
 use crate::telemetry::value::{BOUNDS, Distribution, Reading};
 
-const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
-
 /// The text of `/metrics`.
 pub fn expose(reader: &Reader) -> String {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let mut histograms = String::new();
-    let mut described = "";
+    let mut families = process_families();
     reader.values(&mut |metric, value| {
         let name = metric.full_name();
         let labels: Vec<Label> = value.labels.into_iter().map(|(label, value)| Label::new(label, value)).collect();
-        let key = Key::from_parts(name.clone(), labels);
+        let labels = LabelSet::from_key_and_global(&Key::from_parts(name.clone(), labels), &IndexMap::default());
+        let text = families.entry(name.clone()).or_insert_with(|| heading(metric, &name));
         match value.reading {
-            Reading::Number(number) => {
-                if described != metric.name {
-                    describe(&recorder, metric, name);
-                }
-                set(&recorder, metric.kind, &key, number);
-            }
-            Reading::Distribution(distribution) => write_histogram(&mut histograms, metric, &name, &key, &distribution),
+            Reading::Number(number) => write_number(text, metric.kind, &name, &labels, number),
+            Reading::Distribution(distribution) => write_histogram(text, &name, &labels, &distribution),
         }
-        described = metric.name;
     });
-    let process = metrics_process::Collector::default();
-    metrics::with_local_recorder(&recorder, || {
-        process.describe();
-        process.collect();
-    });
-    sorted(&(recorder.handle().render() + &histograms))
+    families.into_values().collect::<Vec<_>>().join("\n")
 }
 
 /// The same in `OpenMetrics`' format.
@@ -56,58 +40,48 @@ pub fn expose_openmetrics(reader: &Reader) -> String {
     openmetrics::convert(&expose(reader), &|port| last.get(port).map(|(at, up)| (seconds(*at), *up)))
 }
 
-/// Families by name and their samples likewise, so that two scrapes can be compared by eye; the buckets of a histogram stay in
-/// their order.
-fn sorted(text: &str) -> String {
-    let families = text.split("\n\n").map(str::trim_start).filter(|family| !family.is_empty());
-    let name = |family: &str| family.split(' ').nth(2).unwrap_or_default().to_owned();
-    let families: BTreeMap<String, &str> = families.map(|family| (name(family), family)).collect();
-    let mut out = String::with_capacity(text.len());
-    for family in families.into_values() {
-        let (comments, mut samples): (Vec<&str>, Vec<&str>) = family.lines().partition(|line| line.starts_with('#'));
-        if !comments.iter().any(|line| line.ends_with(" histogram")) {
-            samples.sort_unstable();
-        }
-        for line in comments.into_iter().chain(samples) {
-            out.push_str(line);
-            out.push('\n');
-        }
-        out.push('\n');
-    }
-    out
+/// The process's own metrics, by name.
+fn process_families() -> BTreeMap<String, String> {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let process = metrics_process::Collector::default();
+    metrics::with_local_recorder(&recorder, || {
+        process.describe();
+        process.collect();
+    });
+    let text = recorder.handle().render();
+    let families = text.split("\n\n").map(str::trim).filter(|family| !family.is_empty());
+    // `# HELP <name> …`
+    families.filter_map(|family| Some((family.split(' ').nth(2)?.to_owned(), format!("{family}\n")))).collect()
 }
 
-fn describe(recorder: &PrometheusRecorder, metric: &Metric, name: String) {
-    let name = KeyName::from(name);
-    match metric.kind {
-        MetricKind::Counter => recorder.describe_counter(name, None, metric.help.into()),
-        MetricKind::Gauge | MetricKind::Histogram => recorder.describe_gauge(name, None, metric.help.into()),
-    }
+fn heading(metric: &Metric, name: &str) -> String {
+    let mut text = String::new();
+    write_help_line(&mut text, name, None, None, metric.help);
+    write_type_line(&mut text, name, None, None, metric.kind.name());
+    text
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counters are whole numbers")]
-fn set(recorder: &PrometheusRecorder, kind: MetricKind, key: &Key, number: f64) {
+fn write_number(text: &mut String, kind: MetricKind, name: &str, labels: &LabelSet, number: f64) {
     match kind {
-        MetricKind::Counter => recorder.register_counter(key, &METADATA).absolute(number as u64),
-        MetricKind::Gauge | MetricKind::Histogram => recorder.register_gauge(key, &METADATA).set(number),
+        MetricKind::Counter => write_metric_line::<&str, _>(text, name, None, labels, None, number as u64, None),
+        MetricKind::Gauge | MetricKind::Histogram => {
+            write_metric_line::<&str, _>(text, name, None, labels, None, number, None);
+        }
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "bounds in nanoseconds")]
-fn write_histogram(text: &mut String, metric: &Metric, name: &str, key: &Key, distribution: &Distribution) {
-    let labels = LabelSet::from_key_and_global(key, &IndexMap::default());
-    write_help_line(text, name, None, None, metric.help);
-    write_type_line(text, name, None, None, metric.kind.name());
+fn write_histogram(text: &mut String, name: &str, labels: &LabelSet, distribution: &Distribution) {
     let mut count = 0;
     for (bucket, bound) in distribution.buckets.iter().zip(BOUNDS) {
         count += bucket;
-        write_metric_line(text, name, Some("bucket"), &labels, Some(("le", bound as f64 / 1e9)), count, None);
+        write_metric_line(text, name, Some("bucket"), labels, Some(("le", bound as f64 / 1e9)), count, None);
     }
     let count = distribution.count();
-    write_metric_line(text, name, Some("bucket"), &labels, Some(("le", "+Inf")), count, None);
-    write_metric_line::<&str, _>(text, name, Some("sum"), &labels, None, distribution.seconds, None);
-    write_metric_line::<&str, _>(text, name, Some("count"), &labels, None, count, None);
-    text.push('\n');
+    write_metric_line(text, name, Some("bucket"), labels, Some(("le", "+Inf")), count, None);
+    write_metric_line::<&str, _>(text, name, Some("sum"), labels, None, distribution.seconds, None);
+    write_metric_line::<&str, _>(text, name, Some("count"), labels, None, count, None);
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The same in `OpenMetrics`' format, with the time of each port's last flap as an exemplar.
 
+use super::yielding::giving_way;
+
 /// What Prometheus has to be told that this is.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -9,7 +11,7 @@ pub type LastChange<'a> = &'a dyn Fn(&str) -> Option<(f64, bool)>;
 /// From Prometheus' text format.
 pub fn convert(text: &str, last_change: LastChange<'_>) -> String {
     let mut out = String::with_capacity(text.len());
-    for line in text.lines().filter(|line| !line.is_empty()) {
+    for line in giving_way(text.lines().filter(|line| !line.is_empty())) {
         if let Some((kind, name, rest)) = comment(line) {
             // A family of counters goes without the suffix that its samples have; help is escaped as labels are.
             let family = name.strip_suffix("_total").unwrap_or(name);

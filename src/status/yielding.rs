@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// Elements between two occasions, some 30 µs of work.
 const ELEMENTS: usize = 64;
-/// Bytes of JSON between two.
+/// Bytes that are written between two.
 const BYTES: usize = 16 * 1024;
 
 /// The same elements, giving way between them.
@@ -24,27 +24,34 @@ pub fn giving_way<T>(elements: impl Iterator<Item = T>) -> impl Iterator<Item = 
 
 /// Appends a value as JSON, giving way meanwhile. Our own shapes have no keys that JSON cannot have, and a vector takes everything.
 pub fn append_json(text: &mut Vec<u8>, value: &impl Serialize) {
-    let _ = serde_json::to_writer(Piecewise { text, since: 0 }, value);
+    let _ = serde_json::to_writer(Piecewise::new(text), value);
 }
 
-struct Piecewise<'a> {
-    text: &'a mut Vec<u8>,
+/// Writes on, giving way between pieces.
+pub struct Piecewise<W> {
+    to: W,
     since: usize,
 }
 
-impl Write for Piecewise<'_> {
+impl<W: Write> Piecewise<W> {
+    pub fn new(to: W) -> Self {
+        Self { to, since: 0 }
+    }
+}
+
+impl<W: Write> Write for Piecewise<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.text.extend_from_slice(bytes);
-        self.since += bytes.len();
-        if self.since > BYTES {
+        let written = self.to.write(&bytes[..bytes.len().min(BYTES)])?;
+        self.since += written;
+        if self.since >= BYTES {
             self.since = 0;
             yield_now();
         }
-        Ok(bytes.len())
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.to.flush()
     }
 }
 
