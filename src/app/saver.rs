@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -29,8 +30,8 @@ pub(super) struct StateSaver {
     keeper: Arc<Mutex<Keeper>>,
     /// To the thread, once it is there.
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
-    /// What is noted of the counters, if the disk did not answer in time.
-    noting: tokio::sync::Mutex<Option<oneshot::Receiver<()>>>,
+    /// Of what was to be noted of the counters, if the disk did not answer in time.
+    unnoted: Mutex<Option<oneshot::Receiver<()>>>,
     /// Whether it was tried to read the state.
     read: watch::Sender<bool>,
 }
@@ -58,7 +59,7 @@ impl StateSaver {
             config,
             keeper,
             jobs: Mutex::default(),
-            noting: tokio::sync::Mutex::default(),
+            unnoted: Mutex::default(),
             read: watch::Sender::new(false),
         }
     }
@@ -96,26 +97,18 @@ impl StateSaver {
         }
     }
 
-    /// Notes what is shown of the counters. A disk that takes longer than this keeps nobody waiting.
+    /// Notes what is shown of the counters. A disk that takes longer than this keeps nobody waiting, and is not asked again
+    /// before it has answered.
     pub async fn note_exposed(&self) {
         const LIMIT: Duration = Duration::from_millis(500);
-        let mut noting = self.noting.lock().await;
-        if self.is_off() {
+        if self.is_off()
+            || lock(&self.unnoted).as_mut().is_some_and(|answer| answer.try_recv() == Err(TryRecvError::Empty))
+        {
             return;
         }
-        // One that hangs is waited for again rather than asked once more.
-        let mut answer = match noting.take() {
-            Some(before) => before,
-            None => {
-                let (done, answer) = oneshot::channel();
-                if self.send(Job { task: Task::NoteExposed, done }).is_err() {
-                    return;
-                }
-                answer
-            }
-        };
-        if timeout(LIMIT, &mut answer).await.is_err() {
-            *noting = Some(answer);
+        let (done, mut answer) = oneshot::channel();
+        if self.send(Job { task: Task::NoteExposed, done }).is_ok() && timeout(LIMIT, &mut answer).await.is_err() {
+            *lock(&self.unnoted) = Some(answer);
         }
     }
 

@@ -1,11 +1,13 @@
 //! Answers that cost something, made once for all who ask at about the same time.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
+use tokio::sync::OnceCell;
 
-use super::gzip;
+use super::{Exposed, gzip};
+use crate::locks::lock;
 
 /// How old an answer may be. Short enough that nobody notices, long enough that a hundred clients cost little more than one.
 const FRESH: Duration = Duration::from_millis(250);
@@ -32,12 +34,13 @@ pub(super) struct Answer {
 pub(super) struct Made {
     plain: Bytes,
     packed: Arc<OnceLock<Bytes>>,
+    noted: Arc<OnceCell<()>>,
 }
 
 impl Answer {
     /// The last one if it is fresh, else a new one.
     pub fn get(&self, make: impl FnOnce() -> Bytes) -> Made {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         if let Some((_, made)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
             return made.clone();
         }
@@ -48,13 +51,13 @@ impl Answer {
 
     /// The next one is a new one.
     pub fn forget(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&self.last) = None;
     }
 }
 
 impl From<Bytes> for Made {
     fn from(plain: Bytes) -> Self {
-        Self { plain, packed: Arc::default() }
+        Self { plain, packed: Arc::default(), noted: Arc::default() }
     }
 }
 
@@ -65,6 +68,11 @@ impl Made {
 
     pub fn plain(&self) -> Bytes {
         self.plain.clone()
+    }
+
+    /// To be called before it is shown: the first caller notes what it shows, and whoever comes meanwhile waits for that.
+    pub async fn note(&self, exposed: &Exposed) {
+        self.noted.get_or_init(exposed).await;
     }
 
     pub fn packed(&self) -> Bytes {

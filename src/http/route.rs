@@ -71,14 +71,10 @@ pub(super) async fn answer(service: &Service, client: &Client<'_>, request: Requ
     let head = *request.method() == Method::HEAD;
     let mut response = match (client.access.refusal(&request), request.method()) {
         (Some(refusal), _) => refusal,
-        (None, &Method::GET | &Method::HEAD) => {
-            let path = request.uri().path();
-            let response = get(service, &client.lasting, path, request.headers());
-            if path == "/metrics" {
-                (service.exposed)().await;
-            }
-            response
-        }
+        (None, &Method::GET | &Method::HEAD) => match request.uri().path() {
+            "/metrics" => metrics(service, request.headers()).await,
+            path => get(service, &client.lasting, path, request.headers()),
+        },
         (None, _) if matches!(client.access, Access::Change) => change(service, request).await,
         (None, _) => not_allowed(),
     };
@@ -118,18 +114,23 @@ impl Access {
     }
 }
 
+async fn metrics(service: &Service, headers: &HeaderMap) -> Response<Body> {
+    // The version of the text format that Prometheus has asked for since 2014.
+    const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+    let Service { reader, answers, exposed, .. } = service;
+    let (kind, made) = if accepts_openmetrics(headers) {
+        (openmetrics::CONTENT_TYPE, answers.openmetrics.get(|| expose_openmetrics(reader).into()))
+    } else {
+        (FORMAT, answers.metrics.get(|| expose(reader).into()))
+    };
+    made.note(exposed).await;
+    large(kind, &made, gzip::is_accepted(headers))
+}
+
 fn get(service: &Service, lasting: &Lasting, path: &str, headers: &HeaderMap) -> Response<Body> {
     let Service { reader, evaluator, answers, stream, .. } = service;
     let gzip = gzip::is_accepted(headers);
     let (kind, made) = match path {
-        "/metrics" if accepts_openmetrics(headers) => {
-            (openmetrics::CONTENT_TYPE, answers.openmetrics.get(|| expose_openmetrics(reader).into()))
-        }
-        "/metrics" => {
-            // The version of the text format that Prometheus has asked for since 2014.
-            const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
-            (FORMAT, answers.metrics.get(|| expose(reader).into()))
-        }
         "/api/v1/status" => (JSON, answers.status.get(|| json(&reader.status()))),
         "/api/v1/ports" => (JSON, answers.ports.get(|| json(&reader.ports()))),
         "/api/v1/alerts" => (JSON, Made::from(json(&evaluator.alerts()))),
