@@ -28,10 +28,21 @@ impl Backoff {
 
 impl Pauses {
     pub fn next_pause(&mut self) -> Duration {
-        let Backoff { max, jitter, .. } = self.backoff;
-        let pause = self.next;
+        self.next_pause_within(self.backoff.max)
+    }
+
+    /// As long as `most` holds in place of `max`, if that is less, pauses do not grow beyond it.
+    pub fn next_pause_within(&mut self, most: Duration) -> Duration {
+        let Backoff { min, max, jitter } = self.backoff;
+        let most = most.max(min).min(max);
+        let pause = self.next.min(most);
         self.next = pause.saturating_mul(2).min(max);
-        (pause + pause.mul_f64(jitter * fastrand::f64())).min(max)
+        (pause + pause.mul_f64(jitter * fastrand::f64())).min(most)
+    }
+
+    /// The pause that comes next, if nothing shortens it.
+    pub fn upcoming(&self) -> Duration {
+        self.next
     }
 
     /// It worked: the next pause is the first again.

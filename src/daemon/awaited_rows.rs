@@ -64,10 +64,10 @@ impl AwaitedRows {
     }
 
     pub fn take_unchecked(&mut self, now: Instant) -> Vec<LinkName> {
-        if let Some((at, _)) = self.again.as_mut().filter(|(at, _)| *at <= now) {
+        if let Some((at, pauses)) = self.again.as_mut().filter(|(at, _)| *at <= now) {
             self.unchecked.extend(&self.awaited);
             // Not again before it is known what was found.
-            *at = now + LOOKS.max;
+            *at = now + pauses.upcoming();
         }
         self.unchecked.drain().collect()
     }
@@ -75,7 +75,7 @@ impl AwaitedRows {
     /// Nobody tells of changes: look again later, at the latest after `most`.
     pub fn check_later(&mut self, now: Instant, most: Duration) {
         let (at, pauses) = self.again.get_or_insert_with(|| (now, LOOKS.pauses()));
-        *at = now + pauses.next_pause().min(most.max(LOOKS.min));
+        *at = now + pauses.next_pause_within(most);
     }
 
     /// Somebody tells of changes.
@@ -136,6 +136,8 @@ mod tests {
             pauses.push(rows.again_at().unwrap() - now);
         }
         assert!(pauses.is_sorted() && pauses[0] == LOOKS.min && pauses[11] == Duration::from_secs(1), "{pauses:?}");
+        rows.check_later(now, Duration::from_secs(15));
+        assert_eq!(rows.again_at(), Some(now + Duration::from_secs(2)), "they go on growing from where they were held");
         rows.check_later(now, Duration::ZERO);
         assert_eq!(rows.again_at(), Some(now + LOOKS.min), "never at once");
         rows.add(name("Ethernet4"));
