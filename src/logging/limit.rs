@@ -12,6 +12,8 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+use crate::locks::lock;
+
 /// Lines that a place may log at once: every port of a large switch changing once is no repeat.
 const BURST: f64 = 2000.0;
 /// Lines a second after that.
@@ -32,7 +34,7 @@ pub struct Limit {
 
 impl Limit {
     fn allows(&self, place: Identifier, now: Instant) -> bool {
-        let mut buckets = self.buckets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut buckets = lock(&self.buckets);
         let bucket = buckets.entry(place).or_insert(Bucket { tokens: BURST, filled: now });
         let passed = now.saturating_duration_since(bucket.filled).as_secs_f64();
         bucket.filled = now;

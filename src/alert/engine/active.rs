@@ -15,7 +15,7 @@ pub(in crate::alert) struct Active {
     /// The state that was last published.
     pub state: State,
     pub suppressed: Option<Suppression>,
-    /// The last value there was.
+    /// The last value for which the condition held.
     pub value: f64,
     /// Since when, as Unix time.
     pub since: f64,

@@ -23,6 +23,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use portsyncd::locks::lock;
 use report::Report;
 use run::Outcome;
 use scenario::Scenario;
@@ -178,7 +179,7 @@ fn run_all(args: &Args, jobs: &[Job]) -> Vec<Report> {
                 {
                     let report = run_one(args, job);
                     report::progress(&report, args.json);
-                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((number, report));
+                    lock(&done).push((number, report));
                 }
             });
         }

@@ -9,6 +9,8 @@ use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use portsyncd::locks::lock;
+
 #[derive(Clone, Debug)]
 pub struct Command {
     /// The database's number.
@@ -86,7 +88,7 @@ impl Monitor {
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {
-        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.0)
     }
 }
 

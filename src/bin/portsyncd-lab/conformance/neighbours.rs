@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portsyncd::lab::consumer::{BATCH, pop_now};
 use portsyncd::lab::intfmgrd::{Intfmgrd, Place};
 use portsyncd::lab::orchagent::Orchagent;
+use portsyncd::locks::lock;
 use redis::Connection;
 
 use super::scenario::{Consumer, Database, Scenario};
@@ -51,10 +52,6 @@ impl Agent {
             lock(&self.0.handed).take(&popped);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub struct Neighbours {

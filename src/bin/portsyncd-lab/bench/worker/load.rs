@@ -6,8 +6,8 @@
 //! when everything is over.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use nix::time::{ClockId, clock_gettime};
 use portsyncd::lab::batch::{Batch, Requests};
 use portsyncd::lab::redis_server::STATE_DB;
 use portsyncd::lab::wait;
+use portsyncd::locks::lock;
 
 use super::super::clients::{self, PERIOD, Report};
 use super::super::protocol::{Load, Loaded};
@@ -71,7 +72,7 @@ struct Shared {
 
 impl Shared {
     fn made(&self, probe: usize) -> std::sync::MutexGuard<'_, Option<(u32, Instant)>> {
-        self.probes[probe].lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.probes[probe])
     }
 }
 
