@@ -8,6 +8,7 @@ use std::io;
 use std::time::Duration;
 
 pub mod batch;
+pub mod captured;
 pub mod certificates;
 pub mod consumer;
 pub mod intfmgrd;

@@ -260,31 +260,10 @@ impl Write for Escaped<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::captured::Captured;
     use std::io;
-    use std::sync::{Arc, Mutex};
     use tracing::{info, warn};
-    use tracing_subscriber::fmt::MakeWriter;
     use tracing_subscriber::layer::SubscriberExt;
-
-    #[derive(Clone, Default)]
-    struct Captured(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Captured {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl MakeWriter<'_> for Captured {
-        type Writer = Self;
-        fn make_writer(&self) -> Self {
-            self.clone()
-        }
-    }
 
     /// Times differ, so the text after them is compared.
     fn logged(layer: impl FnOnce(Captured) -> BoxedLayer) -> String {
@@ -301,7 +280,7 @@ mod tests {
             info!(port = %"Ethernet0", admin = "up", mtu = 9100, ifindex = 7u32, "port changed");
             warn!(quoted = "a\"b\\c\u{1b}", count = -3, ratio = 0.5, yes = true, problem = %problem, some = ?Some(1), "odd {}", 1);
         });
-        String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()
+        captured.text()
     }
 
     #[test]

@@ -20,15 +20,9 @@ annotations = { summary = "{{ port }} is down" }
 actions = ["log"]
 "#;
 
-/// A switch at work with this file of rules, evaluated often; the default rules are off.
+/// A switch at work with this file of rules, its ports up; the default rules are off.
 fn with_rules(ports: usize, text: &str) -> Rig {
-    let mut rig = Rig::new(ports);
-    let folder = rig.dir().join("rules");
-    fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("test.toml"), text).unwrap();
-    rig.set("PORTSYNCD_ALERTS__RULES", &format!("[{:?}]", folder.join("*.toml").display().to_string()));
-    rig.set("PORTSYNCD_ALERTS__EVALUATION_INTERVAL", "100ms");
-    rig.set("PORTSYNCD_ALERTS__DEFAULT_RULES", "false");
+    let rig = Rig::with_rules(ports, text, false);
     let rig = rig.set_to_work();
     // It comes beside the core, and may be later.
     rig.until("the control socket", || rig.control_socket().exists());
@@ -158,11 +152,11 @@ fn rules_of_config_db_are_followed() {
 #[test]
 fn files_are_read_again_and_wrong_ones_leave_the_rules_before_in_force() {
     let rig = with_rules(1, DOWN);
-    let file = rig.dir().join("rules/test.toml");
+    let file = rig.dir().join("rules/switch.toml");
     fs::write(&file, DOWN.replace("equals = 0", "equals = \"zero\"")).unwrap();
     let output = rig.command().arg("check-config").output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(78) && message.contains("test.toml") && message.contains("Down"), "{message}");
+    assert!(output.status.code() == Some(78) && message.contains("switch.toml") && message.contains("Down"), "{message}");
     rig.signal(Signal::SIGHUP);
     rig.expect_log("alert rules cannot be used, keeping the ones before");
     rig.down("Ethernet0");

@@ -1,7 +1,6 @@
 //! The commands about alerts and rules, against the real daemon.
 
 use std::fs;
-use std::process::{Output, Stdio};
 
 use crate::fixture::Rig;
 use crate::fixture::terminal::Terminal;
@@ -29,40 +28,15 @@ const RULES: &str = r#"
 
 /// A switch at work with these rules and no others.
 fn rig(ports: usize) -> Rig {
-    let mut rig = Rig::new(ports);
-    let folder = rig.dir().join("rules");
-    fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("switch.toml"), RULES).unwrap();
-    rig.set("PORTSYNCD_ALERTS__RULES", &format!("[\"{}/*.toml\"]", folder.display()));
-    rig.set("PORTSYNCD_ALERTS__DEFAULT_RULES", "false");
-    rig.set("PORTSYNCD_ALERTS__EVALUATION_INTERVAL", "100ms");
+    let mut rig = Rig::with_rules(ports, RULES, false);
     rig.set("SUDO_USER", "nora");
     let rig = rig.set_to_work();
     rig.until("the socket", || rig.control_socket().exists());
     rig
 }
 
-fn ask(rig: &Rig, arguments: &[&str]) -> Output {
-    let mut command = rig.command();
-    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap()
-}
-
-/// What a command prints; it has to end well.
-fn said(rig: &Rig, arguments: &[&str]) -> String {
-    let output = ask(rig, arguments);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), error.as_ref()), (Some(0), ""), "{arguments:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// What a command complains of, and its exit code.
-fn complained(rig: &Rig, arguments: &[&str]) -> (i32, String) {
-    let output = ask(rig, arguments);
-    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
-}
-
 fn json<T: serde::de::DeserializeOwned>(rig: &Rig, arguments: &[&str]) -> T {
-    serde_json::from_str(&said(rig, &[arguments, &["--json"]].concat())).unwrap()
+    serde_json::from_str(&rig.printed(&[arguments, &["--json"]].concat())).unwrap()
 }
 
 fn alert_of(rig: &Rig, port: &str) -> Option<AlertView> {
@@ -79,41 +53,41 @@ fn an_alert_is_listed_silenced_and_remembered() {
     let rig = rig(3);
     rig.run(rig.links.set_admin_many(&rig.ports, true));
     rig.expect_in_step(3);
-    rig.until("no alerts", || said(&rig, &["alerts"]).starts_with("no alerts"));
-    assert!(!said(&rig, &["status"]).contains("\nalerts "));
+    rig.until("no alerts", || rig.printed(&["alerts"]).starts_with("no alerts"));
+    assert!(!rig.printed(&["status"]).contains("\nalerts "));
 
     rig.run(rig.links.set_carrier("Ethernet4", false));
     rig.run(rig.links.set_carrier("Ethernet8", false));
     expect(&rig, "Ethernet4", State::Firing);
     expect(&rig, "Ethernet8", State::Firing);
-    let table = said(&rig, &["alerts"]);
+    let table = rig.printed(&["alerts"]);
     let line: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(line[..4], ["critical", "firing", "OperDown", "Ethernet4"], "{table}");
     assert!(table.contains("Ethernet4 has no link\n") && !table.contains('\x1b'), "{table}");
     // Both tell for how long it is so.
-    rig.until("the same table", || said(&rig, &["alerts"]) == said(&rig, &["alerts", "list"]));
-    rig.until("it in the status", || said(&rig, &["status"]).contains("\nalerts      2 critical firing\n"));
-    rig.until("it in the rules", || said(&rig, &["rules", "list"]).contains("2 firing"));
+    rig.until("the same table", || rig.printed(&["alerts"]) == rig.printed(&["alerts", "list"]));
+    rig.until("it in the status", || rig.printed(&["status"]).contains("\nalerts      2 critical firing\n"));
+    rig.until("it in the rules", || rig.printed(&["rules", "list"]).contains("2 firing"));
 
-    let made = said(&rig, &["alerts", "silence", "Oper*", "--port", "Ethernet4", "--for", "2h", "--comment", "cable"]);
+    let made = rig.printed(&["alerts", "silence", "Oper*", "--port", "Ethernet4", "--for", "2h", "--comment", "cable"]);
     assert_eq!(made, "silence 1: Oper* on Ethernet4, from now, for 2h; `portsyncd alerts unsilence 1` ends it\n");
     expect(&rig, "Ethernet4", State::Suppressed);
     expect(&rig, "Ethernet8", State::Firing);
-    let table = said(&rig, &["alerts"]);
+    let table = rig.printed(&["alerts"]);
     let alerts: Vec<&str> = table.lines().skip(1).take(2).collect();
     assert!(alerts[0].contains("Ethernet8") && alerts[1].ends_with("Ethernet4 has no link (silence 1)"), "{table}");
     let silences = table.split_once("\n\n").unwrap().1;
     rig.until("the same silences", || {
-        let table = said(&rig, &["alerts"]);
-        table.split_once("\n\n").is_some_and(|(_, silences)| silences == said(&rig, &["alerts", "silences"]))
+        let table = rig.printed(&["alerts"]);
+        table.split_once("\n\n").is_some_and(|(_, silences)| silences == rig.printed(&["alerts", "silences"]))
     });
     let line: Vec<&str> = silences.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(line[..3], ["1", "Oper*", "Ethernet4"]);
     assert_eq!(line[line.len() - 2..], ["nora", "cable"], "{silences}");
 
-    assert_eq!(said(&rig, &["alerts", "unsilence", "1"]), "silence 1 has ended: Oper* on Ethernet4\n");
+    assert_eq!(rig.printed(&["alerts", "unsilence", "1"]), "silence 1 has ended: Oper* on Ethernet4\n");
     expect(&rig, "Ethernet4", State::Firing);
-    assert_eq!(said(&rig, &["alerts", "silences"]), "no silences\n");
+    assert_eq!(rig.printed(&["alerts", "silences"]), "no silences\n");
     rig.run(rig.links.set_carrier("Ethernet4", true));
     rig.until("its end", || alert_of(&rig, "Ethernet4").is_none());
     let history: History = json(&rig, &["alerts", "history"]);
@@ -124,14 +98,14 @@ fn an_alert_is_listed_silenced_and_remembered() {
         .map(|one| one.to)
         .collect();
     assert!(to.ends_with(&[State::Firing, State::Suppressed, State::Firing, State::Resolved]), "{to:?}");
-    let table = said(&rig, &["alerts", "history"]);
+    let table = rig.printed(&["alerts", "history"]);
     assert!(table.contains("suppressed (silence 1)") && table.lines().count() == history.transitions.len() + 1);
-    let last = said(&rig, &["alerts", "history", "--last", "2"]);
+    let last = rig.printed(&["alerts", "history", "--last", "2"]);
     assert_eq!(last.lines().count(), 3, "{last}");
     assert!(last.lines().last().unwrap().contains("resolved"), "the newest: {last}");
     let History { transitions } = json(&rig, &["alerts", "history", "--last", "2"]);
     assert_eq!(transitions, history.transitions[history.transitions.len() - 2..]);
-    assert_eq!(said(&rig, &["alerts", "history", "--last", "999"]).lines().count(), table.lines().count());
+    assert_eq!(rig.printed(&["alerts", "history", "--last", "999"]).lines().count(), table.lines().count());
 }
 
 #[test]
@@ -139,7 +113,7 @@ fn a_maintenance_window_begins_later() {
     let rig = rig(1);
     expect(&rig, "Ethernet0", State::Firing);
     let window = ["--for", "30m", "--starts", "1h", "--comment", "new optics", "--author", "ada"];
-    let made = said(&rig, &[&["alerts", "silence", "*"], &window[..]].concat());
+    let made = rig.printed(&[&["alerts", "silence", "*"], &window[..]].concat());
     assert!(made.starts_with("silence 1: *, begins in ") && made.contains(", for 30m; "), "{made}");
     let SilenceList { silences } = json(&rig, &["alerts", "silences"]);
     let silence = &silences[0];
@@ -155,7 +129,7 @@ fn a_maintenance_window_begins_later() {
 fn what_makes_no_sense_is_said_by_whoever_knows() {
     let rig = rig(1);
     let silence =
-        |rule: &str, more: &[&str]| complained(&rig, &[&["alerts", "silence", rule, "--comment", "x"], more].concat());
+        |rule: &str, more: &[&str]| rig.complained(&[&["alerts", "silence", rule, "--comment", "x"], more].concat());
     let (code, message) = silence("OperDwn", &["--for", "2h"]);
     assert_eq!(code, 1);
     assert_eq!(
@@ -164,7 +138,7 @@ fn what_makes_no_sense_is_said_by_whoever_knows() {
     );
     let (code, message) = silence("OperDown", &["--for", "2h", "--port", "Ethernet["]);
     assert!(code == 1 && message.starts_with("portsyncd: silence: port = \"Ethernet[\": "), "{code} {message}");
-    let (code, message) = complained(&rig, &["alerts", "unsilence", "7"]);
+    let (code, message) = rig.complained(&["alerts", "unsilence", "7"]);
     assert_eq!((code, message.as_str()), (1, "portsyncd: no silence has the number 7\n"));
     for (more, wanted) in [
         (&["--for", "2x"][..], "a duration like 30m, 2h"),
@@ -176,9 +150,9 @@ fn what_makes_no_sense_is_said_by_whoever_knows() {
         let (code, message) = silence("OperDown", more);
         assert!(code == 64 && message.contains(wanted), "{more:?}: {code} {message}");
     }
-    assert_eq!(complained(&rig, &["alerts", "unsilence", "one"]).0, 64);
-    assert_eq!(complained(&rig, &["alerts", "nothing"]).0, 64);
-    assert_eq!(said(&rig, &["alerts", "silences"]), "no silences\n");
+    assert_eq!(rig.complained(&["alerts", "unsilence", "one"]).0, 64);
+    assert_eq!(rig.complained(&["alerts", "nothing"]).0, 64);
+    assert_eq!(rig.printed(&["alerts", "silences"]), "no silences\n");
 }
 
 #[test]
@@ -187,18 +161,18 @@ fn rules_are_listed_as_they_stand() {
     expect(&rig, "Ethernet0", State::Firing);
     let list: RuleList = json(&rig, &["rules", "list"]);
     assert_eq!(list.rules.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["OperDown", "OffToday"]);
-    let table = said(&rig, &["rules", "list"]);
+    let table = rig.printed(&["rules", "list"]);
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[1].contains("1 firing") && lines[1].contains("port_oper_up equals 0"), "{table}");
     assert!(lines[2].contains(" off ") && lines[2].ends_with("switch.toml"), "{table}");
     assert!(lines[4].starts_with("2 rules, looked at "), "{table}");
     fs::write(rig.dir().join("rules/wrong.toml"), "[[rule]]\nname = \"X\"\n").unwrap();
     rig.signal(nix::sys::signal::Signal::SIGHUP);
-    rig.until("the problem", || said(&rig, &["rules", "list"]).contains("wrong.toml"));
-    assert!(said(&rig, &["rules", "list"]).contains("OperDown"), "what was in force still is");
+    rig.until("the problem", || rig.printed(&["rules", "list"]).contains("wrong.toml"));
+    assert!(rig.printed(&["rules", "list"]).contains("OperDown"), "what was in force still is");
     rig.crash();
     for arguments in [&["alerts"][..], &["alerts", "history"], &["alerts", "unsilence", "1"], &["rules", "list"]] {
-        assert_eq!(complained(&rig, arguments).0, 69, "{arguments:?}");
+        assert_eq!(rig.complained(arguments).0, 69, "{arguments:?}");
     }
 }
 
@@ -222,7 +196,7 @@ fn rules_are_tested_without_a_daemon() {
     let (good, bad) = (file("good.toml", &test("firing")), file("bad.toml", &test("pending")));
     let wrong = file("wrong.toml", &test("on fire"));
     let run = |files: &[&str]| {
-        let output = ask(&rig, &[&["rules", "test"], files].concat());
+        let output = rig.ask(&[&["rules", "test"], files].concat());
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     };
@@ -247,7 +221,7 @@ fn watch_shows_alerts_as_they_come_and_go() {
     terminal.expect_line(&["READY"]);
     rig.run(rig.links.set_carrier("Ethernet4", false));
     terminal.expect_line(&["critical firing OperDown Ethernet4: Ethernet4 has no link"]);
-    said(&rig, &["alerts", "silence", "OperDown", "--for", "1h", "--comment", "x"]);
+    rig.printed(&["alerts", "silence", "OperDown", "--for", "1h", "--comment", "x"]);
     terminal.expect_line(&["critical suppressed OperDown Ethernet4 (silence 1): "]);
     rig.run(rig.links.set_carrier("Ethernet4", true));
     terminal.expect("no alerts", |screen| !screen.contents().contains("OperDown"));

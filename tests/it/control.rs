@@ -1,7 +1,7 @@
 //! The commands that ask the running daemon, against the real daemon, kernel and Redis.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 
 use crate::fixture::Rig;
 use crate::fixture::terminal::Terminal;
@@ -9,31 +9,18 @@ use nix::sys::signal::Signal;
 use portsyncd::api::{Port, PortList, PortState, Status};
 use portsyncd::telemetry::catalog;
 
-fn ask(rig: &Rig, arguments: &[&str]) -> Output {
-    let mut command = rig.command();
-    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap()
-}
-
-/// What a command prints; it has to end well.
-fn said(rig: &Rig, arguments: &[&str]) -> String {
-    let output = ask(rig, arguments);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), error.as_ref()), (Some(0), ""), "{arguments:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
 fn status(rig: &Rig) -> Status {
-    serde_json::from_str(&said(rig, &["status", "--json"])).unwrap()
+    serde_json::from_str(&rig.printed(&["status", "--json"])).unwrap()
 }
 
 fn port(rig: &Rig, name: &str) -> Port {
-    let list: PortList = serde_json::from_str(&said(rig, &["ports", "--json"])).unwrap();
+    let list: PortList = serde_json::from_str(&rig.printed(&["ports", "--json"])).unwrap();
     list.ports.into_iter().find(|port| port.name == name).unwrap()
 }
 
 /// A port's line in the table, word by word.
 fn line(rig: &Rig, name: &str) -> Vec<String> {
-    let table = said(rig, &["ports"]);
+    let table = rig.printed(&["ports"]);
     let line = table.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
     line.split_whitespace().map(str::to_owned).collect()
 }
@@ -65,12 +52,12 @@ fn ports_are_told_as_the_kernel_has_them() {
     rig.until("the line to follow", || line(&rig, "Ethernet0")[1..4] == ["up", "down", "9000"]);
     assert_eq!(port(&rig, "Ethernet0").flaps, before.flaps + 1);
     rig.until("the line in step", || line(&rig, "Ethernet0").last().unwrap() == "yes");
-    let table = said(&rig, &["ports"]);
+    let table = rig.printed(&["ports"]);
     let names: Vec<&str> = table.lines().skip(1).map(|line| line.split(' ').next().unwrap()).collect();
     assert_eq!(names, rig.ports);
     assert!(!table.contains('\x1b'), "no colours where there is no terminal: {table:?}");
     rig.run(rig.links.delete("Ethernet0"));
-    rig.until("the line to go", || !said(&rig, &["ports"]).contains("Ethernet0 "));
+    rig.until("the line to go", || !rig.printed(&["ports"]).contains("Ethernet0 "));
 }
 
 #[test]
@@ -82,7 +69,7 @@ fn status_is_told_whether_all_is_well_or_not() {
     assert_eq!((seen.pid, seen.ports.total, seen.start.done), (rig.pid(), 2, true));
     let expect = |parts: &[&str]| {
         for part in parts {
-            rig.until(&format!("{part:?} in the status"), || said(&rig, &["status"]).contains(part));
+            rig.until(&format!("{part:?} in the status"), || rig.printed(&["status"]).contains(part));
         }
     };
     expect(&[
@@ -95,11 +82,11 @@ fn status_is_told_whether_all_is_well_or_not() {
     rig.server.kill();
     rig.until("unreadiness", || !status(&rig).ready);
     rig.until("the reason", || {
-        let text = said(&rig, &["status"]);
+        let text = rig.printed(&["status"]);
         text.lines().any(|line| line.starts_with("  redis     not ready for ") && line.contains(": cannot connect"))
     });
     for part in ["\nready       no\n", "STATE_DB down", "\n  redis     0 of 30: "] {
-        rig.until(&format!("{part:?} in the status"), || said(&rig, &["status"]).contains(part));
+        rig.until(&format!("{part:?} in the status"), || rig.printed(&["status"]).contains(part));
     }
 }
 
@@ -109,7 +96,7 @@ fn without_a_daemon_they_end_with_69_and_say_where_they_asked() {
     let socket = rig.control_socket();
     let expect = |rig: &Rig, reason: &str| {
         for arguments in [&["status"][..], &["status", "--json"], &["ports"], &["ports", "--json"]] {
-            let output = ask(rig, arguments);
+            let output = rig.ask(arguments);
             let message = String::from_utf8_lossy(&output.stderr);
             assert_eq!((output.status.code(), output.stdout.len()), (Some(69), 0), "{arguments:?}: {message}");
             assert!(message.contains(socket.to_str().unwrap()) && message.contains(reason), "{message}");
@@ -120,7 +107,7 @@ fn without_a_daemon_they_end_with_69_and_say_where_they_asked() {
     };
     expect(&rig, "is it running");
     rig.start();
-    rig.until("an answer", || ask(&rig, &["status"]).status.success());
+    rig.until("an answer", || rig.ask(&["status"]).status.success());
     assert_eq!(socket.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     rig.crash();
     expect(&rig, "is gone");
@@ -130,7 +117,7 @@ fn without_a_daemon_they_end_with_69_and_say_where_they_asked() {
 fn healthcheck_tells_life_from_service_and_both_from_absence() {
     let mut rig = Rig::new(1);
     let told = |rig: &Rig, arguments: &[&str]| {
-        let output = ask(rig, arguments);
+        let output = rig.ask(arguments);
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
     let (alive, ready) = (&["healthcheck"][..], &["healthcheck", "--ready"][..]);
@@ -160,7 +147,7 @@ fn a_socket_that_is_turned_off_is_a_matter_of_configuration() {
     let mut rig = Rig::new(0);
     rig.set("PORTSYNCD_CONTROL__SOCKET", "");
     for arguments in [["status"], ["ports"], ["watch"], ["healthcheck"]] {
-        let output = ask(&rig, &arguments);
+        let output = rig.ask(&arguments);
         let message = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(78), "{message}");
         assert!(message.contains("control.socket"), "{message}");
@@ -172,8 +159,8 @@ fn metrics_need_neither_daemon_nor_configuration() {
     let mut rig = Rig::new(0);
     rig.argument("--config");
     rig.argument("/nonexistent.toml");
-    assert_eq!(said(&rig, &["metrics"]), catalog::text());
-    assert_eq!(said(&rig, &["metrics", "--markdown"]), catalog::markdown());
+    assert_eq!(rig.printed(&["metrics"]), catalog::text());
+    assert_eq!(rig.printed(&["metrics", "--markdown"]), catalog::markdown());
 }
 
 #[test]
@@ -191,7 +178,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 #[test]
 fn watch_needs_a_terminal() {
     let rig = Rig::new(0);
-    let output = ask(&rig, &["watch"]);
+    let output = rig.ask(&["watch"]);
     assert_eq!(output.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&output.stderr).contains("status --json"));
 }

@@ -37,7 +37,7 @@ actions = ["hook", "rows"]
 fn rig(ports: usize, rules: &str) -> Rig {
     let mut rig = Rig::new(ports);
     fs::create_dir(rig.dir().join("rules")).unwrap();
-    fs::write(rig.dir().join("rules/test.toml"), rules).unwrap();
+    fs::write(rig.dir().join("rules/switch.toml"), rules).unwrap();
     rig.argument("--config");
     let file = rig.dir().join("portsyncd.toml").display().to_string();
     rig.argument(&file);
@@ -76,7 +76,7 @@ fn at_work(ports: usize) -> (Rig, Webhook) {
         rig.up(port);
         rig.expect_row(port, "up", "up", 1500);
     }
-    fs::write(rig.dir().join("rules/test.toml"), RULES).unwrap();
+    fs::write(rig.dir().join("rules/switch.toml"), RULES).unwrap();
     rig.signal(Signal::SIGHUP);
     rig.until("the rules", || rig.api::<RuleList>("/api/v1/rules").rules.len() == 2);
     (rig, webhook)
@@ -264,7 +264,7 @@ fn a_sink_that_asks_for_every_rule_hears_of_the_default_rules_also_after_a_reloa
     rig.start();
     rig.until("the alert", || rig.api::<AlertList>("/api/v1/alerts").alerts.iter().any(|view| view.alert.notified));
     // The rule is turned off: everybody who was told is told that it ended.
-    fs::write(rig.dir().join("rules/test.toml"), "[[rule]]\nname = \"DriftFound\"\nenabled = false\n").unwrap();
+    fs::write(rig.dir().join("rules/switch.toml"), "[[rule]]\nname = \"DriftFound\"\nenabled = false\n").unwrap();
     rig.signal(Signal::SIGHUP);
     for webhook in [every, late] {
         expect_heard(&rig, webhook, "resolved DriftFound -", 1);
@@ -308,7 +308,7 @@ fn another_evaluation_interval_holds_from_a_reload_on() {
     let rig = rig.set_to_work();
     rig.up("Ethernet0");
     rig.expect_row("Ethernet0", "up", "up", 1500);
-    fs::write(rig.dir().join("rules/test.toml"), RULES).unwrap();
+    fs::write(rig.dir().join("rules/switch.toml"), RULES).unwrap();
     configure(&rig, &format!("{QUICK}{sinks}"));
     rig.signal(Signal::SIGHUP);
     rig.until("the rules", || rig.api::<RuleList>("/api/v1/rules").rules.len() == 2);

@@ -3,6 +3,7 @@
 #![allow(clippy::unused_self, reason = "what is done to the rig's links reads as the rig's own")]
 
 pub mod browser;
+mod commands;
 pub mod http;
 pub mod orchagent;
 pub mod terminal;

@@ -335,7 +335,9 @@ fn the_page_fits_a_telephone() {
 fn a_picture_of_the_page_can_be_taken() {
     let wanted = env::var_os("PORTSYNCD_SCREENSHOT").map(PathBuf::from);
     let samples = if wanted.is_some() { 100 } else { 3 };
-    let rig = alerts::with_rules(32, alerts::UPLINKS, true);
+    let mut rig = Rig::with_rules(32, alerts::UPLINKS, true);
+    rig.set("PORTSYNCD_ALERTS__EVALUATION_INTERVAL", "1s");
+    let rig = rig.set_to_work();
     for number in 1..=4 {
         let name = format!("PortChannel{number}");
         rig.put_appl_row(&name);
@@ -348,10 +350,7 @@ fn a_picture_of_the_page_can_be_taken() {
     for port in ["Ethernet68", "Ethernet88"] {
         rig.run(rig.links.set_carrier(port, false));
     }
-    alerts::said(
-        &rig,
-        &["alerts", "silence", "UplinkDown", "--port", "Ethernet88", "--for", "2h", "--comment", "moved"],
-    );
+    rig.printed(&["alerts", "silence", "UplinkDown", "--port", "Ethernet88", "--for", "2h", "--comment", "moved"]);
     let browser = Browser::start();
     browser.size(1280, 1590);
     // Nothing moves, so that nothing has to come to rest before the picture, which would show as a gap.

@@ -1,20 +1,19 @@
 //! What docs/sonic has for SONiC's event framework, held against the daemon: the lines that it logs, and its default rules.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use portsyncd::alert::model::Fingerprint;
 use portsyncd::alert::notify::{Notifier, Surroundings};
 use portsyncd::alert::rules::{Action, Loader, Rule, Severity};
 use portsyncd::alert::{Alert, Notification, State};
 use portsyncd::config::RedisConfig;
+use portsyncd::lab::captured::Captured;
 use portsyncd::link::LinkName;
 use regex::Regex;
 use serde::Deserialize;
 use tracing::info;
-use tracing_subscriber::fmt::MakeWriter;
 
 /// The text of a rule's summary, with what a text may have in it.
 const SUMMARY: &str = "Ethernet4 flaps: 0.15 changes a \"second\", value=1 port=Ethernet8";
@@ -95,33 +94,12 @@ fn publish(line: &str) -> Option<Event> {
     })
 }
 
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Kept {
-    type Writer = Self;
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
 /// The lines as they go to syslog, without time and level. A test of `logging::line` holds that they read as the library's.
 fn logged(log: impl FnOnce()) -> Vec<String> {
-    let kept = Kept::default();
+    let captured = Captured::default();
     let format = tracing_subscriber::fmt().with_target(false).with_ansi(false).with_level(false).without_time();
-    tracing::subscriber::with_default(format.with_writer(kept.clone()).finish(), log);
-    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-    text.lines().map(str::to_owned).collect()
+    tracing::subscriber::with_default(format.with_writer(captured.clone()).finish(), log);
+    captured.lines()
 }
 
 /// What the log sink says of notifications.

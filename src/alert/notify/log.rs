@@ -41,33 +41,15 @@ fn line(notification: &Notification) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::{Arc, Mutex};
-
     use super::super::tests::{fires, resolved};
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::lab::captured::Captured;
 
     fn logged(notifications: &[Notification]) -> String {
-        let written = Written::default();
-        let writer = written.clone();
-        let log =
-            tracing_subscriber::fmt().with_writer(move || writer.clone()).without_time().with_ansi(false).finish();
+        let captured = Captured::default();
+        let log = tracing_subscriber::fmt().with_writer(captured.clone()).without_time().with_ansi(false).finish();
         tracing::subscriber::with_default(log, || write(notifications, &SinkCounters::default()));
-        let bytes = written.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        captured.text()
     }
 
     #[test]

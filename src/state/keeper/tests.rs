@@ -1,7 +1,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::json;
@@ -10,6 +10,7 @@ use super::super::file::GENERATIONS;
 use super::super::form;
 use super::super::test_mounts::{mounted, read_only, writable};
 use super::*;
+use crate::lab::captured::Captured;
 
 fn start(folder: &Path) -> (Arc<Telemetry>, Keeper) {
     let telemetry = Arc::<Telemetry>::default();
@@ -47,27 +48,14 @@ fn writes(telemetry: &Telemetry) -> (u64, u64) {
 
 /// What is logged meanwhile, from INFO on.
 fn logged(run: impl FnOnce()) -> Vec<String> {
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-    impl io::Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
     // With one subscriber alone tracing asks the thread that first comes by a message whether anybody wants it, and most
     // threads of tests have none: a second one makes it ask all subscribers.
     static OTHER: OnceLock<tracing::Dispatch> = OnceLock::new();
     OTHER.get_or_init(|| tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish()));
-    let kept = Kept::default();
-    let writer = kept.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let captured = Captured::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(captured.clone()).finish();
     tracing::subscriber::with_default(subscriber, run);
-    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-    text.lines().map(str::to_owned).collect()
+    captured.lines()
 }
 
 #[test]

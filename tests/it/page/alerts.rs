@@ -1,8 +1,5 @@
 //! The alerts of the status page: rules that really fire in the real daemon, as the browser shows them.
 
-use std::fs;
-use std::process::Stdio;
-
 use serde_json::json;
 
 use super::{BEYOND_THE_EDGE, POOR_CONTRAST, expect_no_trouble, look, visit};
@@ -46,29 +43,10 @@ pub const UPLINKS: &str = r#"
     annotations = { summary = "Uplink {{ port }} has no link" }
 "#;
 
-/// A switch whose daemon has these alert rules, with the default ones or without, and evaluates them often.
-pub fn with_rules(ports: usize, rules: &str, defaults: bool) -> Rig {
-    let mut rig = Rig::new(ports);
-    let folder = rig.dir().join("rules");
-    fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("page.toml"), rules).unwrap();
-    rig.set("PORTSYNCD_ALERTS__RULES", &format!("[\"{}/*.toml\"]", folder.display()));
-    rig.set("PORTSYNCD_ALERTS__DEFAULT_RULES", &defaults.to_string());
-    rig.set("PORTSYNCD_ALERTS__EVALUATION_INTERVAL", if defaults { "1s" } else { "100ms" });
-    rig.set_to_work()
-}
-
-/// What a command of the program says; it has to end well.
-pub fn said(rig: &Rig, arguments: &[&str]) -> String {
-    let output = rig.command().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 #[test]
 #[ignore = "needs Chromium"]
 fn an_alert_is_shown_while_it_fires_and_when_it_is_silenced_and_goes_when_it_is_over() {
-    let rig = with_rules(2, RULES, false);
+    let rig = Rig::with_rules(2, RULES, false).set_to_work();
     rig.up("Ethernet0");
     let browser = visit(&rig);
     browser.expect(ALERTS_COUNT, "none");
@@ -89,7 +67,7 @@ fn an_alert_is_shown_while_it_fires_and_when_it_is_silenced_and_goes_when_it_is_
     let firing = [colour(0), colour(1)];
     assert_ne!(firing[0], firing[1], "a warning does not look like what is critical");
 
-    said(&rig, &["alerts", "silence", "SomePortDown", "--for", "1h", "--comment", "known"]);
+    rig.printed(&["alerts", "silence", "SomePortDown", "--for", "1h", "--comment", "known"]);
     let silenced =
         ["critical, suppressed", "1 ports are down <b>now</b>", "SomePortDown, value 1, since then, silence 1"];
     browser.expect(ALERTS_TIMELESS, json!([one, silenced]));
@@ -107,7 +85,7 @@ fn an_alert_is_shown_while_it_fires_and_when_it_is_silenced_and_goes_when_it_is_
 fn many_alerts_with_long_texts_fit_a_telephone_and_can_be_read() {
     let long = "a_summary_without_any_space_".repeat(8);
     let rules = RULES.replace("{{ port }} is wanted up and has no link", &format!("{{{{ port }}}}: {long}"));
-    let rig = with_rules(32, &rules, false);
+    let rig = Rig::with_rules(32, &rules, false).set_to_work();
     for port in &rig.ports {
         rig.up(port);
         rig.run(rig.links.set_carrier(port, false));
