@@ -156,7 +156,10 @@ fn files_are_read_again_and_wrong_ones_leave_the_rules_before_in_force() {
     fs::write(&file, DOWN.replace("equals = 0", "equals = \"zero\"")).unwrap();
     let output = rig.command().arg("check-config").output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(78) && message.contains("switch.toml") && message.contains("Down"), "{message}");
+    assert!(
+        output.status.code() == Some(78) && message.contains("switch.toml") && message.contains("Down"),
+        "{message}"
+    );
     rig.signal(Signal::SIGHUP);
     rig.expect_log("alert rules cannot be used, keeping the ones before");
     rig.down("Ethernet0");
