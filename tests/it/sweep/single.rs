@@ -126,7 +126,7 @@ fn all_old_links_are_set_down_though_redis_is_lost_meanwhile() {
     assert_eq!((up(&rig), restore_count(&rig).as_deref()), (0, Some("0")));
 }
 
-/// It is lost while links are set down, the step after the count is written.
+/// It is lost right after the count is written, before anything is published.
 #[test]
 fn restore_count_is_written_again_to_a_redis_that_comes_back_without_it() {
     let (mut rig, proxy) = rig(2);
