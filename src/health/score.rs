@@ -73,15 +73,17 @@ fn start(telemetry: &Telemetry, facts: &HealthFacts) -> Part {
     if current.done {
         return part("start", 20, 1.0, String::new);
     }
+    // Before Redis was asked nothing is known of them.
     let awaited = match facts.awaited {
-        1 => "1 port is awaited".to_owned(),
-        count => format!("{count} ports are awaited"),
+        0 => String::new(),
+        1 => ", 1 port is awaited".to_owned(),
+        count => format!(", {count} ports are awaited"),
     };
     if current.timed_out {
-        return part("start", 20, 0.0, || format!("PortInitDone is due for {:.0} s, {awaited}", current.due_seconds));
+        return part("start", 20, 0.0, || format!("PortInitDone is due for {:.0} s{awaited}", current.due_seconds));
     }
     let share = (1.0 - ratio(facts.awaited, facts.ports.total)).min(0.9);
-    part("start", 20, share, || format!("PortInitDone is still due, {awaited}"))
+    part("start", 20, share, || format!("PortInitDone is still due{awaited}"))
 }
 
 fn kernel(telemetry: &Telemetry, config: &HealthConfig) -> Part {

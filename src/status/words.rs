@@ -15,11 +15,11 @@ pub(super) fn summary(readiness: &Readiness, ports: &PortCounts, refusal: Option
         None if ports.out_of_step > 0 => {
             format!("in service, {} of {} ports are being written", ports.out_of_step, ports.total)
         }
-        None => format!(
-            "in service, {} ports are in step, {} of them up",
-            ports.total - ports.waiting - ports.ignored - ports.blocked - ports.awaited,
-            ports.up
-        ),
+        None => {
+            let in_step = ports.total - ports.waiting - ports.ignored - ports.blocked - ports.awaited;
+            let ports_are = if in_step == 1 { "port is" } else { "ports are" };
+            format!("in service, {in_step} {ports_are} in step, {} of them up", ports.up)
+        }
     }
 }
 

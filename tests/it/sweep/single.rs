@@ -83,7 +83,7 @@ fn a_warm_start_stays_warm_though_the_server_is_loading() {
         };
         wait::until("the server to load", LIMIT, is_loading).unwrap();
         proxy.refuse(false);
-        let heard = || fs::read_to_string(&log).unwrap().contains("BusyLoading");
+        let heard = || fs::read_to_string(&log).unwrap().contains("LOADING");
         wait::until("the daemon to hear of it", LIMIT, heard).unwrap();
         assert!(is_loading());
         let mut db = client.get_connection().unwrap();
