@@ -1,6 +1,6 @@
 //! What waits for a receiver, step by step and in random order.
 
-use super::super::tests::{fires, resolved};
+use crate::lab::notifications::{fires, resolved};
 use super::*;
 use proptest::prelude::*;
 
