@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::Table;
 
 use super::error::RuleError;
-use super::table::{Number, Range, RuleTable, Span, right};
+use super::table::{A_NUMBER, A_TIME, Number, Range, RuleTable, Span};
 use crate::alert::span;
 use crate::nearest::nearest;
 
@@ -154,6 +154,20 @@ impl Condition {
 const KINDS: [&str; 10] =
     ["above", "below", "between", "outside", "equals", "rate_above", "rate_below", "absent", "anomaly", "trend"];
 
+/// What has to stand at a path of keys within a condition.
+pub(super) fn right(path: &[&str]) -> &'static str {
+    match path {
+        [] => {
+            "a table with one of above, below, between, outside, equals, rate_above, rate_below, absent, anomaly, trend"
+        }
+        ["anomaly" | "trend"] => "a table",
+        ["between" | "outside"] => "two numbers, for example [10, 20]",
+        [.., "direction"] => "a text in quotes",
+        [.., "window" | "horizon" | "absent"] => A_TIME,
+        _ => A_NUMBER,
+    }
+}
+
 /// The one key that says what a condition is; `window` may stand beside it.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -227,8 +241,8 @@ impl Trend {
                 return Err(rule.wrong_at(&["condition", "trend", "below"], "either above or below"));
             }
         };
-        let Span(horizon) = self.horizon.ok_or_else(|| missing("horizon", right(&["horizon"])))?;
-        let Span(window) = self.window.ok_or_else(|| missing("window", right(&["window"])))?;
+        let Span(horizon) = self.horizon.ok_or_else(|| missing("horizon", A_TIME))?;
+        let Span(window) = self.window.ok_or_else(|| missing("window", A_TIME))?;
         Ok((Function::Forecast { window, horizon }, test))
     }
 }

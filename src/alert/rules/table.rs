@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::condition;
 use super::error::{Place, RuleError};
 use crate::nearest::nearest;
 
@@ -61,6 +62,9 @@ impl RuleTable {
     }
 }
 
+pub(super) const A_NUMBER: &str = "a number, for example 10 or 0.5";
+pub(super) const A_TIME: &str = "a time in quotes with its unit, for example \"30s\", \"5m\" or \"1h\"";
+
 /// What has to stand at a path of keys.
 pub(super) fn right(path: &[&str]) -> &'static str {
     match path {
@@ -69,16 +73,11 @@ pub(super) fn right(path: &[&str]) -> &'static str {
         ["severity"] => "\"critical\", \"warning\" or \"info\"",
         ["enabled"] => "true or false",
         ["actions" | "inhibited_by"] | ["match", _] => "a list of texts in quotes, for example [\"log\"]",
-        ["ports"] | ["labels" | "annotations", _] | [.., "direction"] => "a text in quotes",
-        ["condition"] => {
-            "a table with one of above, below, between, outside, equals, rate_above, rate_below, absent, anomaly, trend"
-        }
-        ["labels" | "annotations" | "match"] | ["condition", "anomaly" | "trend"] => "a table",
-        ["condition", "between" | "outside"] => "two numbers, for example [10, 20]",
-        [.., "for" | "keep_firing_for" | "window" | "horizon" | "absent"] => {
-            "a time in quotes with its unit, for example \"30s\", \"5m\" or \"1h\""
-        }
-        _ => "a number, for example 10 or 0.5",
+        ["ports"] | ["labels" | "annotations", _] => "a text in quotes",
+        ["condition", inner @ ..] => condition::right(inner),
+        ["labels" | "annotations" | "match"] => "a table",
+        ["for" | "keep_firing_for"] => A_TIME,
+        _ => A_NUMBER,
     }
 }
 
