@@ -48,6 +48,13 @@ in
       release
       // {
         cargoArtifacts = craneLib.buildDepsOnly release;
+        # The daemon by itself, without what only the laboratory depends on.
+        buildPhaseCargoCommand = ''
+          cargoBuildLog=$(mktemp cargoBuildLogXXXX.json)
+          build() { cargoWithProfile build --locked --message-format json-render-diagnostics "$@" >>"$cargoBuildLog"; }
+          build --bin portsyncd --no-default-features
+          build --bin portsyncd-lab
+        '';
         PORTSYNCD_COMMIT =
           if self ? rev then builtins.substring 0 12 self.rev else self.dirtyShortRev or "unknown";
         meta = {

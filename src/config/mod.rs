@@ -9,7 +9,7 @@ pub mod glob;
 mod keys;
 mod load;
 mod severity;
-mod sinks;
+pub mod sinks;
 pub mod toml_text;
 
 use std::path::PathBuf;
@@ -23,7 +23,6 @@ use crate::sync::port_sync::Names;
 pub use alerts::{AlertsConfig, DeliveryConfig, SinkConfig};
 pub use load::{ConfigError, Flags, load};
 pub use severity::{Action, Severity};
-pub use sinks::{AlertmanagerConfig, ExecConfig, SinkKind, WebhookConfig};
 
 /// The configuration file that is read when none is named.
 pub const DEFAULT_FILE: &str = "/etc/sonic/portsyncd.toml";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::active::{Active, Phase};
 use crate::alert::model::{Alert, Evaluation, Fingerprint, Notification, Now, State, Suppression, Transition};
-use crate::alert::rules::condition::Condition;
+use crate::alert::rules::condition::Function;
 use crate::alert::rules::rule::Rule;
 use crate::alert::rules::template::number;
 use crate::link::LinkName;
@@ -14,7 +14,7 @@ impl Engine {
     /// Every alert of the rule goes to its next state; of those that end there are notifications.
     pub(in crate::alert) fn advance(&mut self, number: usize, now: Now, evaluation: &mut Evaluation) {
         let column = self.columns.of_rule(number);
-        let test = self.rules[number].condition.test();
+        let test = self.rules[number].condition.test;
         let mut holding = test.first(column, 0);
         if self.active[number].is_empty() && holding.is_none() {
             return;
@@ -183,8 +183,8 @@ impl Engine {
 
 /// A value for people: an absence is a time.
 fn value_text(rule: &Rule, value: f64) -> String {
-    match rule.condition {
-        Condition::Absent { .. } if (0.0..1e9).contains(&value) => {
+    match rule.condition.function {
+        Function::Age { .. } if (0.0..1e9).contains(&value) => {
             humantime::format_duration(std::time::Duration::from_secs_f64(value.round())).to_string()
         }
         _ => number(value),

@@ -15,7 +15,7 @@ use super::silence::Silence;
 use super::{Engine, GAP, Settings, numbers};
 use crate::alert::model::{Evaluation, Now, State, Transition, port};
 use crate::alert::notify::SavedSink;
-use crate::alert::rules::condition::Condition;
+use crate::alert::rules::condition::Function;
 use crate::alert::rules::load::Rules;
 use crate::alert::rules::rule::{LabelMatchers, Rule};
 use crate::alert::{Millis, millis};
@@ -133,7 +133,7 @@ impl Engine {
             let index = alert.port.map_or(0, |port| self.ports.index(port, time));
             let since = then(alert.held);
             let ceased = alert.ceased.map(then);
-            if let Condition::Absent { .. } = rule.condition {
+            if let Function::Age { .. } = rule.condition.function {
                 let absent = Duration::try_from_secs_f64(alert.value).unwrap_or_default();
                 self.columns.restore_age(number, index, then(absent));
             }

@@ -1,7 +1,7 @@
 //! What waits for a receiver, step by step and in random order.
 
-use super::super::tests::{fires, resolved};
 use super::*;
+use crate::lab::notifications::{fires, resolved};
 use proptest::prelude::*;
 
 const EVER: Duration = Duration::from_secs(3600);

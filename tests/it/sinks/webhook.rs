@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::server::{Answer, Server};
 use super::*;
-use crate::lab::certificates;
+use portsyncd::lab::certificates;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
