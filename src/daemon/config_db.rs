@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::{Daemon, Stop};
 use crate::alert::service::AlertingCommand;
@@ -182,7 +182,15 @@ impl Daemon {
     /// The alert rules of CONFIG_DB may have changed: hands them on to alerting.
     pub(super) async fn read_rules(&mut self) -> Result<(), Stop> {
         self.config_db.read_rules = false;
-        let rows = self.ask(Db::Config, async |config| queries::rows_of(&config, ALERT_RULE).await).await?;
+        let read = async |config: Rc<Client>| match queries::rows_of(&config, ALERT_RULE).await {
+            // The user may not read them. Nothing but alerting needs them.
+            Err(problem) if problem.source.code() == Some("NOPERM") => {
+                warn!(problem = %problem, reason = %problem.source, "going on without alert rules of CONFIG_DB");
+                Ok(None)
+            }
+            rows => rows.map(Some),
+        };
+        let rows = self.ask(Db::Config, read).await?;
         self.send_to_alerting(AlertingCommand::Rules(rows));
         Ok(())
     }

@@ -100,6 +100,11 @@ impl Reader {
         &self.telemetry
     }
 
+    /// Whether the kernel, `APPL_DB` and `STATE_DB` were compared: before that it is not known how ports stand.
+    pub fn knows_ports(&self) -> bool {
+        self.telemetry.moments.resync_ms.load(Ordering::Relaxed) > 0
+    }
+
     /// From now on health is judged by this.
     pub fn set_health_config(&self, health: HealthConfig) {
         *lock(&self.health) = health;

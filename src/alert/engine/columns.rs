@@ -224,13 +224,11 @@ impl Columns {
         })
     }
 
-    /// Puts samples of before a restart into every window of the source.
+    /// Puts samples of before a restart into every window of the source, before those that are there.
     pub fn restore_samples(&mut self, of: impl Fn(&Source) -> bool, samples: &[(Millis, f64)]) {
         for column in self.all.iter_mut().filter(|column| of(&column.source)) {
             if let Input::Window { ring, .. } = &mut column.input {
-                for (time, value) in samples {
-                    ring.push(*time, vec![*value]);
-                }
+                ring.prepend(samples.iter().map(|(time, value)| (*time, vec![*value])));
             }
         }
     }

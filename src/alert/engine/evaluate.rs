@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::active::{Active, Phase};
+use crate::alert::Millis;
 use crate::alert::model::{Alert, Evaluation, Fingerprint, Notification, Now, State, Suppression, Transition};
 use crate::alert::rules::condition::Condition;
 use crate::alert::rules::rule::Rule;
@@ -32,7 +33,8 @@ impl Engine {
                 Some(active) if active.phase.is_firing() => test_of_firing.holds(value),
                 _ => test.holds(value) && self.matches_ports(&rule, index),
             };
-            if active.as_ref().is_some_and(|active| active.restored && !holds && self.is_held(number, value)) {
+            let restored = active.as_ref().and_then(|active| active.restored).filter(|_| !holds);
+            if restored.is_some_and(|restored| self.is_held(number, value, restored)) {
                 after.extend(active);
                 continue;
             }
@@ -42,8 +44,8 @@ impl Engine {
             // As Prometheus: what it does while it holds no longer is no reason for the alert.
             if holds {
                 active.value = value;
+                active.restored = None;
             }
-            active.restored &= !holds;
             match next {
                 Some(phase) => after.push(Active { phase, ..active }),
                 None => self.resolve(number, &active, now, evaluation),
@@ -54,8 +56,7 @@ impl Engine {
     }
 
     fn matches_ports(&self, rule: &Rule, index: u32) -> bool {
-        let Some(ports) = &rule.ports else { return true };
-        self.ports.name(index).is_some_and(|port| ports.matches_port(&port))
+        rule.ports.is_none() || self.ports.name(index).is_some_and(|port| rule.is_for_port(&port))
     }
 
     pub(in crate::alert) fn resolve(&self, number: usize, active: &Active, now: Now, evaluation: &mut Evaluation) {
@@ -69,10 +70,11 @@ impl Engine {
     }
 
     /// Whether an alert from before a restart is held, though its condition does not hold: while its windows are not filled
-    /// again, and for a minute without a value.
-    fn is_held(&self, number: usize, value: f64) -> bool {
+    /// again, and without a value for a minute from when values are known and it was restored.
+    fn is_held(&self, number: usize, value: f64, restored: Millis) -> bool {
         let time = self.clock.time;
-        !self.columns.is_filled(number, time) || (value.is_nan() && time < 60_000)
+        let may_come = || self.values_known.is_none_or(|known| time - known.max(restored) < 60_000);
+        !self.columns.is_filled(number, time) || (value.is_nan() && may_come())
     }
 
     /// Of what fires there are notifications, unless it is silenced or inhibited.

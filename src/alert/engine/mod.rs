@@ -19,6 +19,7 @@ mod functions;
 mod history;
 mod persist;
 mod port_index;
+mod restore;
 mod ring;
 mod selector;
 
@@ -34,6 +35,7 @@ use active::{Active, Phase};
 use columns::Columns;
 use history::TransitionHistory;
 use port_index::PortIndex;
+use restore::Unclaimed;
 use silence::{SilenceError, Silences};
 
 pub use persist::Saved;
@@ -69,6 +71,11 @@ pub struct Engine {
     silences: Silences,
     history: TransitionHistory,
     clock: EngineClock,
+    unclaimed: Option<Unclaimed>,
+    /// Whether there are no rules but these.
+    rules_known: bool,
+    /// Since when a value that is not there is not still to come.
+    values_known: Option<Millis>,
 }
 
 /// The engine's own time.
@@ -109,6 +116,9 @@ impl Engine {
             silences: Silences::default(),
             history: TransitionHistory::new(settings.history),
             clock: EngineClock::default(),
+            unclaimed: None,
+            rules_known: true,
+            values_known: None,
             settings,
             rules,
         }
@@ -129,6 +139,10 @@ impl Engine {
         if let Some(gap) = self.clock.advance(now.monotonic, gap) {
             self.reset_after_gap(gap, now.wall);
         }
+        if snapshot.complete {
+            self.values_known.get_or_insert(self.clock.time);
+        }
+        self.end_unclaimed(now, &mut evaluation);
         self.columns.update(snapshot, &mut self.ports, self.clock.time);
         evaluation.ended = self.silences.expire(now.wall);
         // Which alerts fire has to be known of all rules before one can inhibit another.

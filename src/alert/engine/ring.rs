@@ -32,6 +32,17 @@ impl<T: Clone> Ring<T> {
         }
     }
 
+    /// Puts those of these that are older than all others before them.
+    pub fn prepend(&mut self, older: impl Iterator<Item = (Millis, T)>) {
+        let own = std::mem::take(&mut self.samples);
+        let first = own.front().map(|(time, _)| *time);
+        let begun = self.begun.take();
+        for (time, sample) in older.filter(|(time, _)| first.is_none_or(|first| *time < first)).chain(own) {
+            self.push(time, sample);
+        }
+        self.begun = self.begun.min(begun).or(self.begun).or(begun);
+    }
+
     /// How well it serves as the beginning of a window: by how much of it it has, then by how dense it is.
     pub fn serves(&self, window: Millis) -> (Millis, Reverse<Millis>) {
         (self.window.min(window), Reverse(self.step))

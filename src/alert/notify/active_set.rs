@@ -36,9 +36,9 @@ impl ActiveSet {
         }
     }
 
-    /// Ends of what fires and is not wanted any longer.
-    pub fn ends_of_others(&mut self, wanted: &[Arc<Notification>]) -> Vec<Arc<Notification>> {
-        self.known = true;
+    /// Ends of what fires and is not wanted any longer. `all`: nothing else fires.
+    pub fn ends_of_others(&mut self, wanted: &[Arc<Notification>], all: bool) -> Vec<Arc<Notification>> {
+        self.known |= all;
         let wanted: HashSet<Fingerprint> = wanted.iter().map(|alert| alert.alert.fingerprint).collect();
         let others = self.alerts.iter().filter(|(name, (alert, _))| alert.ended.is_none() && !wanted.contains(name));
         let end = |alert: &Notification| Notification { ended: Some(seconds(now_ms())), ..alert.clone() };
@@ -95,7 +95,7 @@ mod tests {
         for alert in [&first, &second, &third] {
             active.insert(alert, 10, now);
         }
-        let ends = active.ends_of_others(&[second]);
+        let ends = active.ends_of_others(&[second], true);
         assert_eq!(ends.iter().map(|end| end.alert.fingerprint).collect::<Vec<_>>(), [first.alert.fingerprint]);
         assert!(ends[0].ended.is_some());
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Active;
 use super::metrics::DeliveryMetrics;
 use super::queue::{Queue, SharedQueue};
 use super::saved::SavedSink;
-use crate::alert::model::{Fingerprint, Notification};
+use crate::alert::model::Fingerprint;
 use crate::locks::lock;
 
 #[derive(Debug, Default)]
@@ -47,8 +48,9 @@ impl NotificationLog {
 
     /// Goes on from what an earlier run saved `ago`; `active` is what fires. Without anything saved every receiver is
     /// taken to know all of it.
-    pub fn restore(&self, saved: Option<&BTreeMap<String, SavedSink>>, ago: Duration, active: &[Notification]) {
-        let firing: HashSet<Fingerprint> = active.iter().map(|alert| alert.alert.fingerprint).collect();
+    pub fn restore(&self, saved: Option<&BTreeMap<String, SavedSink>>, ago: Duration, active: &Active) {
+        let names = active.alerts.iter().map(|alert| alert.alert.fingerprint);
+        let firing: HashSet<Fingerprint> = names.chain(active.unclaimed.iter().copied()).collect();
         let everything = SavedSink { acknowledged: firing.iter().copied().collect(), ended: Vec::new() };
         for ((sink, _), queue) in &*lock(&self.queues) {
             if let Some(saved) = saved.map_or(Some(&everything), |saved| saved.get(sink)) {

@@ -11,6 +11,7 @@ use super::table::{Place, RuleTable};
 use super::template::Template;
 use crate::config::glob::Glob;
 use crate::config::{Action, Severity};
+use crate::link::LinkName;
 use crate::nearest::nearest;
 
 /// Texts for people, by name.
@@ -106,13 +107,29 @@ impl Rule {
         self.condition.test_of_firing(self.resolve())
     }
 
-    /// Whether an alert of the other rule goes on as one of this: all is the same but what is said, to whom, and for how long
-    /// it takes.
+    /// Whether its alerts can be of this port.
+    pub fn is_for_port(&self, port: &LinkName) -> bool {
+        self.ports.as_ref().is_none_or(|ports| ports.matches_port(port))
+    }
+
+    /// What its alerts are about, besides labels and severity: as text, for it is compared over versions.
+    pub(in crate::alert) fn asks(&self) -> String {
+        let mut text = self.metric.name().to_owned();
+        for (label, values) in self.matchers() {
+            text.push_str(&format!(" {label}={}", values.join("|")));
+        }
+        if let Some(Quantile { quantile, window }) = self.quantile() {
+            text.push_str(&format!(" quantile {quantile} of {window} ms"));
+        }
+        format!("{text}: {}", self.condition)
+    }
+
+    /// Whether an alert of the other rule goes on as one of this: all is the same but the ports, what is said, to whom, and for
+    /// how long it takes.
     pub(in crate::alert) fn continues(&self, other: &Self) -> bool {
         let labels = |rule: &Self| rule.refined.as_ref().map(|refined| refined.labels.clone()).unwrap_or_default();
         self.name == other.name
             && self.metric == other.metric
-            && self.ports == other.ports
             && self.condition == other.condition
             && self.severity == other.severity
             && self.enabled == other.enabled

@@ -49,6 +49,11 @@ pub(super) fn resolved(port: usize) -> Notification {
     notification
 }
 
+/// Just these fire.
+pub(super) fn fire(alerts: impl IntoIterator<Item = Notification>) -> Active {
+    Active { alerts: alerts.into_iter().collect(), ..Active::default() }
+}
+
 /// A notifier and what fires by what it was notified of.
 struct Sinks {
     notifier: Notifier,
@@ -71,13 +76,13 @@ impl Sinks {
                 Some(_) => active.remove(&change.alert.fingerprint),
             };
         }
-        self.notifier.reconcile(changes.to_vec(), active.values().cloned().collect());
+        self.notifier.reconcile(changes.to_vec(), fire(active.values().cloned()));
     }
 
     /// Just these fire.
     fn set_active(&self, active: &[Notification]) {
         *lock(&self.active) = active.iter().map(|one| (one.alert.fingerprint, one.clone())).collect();
-        self.notifier.reconcile(Vec::new(), active.to_vec());
+        self.notifier.reconcile(Vec::new(), fire(active.iter().cloned()));
     }
 
     fn counts(&self) -> Vec<(Arc<str>, DeliveryOutcome, u64)> {
