@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -55,6 +56,12 @@ impl Alerting {
             deliveries.metrics.values(visit);
         });
         Self { reader: Arc::clone(reader), evaluator, notification_log, whole: Mutex::default() }
+    }
+
+    /// From now on this is called, and waited for, before receivers are told something and after they acknowledged it: it
+    /// brings what [`save`](Self::save) says to the disk. To be said once.
+    pub fn write_ahead(&self, write: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static) {
+        self.notification_log.set_write_ahead(Box::new(write));
     }
 
     pub fn save(&self) -> Saved {

@@ -38,7 +38,7 @@ use port_index::PortIndex;
 use restore::Unclaimed;
 use silence::{SilenceError, Silences};
 
-pub use persist::Saved;
+pub use persist::{Saved, SavedAlert, SavedSamples};
 pub use silence::{Silence, SilenceRequest};
 pub use snapshot::Snapshot;
 

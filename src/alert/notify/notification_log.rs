@@ -2,9 +2,11 @@
 //! by what is saved of it, runs.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::Active;
@@ -14,16 +16,38 @@ use super::saved::SavedSink;
 use crate::alert::model::Fingerprint;
 use crate::locks::lock;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct NotificationLog {
     pub metrics: DeliveryMetrics,
     queues: Mutex<BTreeMap<ReceiverKey, SharedQueue>>,
+    write_ahead: OnceLock<Box<WriteAhead>>,
 }
+
+/// Brings the log to the disk.
+type WriteAhead = dyn Fn() -> BoxFuture<'static, ()> + Send + Sync;
 
 /// A sink, and what tells its receivers apart.
 type ReceiverKey = (String, String);
 
+impl fmt::Debug for NotificationLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotificationLog").field("queues", &self.queues).finish_non_exhaustive()
+    }
+}
+
 impl NotificationLog {
+    /// How the log comes to the disk; to be said once. Without it nothing is written ahead.
+    pub(in crate::alert) fn set_write_ahead(&self, write: Box<WriteAhead>) {
+        let _ = self.write_ahead.set(write);
+    }
+
+    /// What is in flight, or was acknowledged, is on the disk once this is over.
+    pub(super) async fn write_ahead(&self) {
+        if let Some(write) = self.write_ahead.get() {
+            write().await;
+        }
+    }
+
     /// That of the receiver, which may go on from an earlier task.
     pub(super) fn queue(&self, sink: &str, identity: &str, resends: bool) -> SharedQueue {
         let new = || Arc::new(Mutex::new(Queue::new(self.metrics.of(sink), resends)));
