@@ -9,8 +9,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::engine::Saved;
 use super::evaluator::Evaluator;
-use super::notify::{NotificationLog, Notifier, Surroundings, daemon_url, status_line};
 use super::model::Notification;
+use super::notify::{NotificationLog, Notifier, Surroundings, daemon_url, status_line};
 use super::rules::Action;
 use crate::config::{AlertsConfig, Config};
 use crate::db::queries::RuleRow;

@@ -181,10 +181,11 @@ impl Keeper {
             }
         }
         let is_there = loaded.content.is_some();
+        let is_lost = !is_there && !loaded.aside.is_empty();
+        metrics.state_file_lost.set((), f64::from(u8::from(is_lost)));
         if !is_there && loaded.aside.is_empty() {
             info!("there is no state file yet, counters begin at 0");
-        } else if !is_there {
-            metrics.state_file_lost.set((), 1.0);
+        } else if is_lost {
             warn!("no state file can be used, counters begin at 0");
         }
         let mut state = loaded.content.unwrap_or_default();

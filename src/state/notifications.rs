@@ -105,7 +105,11 @@ mod tests {
         noted.note(new.clone());
         let written = std::fs::metadata(folder.path().join(FILE)).unwrap().modified().unwrap();
         noted.note(Saved { saved: 1011.0, ..new.clone() });
-        assert_eq!(std::fs::metadata(folder.path().join(FILE)).unwrap().modified().unwrap(), written, "nothing changed");
+        assert_eq!(
+            std::fs::metadata(folder.path().join(FILE)).unwrap().modified().unwrap(),
+            written,
+            "nothing changed"
+        );
         let mut read = old.clone();
         assert!(Notifications::new(folder.path()).take_over(&mut read));
         assert_eq!((read.alerts[0].rule.as_str(), read.saved.to_bits()), ("New", 1010.0_f64.to_bits()));

@@ -100,11 +100,6 @@ impl Reader {
         &self.telemetry
     }
 
-    /// Whether the kernel, `APPL_DB` and `STATE_DB` were compared: before that it is not known how ports stand.
-    pub fn knows_ports(&self) -> bool {
-        self.telemetry.moments.resync_ms.load(Ordering::Relaxed) > 0
-    }
-
     /// From now on health is judged by this.
     pub fn set_health_config(&self, health: HealthConfig) {
         *lock(&self.health) = health;
@@ -274,9 +269,11 @@ impl Reader {
                 PortState::Waiting => ports.waiting += 1,
                 PortState::Ignored => ports.ignored += 1,
                 PortState::InStep | PortState::Pending => match port.up_down() {
-                    (_, true) => ports.up += 1,
-                    (true, false) => ports.down += 1,
-                    (false, false) => ports.admin_down += 1,
+                    Some((_, true)) => ports.up += 1,
+                    Some((true, false)) => ports.down += 1,
+                    Some((false, false)) => ports.admin_down += 1,
+                    // It went just now.
+                    None => {}
                 },
             }
             if port_state == PortState::Pending {

@@ -155,6 +155,12 @@ impl Columns {
         known
     }
 
+    /// The longest window that samples of ports are kept for.
+    pub fn longest_window(&self) -> Millis {
+        let windows = self.all.iter().filter(|column| column.is_of_ports()).filter_map(|column| column.input.window());
+        windows.map(|ring| ring.window).max().unwrap_or_default()
+    }
+
     /// Ports have other indexes: each the one whose old index stands there in `kept`.
     pub fn reindex(&mut self, kept: &[u32]) {
         fn moved<T: Copy>(all: &mut Vec<T>, kept: &[u32], none: T) {

@@ -175,7 +175,11 @@ impl Engine {
         for active in &active {
             keep[active.index as usize] = true;
         }
-        let kept = self.ports.compact(keep);
+        let before = self.ports.len();
+        let kept = self.ports.compact(keep, self.clock.time - self.columns.longest_window());
+        if kept.len() == before {
+            return;
+        }
         for active in &mut active {
             active.index = kept.binary_search(&active.index).map_or(0, |new| u32::try_from(new).unwrap_or_default());
         }

@@ -13,11 +13,11 @@ use super::ring::Ring;
 use super::selector::Source;
 use super::silence::Silence;
 use super::{Engine, Settings};
+use crate::alert::Millis;
 use crate::alert::model::{Evaluation, Now, State, Transition, port};
 use crate::alert::notify::SavedSink;
 use crate::alert::rules::load::Rules;
 use crate::alert::rules::rule::{LabelMatchers, Rule};
-use crate::alert::Millis;
 use crate::config::Severity;
 use crate::link::LinkName;
 

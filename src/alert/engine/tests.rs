@@ -258,3 +258,30 @@ fn places_of_ports_that_are_gone_are_used_again() {
     assert_eq!((fixture.state("Down", Some("Ethernet5")), fixture.state("Rate", Some("Ethernet5"))), (Firing, Firing));
     assert_eq!(fixture.state("Down", Some("Ethernet999")), Pending);
 }
+
+/// A restart of syncd removes all ports and makes them again.
+#[test]
+fn ports_that_vanish_take_no_rates_with_them() {
+    let text = plain("Flaps", "port_flaps_total", "{ rate_above = 0.5, window = \"5m\" }", "");
+    let mut fixture = Fixture::new(&text);
+    let names: Vec<String> = (0..200).map(|number| format!("Ethernet{number}")).collect();
+    let flaps = |fixture: &mut Fixture, names: &[String], value: f64| {
+        fixture.unset("port_flaps_total");
+        names.iter().for_each(|name| drop(fixture.port("port_flaps_total", name, value)));
+        fixture.after(10)
+    };
+    for value in [0.0, 1.0, 2.0] {
+        assert!(flaps(&mut fixture, &names, value).is_empty());
+    }
+    flaps(&mut fixture, &[], 0.0);
+    flaps(&mut fixture, &names[..1], 2.0);
+    let outcome = flaps(&mut fixture, &names, 250.0);
+    assert_eq!(told(&outcome).len(), 200, "248 flaps within five minutes");
+    let long = format!("{text}{}", plain("Long", "port_flaps_total", "{ rate_above = 0.5, window = \"1h\" }", ""));
+    let mut fixture = Fixture::new(&long);
+    flaps(&mut fixture, &names, 1.0);
+    flaps(&mut fixture, &[], 1.0);
+    fixture.pass(4000);
+    assert_eq!(fixture.state("Flaps", Some("Ethernet3")), State::Inactive);
+    assert!(fixture.engine.state_of("Flaps", super::fixture::name("Ethernet3").as_ref()).1.is_none());
+}

@@ -119,7 +119,8 @@ impl Notifier {
             self.log.metrics.of(&config.name).add(DeliveryOutcome::Filtered, filtered);
             let mut queue = receiver.queue();
             let ends = |alert: &Arc<Notification>| alert.ended.is_some() && queue.knows(alert.alert.fingerprint);
-            let wanted = changes.iter().chain(&active).filter(|alert| (is_for(alert) && is_severe(alert)) || ends(alert));
+            let wanted =
+                changes.iter().chain(&active).filter(|alert| (is_for(alert) && is_severe(alert)) || ends(alert));
             let wanted: Vec<_> = wanted.cloned().collect();
             queue.reconcile(&wanted, &firing, &unclaimed, now);
             drop(queue);

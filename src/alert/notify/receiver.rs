@@ -54,11 +54,17 @@ impl Drop for Running {
 }
 
 impl Running {
-    pub fn start(host: &Arc<str>, config: &Arc<SinkConfig>, integration: Integration, log: &Arc<NotificationLog>) -> Self {
+    pub fn start(
+        host: &Arc<str>,
+        config: &Arc<SinkConfig>,
+        integration: Integration,
+        log: &Arc<NotificationLog>,
+    ) -> Self {
         let (host, config) = (Arc::clone(host), Arc::clone(config));
         let resends = integration.resend_interval().is_some();
         let queue = log.queue(&config.name, integration.identity(), resends);
-        let (log, changed, closing, problem) = (Arc::clone(log), Notify::new(), AtomicBool::new(false), Mutex::default());
+        let (log, changed, closing, problem) =
+            (Arc::clone(log), Notify::new(), AtomicBool::new(false), Mutex::default());
         let receiver = Arc::new(Receiver { host, config, integration, log, queue, changed, closing, problem });
         // Of a task that panicked.
         receiver.put_back_in_flight();

@@ -2,7 +2,8 @@ use super::super::fixture::{DOWN, Fixture, name, plain, rules, steps, told};
 use crate::alert::model::Evaluation;
 use crate::alert::model::State::{self, Firing, Inactive, Pending, Resolved};
 
-const ROWS: &str = "[[rule]]\nname = \"Rows\"\nmetric = \"pending_rows\"\ncondition = { above = 10 }\nseverity = \"info\"\n";
+const ROWS: &str =
+    "[[rule]]\nname = \"Rows\"\nmetric = \"pending_rows\"\ncondition = { above = 10 }\nseverity = \"info\"\n";
 
 /// After a restart only these rules are known; CONFIG_DB was not read yet.
 fn restart(fixture: &mut Fixture, known: &str) {

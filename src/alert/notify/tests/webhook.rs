@@ -267,7 +267,11 @@ async fn next_run(sinks: Sinks, text: &str, active: &[Notification]) -> Sinks {
     sinks.finish(Duration::from_millis(200), true).await;
     let json = serde_json::to_string(&log.save()).unwrap();
     let next = super::sinks(text);
-    next.log.restore(Some(&serde_json::from_str(&json).unwrap()), Duration::from_secs(3), &fire(active.iter().cloned()));
+    next.log.restore(
+        Some(&serde_json::from_str(&json).unwrap()),
+        Duration::from_secs(3),
+        &fire(active.iter().cloned()),
+    );
     next.set_active(active);
     next
 }
