@@ -294,7 +294,8 @@ impl Evaluator {
 
 /// The rules of the configuration: the default ones, files, and rows of CONFIG_DB.
 pub fn load(config: &AlertsConfig, rows: &[RuleRow]) -> Result<Rules, ConfigError> {
-    let mut loader = Loader::new(config.sink.iter().map(|sink| sink.name.clone()).collect());
+    let sinks = config.sink.iter().map(|sink| sink.name.clone()).collect();
+    let mut loader = Loader::new(sinks).evaluated_every(config.evaluation_interval);
     if config.default_rules {
         loader.defaults();
     }

@@ -11,13 +11,11 @@ use super::port_index::PortIndex;
 use super::ring::Ring;
 use super::selector::{Selector, Selectors, Source};
 use super::snapshot::{Samples, Snapshot};
-use crate::alert::rules::condition::Function;
+use crate::alert::rules::condition::{Function, SAMPLES};
 use crate::alert::rules::rule::Rule;
 use crate::alert::{Millis, millis};
 use crate::telemetry::value::Distribution;
 
-/// Samples that a window keeps at least, if they come that often. Longer windows thin out what they keep to this.
-const SAMPLES: Millis = 120;
 /// How long a port that vanished is known at least.
 const KNOWN: Millis = 24 * 3600 * 1000;
 const NEVER: Millis = Millis::MIN;
@@ -82,7 +80,7 @@ impl Columns {
             return known;
         }
         // Half the interval allows for evaluations that come early.
-        let step = |window: Millis| if window <= interval * SAMPLES { interval / 2 } else { window / SAMPLES };
+        let step = |window: Millis| if window <= interval * SAMPLES { interval / 2 } else { window / (SAMPLES + 2) };
         let mut value = || self.add(source.clone(), Function::Value, selectors, interval);
         let input = match (function, source.quantile) {
             (Function::Value, None) => Input::Selector(selectors.add(&source.selector)),

@@ -1,13 +1,14 @@
 //! An evaluation's second half: every rule is held against its column, then come notifications.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Engine;
 use super::active::{Active, Phase};
 use crate::alert::Millis;
-use crate::alert::model::{Alert, Evaluation, Fingerprint, Notification, Now, State, Suppression, Transition};
+use crate::alert::model::{Alert, Evaluation, Fingerprint, Notification, Now, PRESENT, State, Suppression, Transition};
 use crate::alert::rules::condition::Condition;
-use crate::alert::rules::rule::Rule;
+use crate::alert::rules::rule::{RESOLVED_SUMMARY, Rule};
 use crate::alert::rules::template::number;
 use crate::link::LinkName;
 
@@ -64,7 +65,8 @@ impl Engine {
         evaluation.transitions.push(self.transition(number, active, to, None, now));
         // Whoever was notified that it fires is notified that it ended, silence or not: else it would fire there for ever.
         if active.notified {
-            let alert = Alert { state: to, suppressed: None, ..self.alert(number, active) };
+            let annotations = self.annotations(number, active, true);
+            let alert = Alert { state: to, suppressed: None, annotations, ..self.alert(number, active) };
             evaluation.notifications.push(self.notification(number, alert, Some(now.wall)));
         }
     }
@@ -148,6 +150,25 @@ impl Engine {
     pub(in crate::alert) fn alert(&self, number: usize, active: &Active) -> Alert {
         let rule = &self.rules[number];
         let port = self.port(number, active);
+        Alert {
+            fingerprint: Fingerprint::new(&rule.name, port.as_ref()),
+            rule: Arc::clone(&rule.name),
+            port,
+            state: active.state,
+            severity: rule.severity,
+            labels: rule.labels().map(|(name, value)| (name.to_owned(), value)).collect(),
+            annotations: self.annotations(number, active, false),
+            value: active.value,
+            since: active.since,
+            suppressed: active.suppressed.clone(),
+            notified: active.notified,
+        }
+    }
+
+    /// Its texts. Of one that ended those are left out that say how it stands, and the summary is another.
+    fn annotations(&self, number: usize, active: &Active, ended: bool) -> BTreeMap<String, String> {
+        let rule = &self.rules[number];
+        let port = self.port(number, active);
         let variable = |name: &str| match name {
             "port" => port.map(|port| port.to_string()).unwrap_or_default(),
             "value" => value_text(rule, active.value),
@@ -160,20 +181,16 @@ impl Engine {
                 rule.labels().find(|(known, _)| *known == label).map(|(_, value)| value).unwrap_or_default()
             }
         };
-        let annotations = rule.annotations.iter().map(|(name, text)| (name.to_string(), text.render(variable)));
-        Alert {
-            fingerprint: Fingerprint::new(&rule.name, port.as_ref()),
-            rule: Arc::clone(&rule.name),
-            port,
-            state: active.state,
-            severity: rule.severity,
-            labels: rule.labels().map(|(name, value)| (name.to_owned(), value)).collect(),
-            annotations: annotations.collect(),
-            value: active.value,
-            since: active.since,
-            suppressed: active.suppressed.clone(),
-            notified: active.notified,
-        }
+        let texts = rule.annotations.iter().filter_map(|(name, text)| {
+            let name = match &**name {
+                RESOLVED_SUMMARY if ended => "summary",
+                RESOLVED_SUMMARY => return None,
+                name if ended && PRESENT.contains(&name) => return None,
+                name => name,
+            };
+            Some((name.to_owned(), text.render(variable)))
+        });
+        texts.collect()
     }
 }
 

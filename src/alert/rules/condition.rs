@@ -14,6 +14,10 @@ use crate::nearest::nearest;
 /// Samples that an anomaly needs if the rule does not say.
 pub const MIN_SAMPLES: u32 = 30;
 
+/// Samples that a window keeps at least, if they come that often. Longer windows thin out what they keep to two more: for
+/// growth from one to the next, and for the one that begins the window.
+pub(in crate::alert) const SAMPLES: Millis = 120;
+
 /// What has to hold. Times in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Condition {

@@ -14,6 +14,9 @@ use crate::config::{Action, Severity};
 use crate::link::LinkName;
 use crate::nearest::nearest;
 
+/// The annotation that is the summary of an alert that ended.
+pub(in crate::alert) const RESOLVED_SUMMARY: &str = "resolved_summary";
+
 /// Texts for people, by name.
 pub type Annotations = Arc<[(Box<str>, Template)]>;
 
@@ -310,6 +313,11 @@ impl RuleTable {
         let labels = self.texts("labels")?;
         for (name, value) in &labels {
             self.check_label_name("labels", name, value)?;
+            if value.contains("{{") {
+                let problem =
+                    "a text without variables: labels name an alert, and port and severity are among them already";
+                return Err(self.wrong(&format!("labels.{name}"), format!("{value:?}"), problem));
+            }
             if ["rule", "port", "severity", "alertname"].contains(&name.as_str()) {
                 return Err(self.wrong(
                     &format!("labels.{name}"),
