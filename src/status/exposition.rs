@@ -105,6 +105,7 @@ mod tests {
         telemetry.metrics.netlink_receive_buffer.set((), 1.0);
         for db in [Db::Appl, Db::Config, Db::State] {
             telemetry.metrics.redis_up.set(db, 1.0);
+            telemetry.metrics.redis_notifications.set(db, 1.0);
         }
         telemetry.metrics.pending_rows.set((), 0.0);
         telemetry.metrics.state_file_lost.set((), 0.0);

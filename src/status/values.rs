@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::collector::{COMMIT, Others, Reader, VERSION};
 use super::yielding::giving_way;
-use crate::api::Durations;
+use crate::api::{Durations, PortCounts};
 use crate::clock::seconds;
 use crate::link::LinkName;
 use crate::telemetry::catalog::{self, Computed, Metric};
@@ -66,9 +66,9 @@ impl Reader {
         let cells = telemetry.ports.cells();
         let facts = self.facts(&cells);
         let counts = facts.ports;
-        let known = self.knows_ports();
-        let by_state = [counts.up, counts.down, counts.admin_down, counts.waiting, counts.ignored, counts.awaited];
-        if known {
+        let PortCounts { up, down, admin_down, waiting, ignored, blocked, awaited, .. } = counts;
+        let by_state = [up, down, admin_down, waiting, ignored, blocked, awaited];
+        if self.knows_ports() {
             for (state, ports) in catalog::PORT_STATES.into_iter().zip(by_state) {
                 gauge(&catalog::PORTS, &[state], ports as f64);
             }

@@ -117,6 +117,8 @@ counted! {
     redis_writes_spared: Counter = "redis_writes_spared_total";
     /// Whether the database can be reached (1) or not (0); no value before each was tried.
     redis_up: Gauge<Db> = "redis_up";
+    /// Whether the database's server tells of changes (1) or not (0): then they are seen at the next audit.
+    redis_notifications: Gauge<Db> = "redis_notifications";
     /// Times the connections to Redis were made anew.
     redis_reconnects: Counter = "redis_reconnects_total" survives;
     /// Attempts to connect to Redis that failed.
@@ -188,13 +190,13 @@ macro_rules! computed {
 }
 
 /// The states of [`PORTS`].
-pub const PORT_STATES: [&str; 6] = ["up", "down", "admin_down", "waiting", "ignored", "awaited"];
+pub const PORT_STATES: [&str; 7] = ["up", "down", "admin_down", "waiting", "ignored", "blocked", "awaited"];
 /// The statistics of [`INITIAL_SYNC_HISTORY`].
 pub const START_STATS: [&str; 6] = ["min", "avg", "max", "p50", "p90", "p99"];
 
 computed! {
     /// Ports by state.
-    PORTS = gauge("ports", &["state"], "Ports by state, from the first comparison of kernel and Redis on: up; down (wanted up, no carrier); admin_down; waiting (the link is there, its row in APPL_DB is not); ignored (the link is from before a cold start); awaited (configured, no link yet)");
+    PORTS = gauge("ports", &["state"], "Ports by state, from the first comparison of kernel and Redis on: up; down (wanted up, no carrier); admin_down; waiting (the link is there, its row in APPL_DB is not); ignored (the link is from before a cold start); blocked (its key in STATE_DB holds another type); awaited (configured, no link yet)");
     /// Rows out of step.
     PORTS_OUT_OF_STEP = gauge("ports_out_of_step", &[], "Ports whose row in STATE_DB does not say yet what the kernel says");
     /// Operational state of a port.

@@ -15,6 +15,7 @@ mod control;
 mod delivery;
 mod faults;
 mod fixture;
+mod honesty;
 mod http;
 mod lab_seed;
 mod lab_switch;

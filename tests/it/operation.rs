@@ -5,7 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Output;
 use std::time::Duration;
 
-use crate::fixture::Rig;
+use crate::fixture::{Rig, http};
 use nix::sys::signal::Signal;
 use portsyncd::lab::redis_server::CONFIG_DB;
 use portsyncd::lab::wait;
@@ -54,8 +54,11 @@ fn a_supervisor_hears_ready_status_and_stopping() {
     rig.start();
     supervisor.expect("STATUS=waiting for Redis");
     assert!(!supervisor.heard.iter().any(|text| text.contains("READY=1")));
+    assert!(supervisor.heard.iter().any(|text| text.contains("EXTEND_TIMEOUT_USEC=")), "{:?}", supervisor.heard);
     rig.server.restart().unwrap();
     supervisor.expect("READY=1");
+    assert!(rig.printed(&["status"]).contains("ready"), "the control socket answers");
+    http::get(rig.http(), "/livez").expect("HTTP answers");
     rig.signal(Signal::SIGHUP);
     supervisor.expect("RELOADING=1");
     supervisor.expect("READY=1");

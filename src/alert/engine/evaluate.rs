@@ -17,17 +17,23 @@ impl Engine {
     pub(in crate::alert) fn advance(&mut self, number: usize, now: Now, evaluation: &mut Evaluation) {
         let column = self.columns.of_rule(number);
         let test = self.rules[number].condition.test();
-        if self.active[number].is_empty() && !column.iter().any(|value| test.holds(*value)) {
+        let mut holding = test.first(column, 0);
+        if self.active[number].is_empty() && holding.is_none() {
             return;
         }
         let rule = Arc::clone(&self.rules[number]);
         let (test_of_firing, time) = (rule.test_of_firing(), self.clock.time);
         let before = std::mem::take(&mut self.active[number]);
-        let width = column.len().max(before.last().map_or(0, |active| active.index as usize + 1));
         let mut after = Vec::with_capacity(before.len());
         let mut before = before.into_iter().peekable();
-        // Alerts and the column are both in the order of the indexes: one walk over both.
-        for (index, at) in (0..).zip(0..width) {
+        // Alerts and the column are both in the order of the indexes: one walk over both, from one alert or value that holds
+        // to the next.
+        loop {
+            let next = before.peek().map(|active| active.index as usize).into_iter().chain(holding).min();
+            let Some((at, index)) = next.and_then(|at| Some((at, u32::try_from(at).ok()?))) else { break };
+            if holding == next {
+                holding = test.first(column, at + 1);
+            }
             let value = column.get(at).copied().unwrap_or(f64::NAN);
             let active = before.next_if(|active| active.index == index);
             let holds = match &active {

@@ -23,6 +23,7 @@ mod restore;
 mod ring;
 mod selector;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ impl Default for Settings {
 pub struct Engine {
     settings: Settings,
     rules: Vec<Arc<Rule>>,
+    /// Of each rule's name.
+    numbers: HashMap<Arc<str>, usize>,
     columns: Columns,
     ports: PortIndex,
     /// For each rule its alerts, in the order of the ports' indexes.
@@ -120,6 +123,7 @@ impl Engine {
             rules_known: true,
             values_known: None,
             settings,
+            numbers: numbers(&rules),
             rules,
         }
     }
@@ -187,7 +191,7 @@ impl Engine {
     }
 
     fn rule_number(&self, name: &str) -> Option<usize> {
-        self.rules.iter().position(|rule| *rule.name == *name)
+        self.numbers.get(name).copied()
     }
 
     /// The rules, those that are off included.
@@ -246,6 +250,10 @@ impl Engine {
     pub fn unsilence(&mut self, id: u32) -> Option<Silence> {
         self.silences.remove(id)
     }
+}
+
+fn numbers(rules: &[Arc<Rule>]) -> HashMap<Arc<str>, usize> {
+    rules.iter().enumerate().map(|(number, rule)| (Arc::clone(&rule.name), number)).collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::functions::seconds;
 use super::ring::Ring;
 use super::selector::Source;
 use super::silence::Silence;
-use super::{Engine, Settings};
+use super::{Engine, Settings, numbers};
 use crate::alert::Millis;
 use crate::alert::model::{Evaluation, Now, State, Transition, port};
 use crate::alert::notify::SavedSink;
@@ -139,6 +139,7 @@ impl Engine {
     fn replace_rules(&mut self, rules: Vec<Arc<Rule>>, interval: Duration) {
         let mut columns = Columns::new(&rules, interval);
         columns.take_over(&self.columns);
+        self.numbers = numbers(&rules);
         (self.rules, self.columns) = (rules, columns);
     }
 
@@ -172,9 +173,11 @@ impl SavedSamples {
     /// `None`: it is no counter that goes on counting after a restart, or there is no sample.
     fn new(source: &Source, ring: &Ring<Vec<f64>>, time: Millis) -> Option<Self> {
         let metric = source.selector.metric;
-        let survives = metric.is_counter() && metric.metric().survives && !metric.is_of_ports();
-        let samples: Vec<(Millis, f64)> = ring.iter().map(|(then, values)| (*then, values[0])).collect();
-        let samples: Vec<_> = samples.into_iter().filter(|(_, value)| survives && !value.is_nan()).collect();
+        if !Self::survives(source) {
+            return None;
+        }
+        let samples = ring.iter().filter_map(|(then, values)| Some((*then, *values.first()?)));
+        let samples: Vec<_> = samples.filter(|(_, value)| !value.is_nan()).collect();
         // Of samples that do not differ the first and the last say everything.
         let same = |at: usize| {
             let like =
@@ -187,13 +190,14 @@ impl SavedSamples {
         (!points.is_empty()).then(|| Self { metric: metric.name().to_owned(), matching, points })
     }
 
-    pub(super) fn is_of(&self, source: &Source) -> bool {
+    fn survives(source: &Source) -> bool {
         let metric = source.selector.metric;
-        metric.is_counter()
-            && metric.metric().survives
-            && !metric.is_of_ports()
-            && metric.name() == self.metric
-            && source.selector.matchers == self.matching
+        metric.is_counter() && metric.metric().survives && !metric.is_of_ports()
+    }
+
+    pub(super) fn is_of(&self, source: &Source) -> bool {
+        let selector = &source.selector;
+        Self::survives(source) && selector.metric.name() == self.metric && selector.matchers == self.matching
     }
 }
 

@@ -132,6 +132,17 @@ impl Test {
             Self::Beyond(bound) => value.abs() > bound,
         }
     }
+
+    /// The place of the first value for which it holds, from this place on. The comparison is chosen once for all of them.
+    pub fn first(self, values: &[f64], from: usize) -> Option<usize> {
+        let rest = values.get(from..)?;
+        let found = match self {
+            Self::Above(bound) => rest.iter().position(|value| *value > bound),
+            Self::Below(bound) => rest.iter().position(|value| *value < bound),
+            other => rest.iter().position(|value| other.holds(*value)),
+        };
+        found.map(|ahead| from + ahead)
+    }
 }
 
 impl Condition {
