@@ -192,7 +192,8 @@ impl Daemon {
     /// The alert rules of CONFIG_DB may have changed: hands them on to alerting.
     pub(super) async fn read_rules(&mut self) -> Result<(), Stop> {
         self.config_db.read_rules = false;
-        let rows = self.ask_or_report(Db::Config, async |config| queries::rows_of(&config, ALERT_RULE).await).await?;
+        let read = async |config: Rc<Client>| queries::rows_of(&config, ALERT_RULE).await.map(Some);
+        let rows = self.ask_or_report(Db::Config, read).await?;
         self.send_to_alerting(AlertingCommand::Rules(rows));
         Ok(())
     }

@@ -276,9 +276,11 @@ impl Reader {
                 PortState::Ignored => ports.ignored += 1,
                 PortState::Blocked => ports.blocked += 1,
                 PortState::InStep | PortState::Pending => match port.up_down() {
-                    (_, true) => ports.up += 1,
-                    (true, false) => ports.down += 1,
-                    (false, false) => ports.admin_down += 1,
+                    Some((_, true)) => ports.up += 1,
+                    Some((true, false)) => ports.down += 1,
+                    Some((false, false)) => ports.admin_down += 1,
+                    // It went just now.
+                    None => {}
                 },
             }
             if port_state == PortState::Pending {

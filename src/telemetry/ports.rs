@@ -182,10 +182,10 @@ impl Cell {
         self.flaps.carrier()
     }
 
-    /// Whether somebody wants the link up, and whether it is.
-    pub fn up_down(&self) -> (bool, bool) {
+    /// Whether somebody wants the link up, and whether it is; `None` while that is not known, or there is none.
+    pub fn up_down(&self) -> Option<(bool, bool)> {
         let flags = self.flags();
-        (flags & ADMIN_UP != 0, flags & OPER_UP != 0)
+        (flags & PRESENT != 0).then_some((flags & ADMIN_UP != 0, flags & OPER_UP != 0))
     }
 
     /// How the port stands; `None` for one that has no link and is not awaited.

@@ -10,8 +10,12 @@ use toml::Table;
 
 use super::error::RuleError;
 use super::table::{A_NUMBER, A_TIME, Number, Range, RuleTable, Span};
-use crate::alert::span;
+use crate::alert::{Millis, span};
 use crate::nearest::nearest;
+
+/// Samples that a window keeps at least, if they come that often. Longer windows thin out what they keep to two more: for
+/// growth from one to the next, and for the one that begins the window.
+pub(in crate::alert) const SAMPLES: Millis = 120;
 
 /// A comparison of what is computed of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]

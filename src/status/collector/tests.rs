@@ -17,6 +17,8 @@ fn in_service(ports: &[&str]) -> (PortObserver, Reader) {
     telemetry.starts.done();
     let mut observer = PortObserver::new(Arc::clone(&telemetry));
     observer.configured(ports.iter().map(|port| port.as_bytes()));
+    observer.awaited(std::iter::empty());
+    telemetry.moments.resync_ms.store(1, Ordering::Relaxed);
     for (ifindex, port) in (1u32..).zip(ports) {
         observer.wanted(name(port), (true, true, 9100), ifindex.into(), true);
     }
