@@ -17,6 +17,7 @@ mod delivery;
 mod faults;
 mod fixture;
 mod http;
+mod lab;
 mod lab_seed;
 mod lab_switch;
 mod links;
