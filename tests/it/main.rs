@@ -18,6 +18,7 @@ mod faults;
 mod fixture;
 mod honesty;
 mod http;
+mod lab;
 mod lab_seed;
 mod lab_switch;
 mod links;
