@@ -152,7 +152,8 @@ impl Rule {
         let metric = MetricRef::find(&keys.metric).map_err(|problem| rule.wrong("metric", problem))?;
         let ports = keys.ports.map(|text| rule.ports(metric, &text)).transpose()?;
         let matchers = rule.matchers(metric, keys.matchers)?;
-        let (condition, window) = Condition::read(&rule, keys.condition)?;
+        let condition = keys.condition.ok_or_else(|| rule.place.missing("condition", right(&["condition"])))?;
+        let (condition, window) = Condition::read(&rule, condition)?;
         let quantile = rule.quantile(metric, condition, keys.quantile, window)?;
         let resolve = keys.resolve.map(|Number(resolve)| resolve);
         resolve
@@ -199,7 +200,7 @@ struct Keys {
     ports: Option<String>,
     #[serde(default, rename = "match")]
     matchers: BTreeMap<String, List>,
-    condition: Table,
+    condition: Option<Table>,
     quantile: Option<Number>,
     resolve: Option<Number>,
     #[serde(default, rename = "for")]

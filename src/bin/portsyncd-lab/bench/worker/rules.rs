@@ -35,7 +35,7 @@ const CONDITIONS: [&str; 5] = [
     "{ above = N }",
     "{ rate_above = N, window = \"2s\" }",
     "{ trend = { above = N, horizon = \"1h\", window = \"2s\" } }",
-    "{ anomaly = { z = 1.0, window = \"2s\", min_samples = 3 } }",
+    "{ anomaly = { z = 1.0, window = \"3s\", min_samples = 3 } }",
     "{ absent = \"5m\" }",
 ];
 
