@@ -132,7 +132,8 @@ impl Rule {
         let metric = MetricRef::find(&keys.metric).map_err(|problem| rule.wrong("metric", problem))?;
         let ports = keys.ports.map(|text| rule.ports(metric, &text)).transpose()?;
         let matchers = rule.matchers(metric, keys.r#match.unwrap_or_default())?;
-        let (condition, window) = Condition::read(&rule, keys.condition)?;
+        let condition = keys.condition.ok_or_else(|| rule.place.missing("condition", right(&["condition"])))?;
+        let (condition, window) = Condition::read(&rule, condition)?;
         let quantile = rule.quantile(metric, condition, keys.quantile, window)?;
         let resolve = keys.resolve.map(|Number(resolve)| resolve);
         resolve
@@ -179,7 +180,7 @@ struct Keys {
     metric: String,
     ports: Option<String>,
     r#match: Option<BTreeMap<String, List>>,
-    condition: Table,
+    condition: Option<Table>,
     quantile: Option<Number>,
     resolve: Option<Number>,
     r#for: Option<Time>,
