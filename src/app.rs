@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use nix::sys::signal::{SigSet, Signal};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -152,6 +152,16 @@ async fn run_sidecars(mut work: Work, store: &Store, reader: Arc<Reader>) {
     let telemetry = Arc::clone(reader.telemetry());
     let alerting = Arc::new(Alerting::new(&config.alerts, &reader));
     let saver = Arc::new(StateSaver::new(&config.state, Arc::clone(&reader), Arc::clone(&alerting)));
+    let weak = Arc::downgrade(&saver);
+    alerting.write_ahead(move || {
+        let saver = weak.upgrade();
+        async move {
+            if let Some(saver) = saver {
+                saver.note_notifications().await;
+            }
+        }
+        .boxed()
+    });
     let noting = Arc::clone(&saver);
     let exposed = move || -> BoxFuture<'static, ()> {
         let saver = Arc::clone(&noting);

@@ -4,6 +4,7 @@ use std::fmt::{self, Debug, Display, Formatter};
 use std::io;
 use std::path::Path;
 
+use nix::sys::prctl::set_dumpable;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::regular_file;
@@ -23,7 +24,7 @@ impl Secret {
         if text.ends_with('\n') {
             text.pop();
         }
-        if text.is_empty() { Err(io::Error::other("it is empty")) } else { Ok(Self(text)) }
+        if text.is_empty() { Err(io::Error::other("it is empty")) } else { Ok(Self::from(text.as_str())) }
     }
 
     pub fn expose(&self) -> &str {
@@ -32,7 +33,10 @@ impl Secret {
 }
 
 impl From<&str> for Secret {
+    /// From now on no core of this process is written, and no other process of the user looks into it.
     fn from(text: &str) -> Self {
+        // Where the kernel does not let it be hidden, it is no worse than before.
+        let _ = set_dumpable(false);
         Self(text.to_owned())
     }
 }
@@ -103,6 +107,12 @@ impl Serialize for SecretUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_holds_a_secret_leaves_no_core() {
+        drop(Secret::from("s3cret"));
+        assert!(!nix::sys::prctl::get_dumpable().unwrap());
+    }
 
     #[test]
     fn a_secret_is_what_its_file_holds_and_shows_nothing() {

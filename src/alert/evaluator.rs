@@ -14,7 +14,7 @@ use super::api::{AlertList, AlertView, History, RuleList, RuleView, SilenceList}
 use super::engine::silence::SilenceError;
 use super::engine::{Saved, Silence, SilenceRequest};
 use super::model::{AlertCount, Evaluation};
-use super::notify::SavedSink;
+use super::notify::{Active, SavedSink};
 use super::rules::{Action, Loader, Rules};
 use super::{Alert, Engine, Notification, Now, Settings, State};
 use crate::clock::{now_ms, seconds};
@@ -52,7 +52,8 @@ pub struct Before {
 #[derive(Debug)]
 struct Sources {
     config: AlertsConfig,
-    rows: Vec<RuleRow>,
+    /// Of CONFIG_DB, once they were read.
+    rows: Option<Vec<RuleRow>>,
     /// Why the rules in force are not the ones that stand there now.
     problem: Option<String>,
 }
@@ -73,9 +74,11 @@ impl Evaluator {
                 (fallback(config), Some(error.to_string()))
             }
         };
+        let mut engine = Engine::new(&rules, settings(config));
+        engine.await_rules();
         Arc::new(Self {
-            engine: Mutex::new(Engine::new(&rules, settings(config))),
-            sources: Mutex::new(Sources { config: config.clone(), rows: Vec::new(), problem }),
+            engine: Mutex::new(engine),
+            sources: Mutex::new(Sources { config: config.clone(), rows: None, problem }),
             before: Mutex::default(),
             began: Instant::now(),
             looked: Mutex::default(),
@@ -93,6 +96,7 @@ impl Evaluator {
         let began = Instant::now();
         // The values are read without holding the engine: some of them are about it.
         let mut snapshot = lock(&self.engine).snapshot();
+        snapshot.set_complete(reader.knows_ports());
         reader.values_of_all(&mut |metric, value| {
             if snapshot.wants(metric.name) {
                 snapshot.take(metric, &value);
@@ -130,21 +134,22 @@ impl Evaluator {
         self.reload()
     }
 
-    /// CONFIG_DB has these rules now.
-    pub fn follow(&self, rows: Vec<RuleRow>) -> Vec<Notification> {
-        {
+    /// CONFIG_DB has these rules now; `None`: they cannot be read.
+    pub fn follow(&self, rows: Option<Vec<RuleRow>>) -> Vec<Notification> {
+        let changed = {
             let mut sources = lock(&self.sources);
-            if sources.rows == rows {
-                return Vec::new();
-            }
-            sources.rows = rows;
-        }
-        self.reload()
+            let changed = rows.as_deref().is_some_and(|rows| rows != sources.rows.as_deref().unwrap_or_default());
+            sources.rows = rows.or(sources.rows.take());
+            changed
+        };
+        let changes = if changed { self.reload() } else { Vec::new() };
+        lock(&self.engine).know_rules();
+        changes
     }
 
     fn reload(&self) -> Vec<Notification> {
         let mut sources = lock(&self.sources);
-        match load(&sources.config, &sources.rows) {
+        match load(&sources.config, sources.rows.as_deref().unwrap_or_default()) {
             Ok(rules) => {
                 sources.problem = None;
                 drop(sources);
@@ -168,17 +173,17 @@ impl Evaluator {
         AlertList { alerts: engine.alerts().map(|alert| AlertView { summary: summary(&alert), alert }).collect() }
     }
 
-    /// What fires and was told, suppressed meanwhile or not, with who is to be told of it; and what sinks have to know before
-    /// they hear of it, once.
-    pub fn told(&self) -> (Vec<Notification>, Option<Before>) {
+    /// What fires and was told, as far as it is known; and what sinks have to know before they hear of it, once.
+    pub fn told(&self) -> (Active, Option<Before>) {
         let engine = lock(&self.engine);
         let actions: BTreeMap<&str, &Arc<[Action]>> = engine.rules().map(|rule| (&*rule.name, &rule.actions)).collect();
         let told = engine.alerts().filter(|alert| alert.notified);
-        let whole = told.filter_map(|alert| {
+        let alerts = told.filter_map(|alert| {
             let actions = Arc::clone(actions.get(&*alert.rule)?);
             Some(Notification { alert, ended: None, actions })
         });
-        (whole.collect(), lock(&self.before).take())
+        let active = Active { alerts: alerts.collect(), unclaimed: engine.unclaimed().collect() };
+        (active, lock(&self.before).take())
     }
 
     /// How many alerts stand how, by rule.
@@ -289,7 +294,8 @@ impl Evaluator {
 
 /// The rules of the configuration: the default ones, files, and rows of CONFIG_DB.
 pub fn load(config: &AlertsConfig, rows: &[RuleRow]) -> Result<Rules, ConfigError> {
-    let mut loader = Loader::new(config.sink.iter().map(|sink| sink.name.clone()).collect());
+    let sinks = config.sink.iter().map(|sink| sink.name.clone()).collect();
+    let mut loader = Loader::new(sinks).evaluated_every(config.evaluation_interval);
     if config.default_rules {
         loader.defaults();
     }

@@ -146,6 +146,19 @@ pub struct Alert {
     pub notified: bool,
 }
 
+/// The annotations that say how an alert stands while it fires.
+pub const PRESENT: [&str; 2] = ["summary", "description"];
+
+impl Notification {
+    /// That it ended then.
+    #[must_use]
+    pub fn end(&self, at: f64) -> Self {
+        let mut end = Self { ended: Some(at), ..self.clone() };
+        end.alert.annotations.retain(|name, _| !PRESENT.contains(&name.as_str()));
+        end
+    }
+}
+
 /// What came of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {

@@ -89,6 +89,9 @@ pub struct PortCounts {
     pub waiting: usize,
     /// The link is from before a cold start, and ignored until it goes.
     pub ignored: usize,
+    /// Its key in `STATE_DB` holds another type than a hash, so that nothing can be written.
+    #[serde(default)]
+    pub blocked: usize,
     /// Configured, and not there yet.
     pub awaited: usize,
     /// Rows that do not say yet what the kernel says.
@@ -175,6 +178,9 @@ pub struct Latency {
 pub struct Redis {
     /// Whether each database can be reached.
     pub up: BTreeMap<String, bool>,
+    /// Whether each database's server tells of changes; otherwise they are seen at the next audit.
+    #[serde(default)]
+    pub notifies: BTreeMap<String, bool>,
     /// Rows that wait to be written.
     pub pending_rows: usize,
     /// Times the connections were made anew.
@@ -271,6 +277,8 @@ pub enum PortState {
     Waiting,
     /// The link is from before a cold start, and ignored until it goes.
     Ignored,
+    /// Its key in `STATE_DB` holds another type than a hash: nothing can be written until somebody deletes it.
+    Blocked,
     /// Configured, and not there yet.
     Awaited,
 }

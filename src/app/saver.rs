@@ -30,7 +30,7 @@ pub(super) struct StateSaver {
     keeper: Arc<Mutex<Keeper>>,
     /// To the thread, once it is there.
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
-    /// Of what was to be noted of the counters, if the disk did not answer in time.
+    /// Of what was to be noted, if the disk did not answer in time.
     unnoted: Mutex<Option<oneshot::Receiver<()>>>,
     /// Whether it was tried to read the state.
     read: watch::Sender<bool>,
@@ -47,6 +47,7 @@ enum Task {
     Read,
     Save,
     NoteExposed,
+    NoteNotifications,
 }
 
 impl StateSaver {
@@ -97,9 +98,18 @@ impl StateSaver {
         }
     }
 
-    /// Notes what is shown of the counters. A disk that takes longer than this keeps nobody waiting, and is not asked again
-    /// before it has answered.
+    /// Notes what is shown of the counters.
     pub async fn note_exposed(&self) {
+        self.note(Task::NoteExposed).await;
+    }
+
+    /// Notes how alerts stand, and what receivers are about to be told.
+    pub async fn note_notifications(&self) {
+        self.note(Task::NoteNotifications).await;
+    }
+
+    /// A disk that takes longer than this keeps nobody waiting, and is not asked again before it has answered.
+    async fn note(&self, task: Task) {
         const LIMIT: Duration = Duration::from_millis(500);
         if self.is_off()
             || lock(&self.unnoted).as_mut().is_some_and(|answer| answer.try_recv() == Err(TryRecvError::Empty))
@@ -107,7 +117,7 @@ impl StateSaver {
             return;
         }
         let (done, mut answer) = oneshot::channel();
-        if self.send(Job { task: Task::NoteExposed, done }).is_ok() && timeout(LIMIT, &mut answer).await.is_err() {
+        if self.send(Job { task, done }).is_ok() && timeout(LIMIT, &mut answer).await.is_err() {
             *lock(&self.unnoted) = Some(answer);
         }
     }
@@ -170,6 +180,7 @@ fn work(keeper: &Mutex<Keeper>, alerting: &Alerting, reader: &Reader, job: Job) 
         Task::Read => {}
         Task::Save => drop(keeper.save_if_changed(alerting.save())),
         Task::NoteExposed => keeper.note_exposed(),
+        Task::NoteNotifications => keeper.note_notifications(alerting.save()),
     }
     keeper.show();
     if let Some(path) = keeper.path() {

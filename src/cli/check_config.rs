@@ -5,16 +5,20 @@ use std::sync::Arc;
 use portsyncd::alert;
 use portsyncd::alert::rules::Rule;
 use portsyncd::config::{Config, ConfigError};
+use portsyncd::db::queries::{self, RuleRow};
+use portsyncd::db::store::Store;
+use portsyncd::db::tables::ALERT_RULE;
 use portsyncd::http;
 
-use super::put;
+use super::{block_on, put};
 
 /// Reads it all, and prints it as a configuration file with comments.
 pub fn run(config: &Config) -> anyhow::Result<bool> {
     let store = config.redis.store()?;
     http::tls::acceptor(&config.http).map_err(|error| ConfigError::Content(Box::new(error)))?;
     config.alerts.check_files()?;
-    let rules = alert::evaluator::load(&config.alerts, &[])?;
+    let rows = rules_of_config_db(&store);
+    let rules = alert::evaluator::load(&config.alerts, rows.as_deref().unwrap_or_default())?;
     let mut text = config.shown();
     let password = if store.password.is_some() { "<hidden>" } else { "none" };
     text.push_str(&format!("\n# effective: user {:?}, password {password}\n", store.username));
@@ -23,6 +27,9 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
             "# effective: {} is database {} with separator {:?} at {}\n",
             database.name, database.id, database.separator, database.address
         ));
+    }
+    if let Err(problem) = rows {
+        text.push_str(&format!("# effective: alert rules of CONFIG_DB are not looked at: {problem}\n"));
     }
     let on = rules.iter().filter(|rule| rule.enabled).count();
     text.push_str(&format!("# effective: {} alert rules, {on} of them on\n", rules.iter().len()));
@@ -35,4 +42,14 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     }
     put(&text)?;
     Ok(true)
+}
+
+/// What the daemon would read of CONFIG_DB, if it can be asked here and now.
+fn rules_of_config_db(store: &Store) -> Result<Vec<RuleRow>, String> {
+    // One provider of cryptography is compiled in; a second call would find it there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let database = &store.topology.config;
+    let rows = async { queries::rows_of(&store.client(database).await?, ALERT_RULE).await };
+    let rows = block_on(async { Ok::<_, anyhow::Error>(rows.await) }).map_err(|error| error.to_string())?;
+    rows.map_err(|error| format!("{}: {error}", database.address))
 }

@@ -64,6 +64,7 @@ fn standing(standing: PortState) -> &'static str {
         PortState::Pending => "being written",
         PortState::Waiting => "waiting for APPL_DB",
         PortState::Ignored => "ignored: its link is from before the cold start",
+        PortState::Blocked => "blocked: its key in STATE_DB holds another type, delete it",
         PortState::Awaited => "awaited, no link",
     }
 }

@@ -138,6 +138,7 @@ impl Page {
             format!("{} admin down", count(ports.admin_down as u64)),
             odd(ports.waiting, "waiting for APPL_DB"),
             odd(ports.ignored, "ignored (their links are from before the cold start)"),
+            odd(ports.blocked, "blocked (their keys in STATE_DB hold another type)"),
             odd(ports.awaited, "without a link yet"),
             odd(ports.out_of_step, "out of step"),
         ];
@@ -193,6 +194,13 @@ impl Page {
                 some(redis.emptied, |_| format!("found empty {}", plural(redis.emptied, "time"))),
             ],
         );
+        let is_silent = |(name, _): &(&String, &bool)| redis.up.get(*name) == Some(&true);
+        let silent = redis.notifies.iter().filter(|(_, notifies)| !**notifies).filter(is_silent);
+        let silent: Vec<String> = silent.map(|(name, _)| plain(name)).collect();
+        if !silent.is_empty() {
+            let what = format!("of {} not told, seen at the next audit (notify-keyspace-events)", silent.join(", "));
+            self.line("  changes", &self.paint.fair(&what));
+        }
         self.quantiles("a batch", &redis.latency, ", from sending rows to their acknowledgement");
     }
 

@@ -40,3 +40,13 @@ impl Action {
         }
     }
 }
+
+impl From<&str> for Action {
+    fn from(name: &str) -> Self {
+        match name {
+            "log" => Self::Log,
+            "notify" => Self::Notify,
+            sink => Self::Sink(sink.into()),
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! What the daemon reads of CONFIG_DB at run time, and on which channels it hears of changes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,13 +13,11 @@ use crate::db::client::Request;
 use crate::db::publish;
 use crate::db::queries::{self, PortConfig};
 use crate::db::store::{Client, escape_glob};
-use crate::db::tables::{self, CONFIG_PORT, DAEMON, PORT_TABLE};
+use crate::db::tables::{self, ALERT_RULE, CONFIG_PORT, DAEMON, PORT_TABLE};
 use crate::db::topology::{Database, Topology};
 use crate::db::{StoreError, Trouble};
 use crate::telemetry::labels::Db;
 
-/// Where CONFIG_DB has alert rules.
-const ALERT_RULE: &str = "PORTSYNCD_ALERT_RULE";
 /// Changes of CONFIG_DB's ports that come this close together are looked at together.
 const COALESCE: Duration = Duration::from_millis(100);
 /// How often is looked whether a port whose link is awaited may be published.
@@ -79,6 +77,8 @@ pub(super) struct ConfigDb {
     pub refused: usize,
     /// When to look whether it has ports, while a start waits for them.
     pub retry_at: Option<Instant>,
+    /// What could not be done, and was reported.
+    reported: HashSet<&'static str>,
     /// The fields of each port that were published.
     published: HashMap<Vec<u8>, Request>,
 }
@@ -127,20 +127,30 @@ impl Daemon {
         })
     }
 
-    /// As [`ask`](Self::ask) for a write that the daemon can do without: a key of another type is reported and left.
-    pub(super) async fn write_or_report(
+    /// As [`ask`](Self::ask) for what the daemon can do without: a key of another type, or one that the user may not read or
+    /// write, is reported once and left.
+    pub(super) async fn ask_or_report<T: Default>(
         &mut self,
         db: Db,
-        write: impl AsyncFnOnce(Rc<Client>) -> Result<(), StoreError>,
-    ) -> Result<(), Stop> {
-        let reporting = async |client| match write(client).await {
-            Err(problem) if problem.trouble() == Trouble::WrongType => {
-                error!(problem = %problem, reason = %problem.source, "going on without; delete the key and restart to mend it");
-                Ok(())
-            }
-            outcome => outcome,
+        question: impl AsyncFnOnce(Rc<Client>) -> Result<T, StoreError>,
+    ) -> Result<T, Stop> {
+        let sparing = async |client| match question(client).await {
+            Err(problem) if problem.trouble() == Trouble::WrongType || problem.reason.is_denied() => Ok(Err(problem)),
+            outcome => outcome.map(Ok),
         };
-        self.ask(db, reporting).await
+        self.ask(db, sparing).await.map(|outcome| {
+            outcome.unwrap_or_else(|problem| {
+                if self.config_db.reported.insert(problem.operation) {
+                    let help = if problem.reason.is_denied() {
+                        "let the user of redis.username do it (ACL SETUSER)"
+                    } else {
+                        "delete the key and restart"
+                    };
+                    error!(problem = %problem, help, "going on without");
+                }
+                T::default()
+            })
+        })
     }
 
     /// A server told of a change.
@@ -162,7 +172,7 @@ impl Daemon {
     /// The row of `LOGGER` may have changed: what it lacks is filled in, what it says holds.
     pub(super) async fn read_logger(&mut self) -> Result<(), Stop> {
         self.config_db.read_logger = false;
-        let found = self.ask(Db::Config, async |config| queries::logger(&config).await).await?;
+        let found = self.ask_or_report(Db::Config, async |config| queries::logger(&config).await).await?;
         let defaults = [("LOGLEVEL", "NOTICE"), ("LOGOUTPUT", "SYSLOG")];
         let missing: Vec<_> = defaults
             .into_iter()
@@ -171,7 +181,7 @@ impl Daemon {
             .collect();
         if !missing.is_empty() {
             let write = async |config: Rc<_>| publish::complete_logger(&config, &missing).await;
-            self.write_or_report(Db::Config, write).await?;
+            self.ask_or_report(Db::Config, write).await?;
         }
         let [level, output] = &found;
         self.logging.apply(level.as_deref().unwrap_or(defaults[0].1), output.as_deref().unwrap_or(defaults[1].1));
@@ -182,7 +192,8 @@ impl Daemon {
     /// The alert rules of CONFIG_DB may have changed: hands them on to alerting.
     pub(super) async fn read_rules(&mut self) -> Result<(), Stop> {
         self.config_db.read_rules = false;
-        let rows = self.ask(Db::Config, async |config| queries::rows_of(&config, ALERT_RULE).await).await?;
+        let read = async |config: Rc<Client>| queries::rows_of(&config, ALERT_RULE).await.map(Some);
+        let rows = self.ask_or_report(Db::Config, read).await?;
         self.send_to_alerting(AlertingCommand::Rules(rows));
         Ok(())
     }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, trace};
 
 use super::awaited_rows::AwaitedRows;
+use super::due::Due;
 use crate::db::Trouble;
 use crate::db::pending::{Origin, Pending, Write};
 use crate::db::queries::StateRows;
@@ -37,28 +38,6 @@ pub struct Core {
     listed: Option<Instant>,
     /// The last list of all links lacked none: only then is a link absent that is not in it.
     complete: bool,
-}
-
-/// When something has to be done, and why; the earliest of several.
-#[derive(Clone, Copy, Debug, Default)]
-struct Due(Option<(Instant, Cause)>);
-
-impl Due {
-    fn by(&mut self, at: Instant, cause: Cause) {
-        if self.0.is_none_or(|(before, _)| at < before) {
-            self.0 = Some((at, cause));
-        }
-    }
-
-    /// Why it has to be done now, if it has.
-    fn now(&self, now: Instant) -> Option<Cause> {
-        self.0.filter(|(at, _)| *at <= now).map(|(_, cause)| cause)
-    }
-
-    /// It is being done now; what is due only later stays.
-    fn take(&mut self, now: Instant) -> Option<Cause> {
-        self.0.take_if(|(at, _)| *at <= now).map(|(_, cause)| cause)
-    }
 }
 
 /// What became of a port, for the log: what it is now, known from which link, or that it is gone.
@@ -211,8 +190,13 @@ impl Core {
             self.published(name, present);
         }
         self.because(if cause == Cause::Audit { Origin::Audit } else { Origin::Other });
+        let (blocked, desired): (Vec<_>, Vec<_>) =
+            self.machine.desired().partition(|(key, ..)| rows.wrong_type.contains(key));
         // Keys of another type take no row.
-        let desired: Vec<_> = self.machine.desired().filter(|(key, ..)| !rows.wrong_type.contains(key)).collect();
+        for (key, row, source) in blocked {
+            self.want(key, row, source, false);
+            self.blocked(key);
+        }
         let differing = desired.into_iter().filter(|(key, row, source)| self.ensure(*key, *row, *source)).count();
         let stale = self.remove_stale(&rows.others);
         self.because(Origin::Other);
@@ -259,6 +243,7 @@ impl Core {
         let outcome = match trouble {
             Trouble::WrongType => {
                 is_new = self.pending.wrong_type(key);
+                self.blocked(key);
                 Outcome::WrongType
             }
             Trouble::NoScript | Trouble::Refused => {
@@ -272,6 +257,13 @@ impl Core {
         };
         self.observer.telemetry().metrics.redis_writes.count((Db::State, outcome));
         is_new
+    }
+
+    /// The key is of another type.
+    fn blocked(&mut self, key: RowKey) {
+        if key.table == Table::Port {
+            self.observer.blocked(key.name);
+        }
     }
 
     /// The connection that these rows were written over is lost.
@@ -378,21 +370,5 @@ impl Core {
             }
         }
         self.actions = actions;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_due_later_is_not_done_by_what_is_due_now() {
-        let now = Instant::now();
-        let mut due = Due::default();
-        due.by(now + Duration::from_secs(1), Cause::Reconnect);
-        assert_eq!(due.take(now), None);
-        due.by(now + Duration::from_secs(60), Cause::Audit);
-        assert_eq!(due.take(now + Duration::from_secs(1)), Some(Cause::Reconnect));
-        assert_eq!(due.now(now + Duration::from_secs(60)), None);
     }
 }

@@ -17,6 +17,7 @@ use super::startup::named;
 use super::timers::earlier;
 use super::{Daemon, Stop};
 use crate::alert::service::AlertingCommand;
+use crate::clock::{now_ms, seconds};
 use crate::config;
 use crate::db::listener::Heard;
 use crate::db::pending::Origin;
@@ -94,7 +95,9 @@ impl Daemon {
         let [links, rows, awaited_rows] = self.core.deadlines();
         let ConfigDb { read_ports_at, retry_at, .. } = self.config_db;
         let mut work = None;
-        for at in [links, rows, awaited_rows, read_ports_at, self.timers.publish_again, retry_at, self.look_at()] {
+        let peers = self.databases.peers.look_at;
+        for at in [links, rows, awaited_rows, read_ports_at, self.timers.publish_again, retry_at, self.look_at(), peers]
+        {
             // What is due already waits for something else, a database perhaps: its time alone wakes nobody.
             work = earlier(work, at.filter(|at| *at > now));
         }
@@ -248,7 +251,7 @@ impl Daemon {
                     refused += 1;
                     reason.get_or_insert(error);
                 }
-                Trouble::Lost => break Some(StoreError { operation: writer::OPERATION, source: error }),
+                Trouble::Lost => break Some(StoreError { operation: writer::OPERATION, reason: error }),
             }
         };
         let idle = writer.is_idle();
@@ -263,6 +266,7 @@ impl Daemon {
             self.burst = 0;
         }
         if let Some(error) = reason {
+            self.telemetry.rows.refused(&error.to_string());
             let is_first = !self.timers.is_refused();
             self.timers.write_again = Some(self.timers.refused(refused));
             if is_first {
@@ -270,12 +274,18 @@ impl Daemon {
                 warn!(rows = refused, total, reason = %error, "Redis refuses rows, trying again until it takes them");
             }
         } else if idle && self.timers.write_again.is_none() {
-            if self.timers.accepted() {
-                info!(total = self.timers.refusals(), "Redis takes rows again");
-            }
+            self.accepted();
             if all_written {
                 self.note_success();
             }
+        }
+    }
+
+    /// Redis takes what it is sent.
+    pub(super) fn accepted(&mut self) {
+        if self.timers.accepted() {
+            info!(total = self.timers.refusals(), "Redis takes rows again");
+            self.telemetry.rows.accepted();
         }
     }
 
@@ -287,10 +297,21 @@ impl Daemon {
         if self.timers.watchdog.as_mut().is_some_and(|watchdog| watchdog.is_due(now)) {
             self.supervisor.watchdog();
         }
+        if self.timers.starting.as_mut().is_some_and(|starting| starting.is_due(now))
+            && !self.supervisor.still_starting(Duration::from_secs(60))
+        {
+            self.timers.starting = None;
+        }
         if self.timers.heartbeat.as_mut().is_some_and(|heartbeat| heartbeat.is_due(now)) {
             crate::health::heartbeat();
         }
-        self.timers.write_again.take_if(|at| *at <= now);
+        if self.timers.write_again.take_if(|at| *at <= now).is_some()
+            && self.core.pending().is_empty()
+            && self.timers.publish_again.is_none()
+        {
+            // Nothing is left that it could refuse.
+            self.accepted();
+        }
         if self.timers.left_out.take_if(|at| *at <= now).is_some() {
             self.logging.report_left_out();
         }
@@ -315,6 +336,15 @@ impl Daemon {
         let count = names().len();
         info!(ports = named(names()), count, seconds, "still waiting for ports before PortInitDone");
         self.supervisor.status(format!("waiting for {count} ports since {seconds} s, the first is {first}"));
+    }
+
+    /// The configuration was read, and can be used or not.
+    pub(super) fn note_configuration(&self, usable: bool) {
+        let metrics = &self.telemetry.metrics;
+        metrics.config_last_reload_successful.set((), f64::from(u8::from(usable)));
+        if usable {
+            metrics.config_last_reload_success_timestamp.set((), seconds(now_ms()));
+        }
     }
 
     fn reload(&mut self) {
@@ -345,9 +375,13 @@ impl Daemon {
                     self.core.drop_audit();
                     self.audit_later();
                 }
+                self.note_configuration(true);
                 info!("configuration read again");
             }
-            Err(problem) => error!(problem = %problem, "configuration is wrong, keeping the one before"),
+            Err(problem) => {
+                self.note_configuration(false);
+                error!(problem = %problem, "configuration is wrong, keeping the one before");
+            }
         }
         self.supervisor.reloaded();
     }

@@ -74,10 +74,11 @@ impl Daemon {
         }
         let Some(reason) = reason else {
             self.timers.publish_again = None;
-            self.timers.accepted();
+            self.accepted();
             return Ok(true);
         };
         self.timers.publish_again = Some(self.timers.refused(refused));
+        self.telemetry.rows.refused(&reason.to_string());
         let total = self.timers.refusals();
         warn!(ports = refused, total, reason = %reason, "Redis refuses ports, trying again until it takes them");
         Ok(false)

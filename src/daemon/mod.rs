@@ -11,8 +11,10 @@
 mod awaited_rows;
 mod config_db;
 pub mod core;
+mod due;
 mod event_loop;
 mod marks;
+mod peers;
 mod reconcile;
 mod reconnect;
 mod session;
@@ -20,7 +22,6 @@ mod startup;
 mod timers;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc::UnboundedSender;
@@ -40,7 +41,7 @@ use crate::telemetry::labels::{Cause, Db};
 use config_db::ConfigDb;
 use core::Core;
 pub use event_loop::Signals;
-use session::Databases;
+use session::{DatabaseServer, Databases};
 use startup::Startup;
 use timers::{Alarm, Timers};
 
@@ -105,11 +106,13 @@ impl Daemon {
         core.resync(&dump().await.context("cannot list the kernel's links")?);
         core.record_existing();
         telemetry.readiness.set_ready(Component::Kernel);
+        let store = config.redis.store()?;
+        let _ = telemetry.separator.set(store.topology.state.separator.clone());
         Ok(Self {
             timers: Timers::new(watchdog_interval(), config.log.heartbeat, config.health.initial_sync_timeout),
             alarm: Alarm::new().context("cannot make a timer")?,
-            supervisor: Supervisor::new(Arc::clone(&telemetry.status_line)),
-            databases: Databases::new(config.redis.store()?),
+            supervisor: Supervisor::new(Arc::clone(&telemetry)),
+            databases: Databases::new(store),
             config,
             flags,
             telemetry,
@@ -142,6 +145,7 @@ impl Daemon {
 
     /// Does what there is to do, and waits for more.
     async fn serve(&mut self) -> Stop {
+        self.note_configuration(true);
         let mut now = Instant::now();
         loop {
             let done = match self.work(now).await {
@@ -181,6 +185,8 @@ impl Daemon {
             self.publish_count(self.config_db.ports.len()).await?;
         } else if config && self.config_db.read_rules {
             self.read_rules().await?;
+        } else if state && self.is_look_for_peers_due(now) {
+            self.look_for_peers().await?;
         } else {
             return Ok(false);
         }
@@ -220,8 +226,32 @@ impl Daemon {
                 self.core.awaited_rows.check_all();
             }
         }
+        self.note_notifications(server);
         if self.databases.are_up() {
             self.telemetry.readiness.set_ready(Component::Redis);
+        }
+    }
+
+    /// Whether a server tells of changes is shown, and said when it is news.
+    fn note_notifications(&mut self, server: usize) {
+        let DatabaseServer { databases, listening, said_silent, .. } = &mut self.databases.servers[server];
+        let Some(listening) = listening else { return };
+        for db in databases {
+            let tells = listening.notifies && (*db != Db::Config || listening.to_config);
+            self.telemetry.metrics.redis_notifications.set(*db, f64::from(u8::from(tells)));
+        }
+        if std::mem::replace(said_silent, !listening.notifies) != listening.notifies {
+            return;
+        }
+        let (notifies, server) = (listening.notifies, self.databases.address(server));
+        if notifies {
+            info!(server, "Redis tells of changes");
+        } else {
+            warn!(
+                server,
+                "Redis does not tell of changes, they are seen at the next audit (netlink.audit_interval); \
+                 set its notify-keyspace-events to KEA, or allow CONFIG GET of it"
+            );
         }
     }
 
@@ -236,16 +266,16 @@ impl Daemon {
             metrics.redis_up.set(*db, 0.0);
         }
         let address = self.databases.address(server);
-        let problem = format!("{error}: {}", error.source);
-        if let Some(mut writing) = self.databases.give_up(server, &address, &problem) {
+        if let Some(mut writing) = self.databases.give_up(server, &address, error) {
             self.core.connection_lost(writing.writer.give_up());
             self.timers.write_again = None;
+            self.timers.accepted();
+            self.telemetry.rows.accepted();
             self.telemetry.readiness.set_not_ready(Component::Rows, "not compared since Redis was lost");
         }
         // What was done of the plan may be lost with it.
         self.startup.begin_anew();
-        self.telemetry.readiness.set_not_ready(Component::Redis, format!("{address}: {problem}"));
-        self.supervisor.still_starting(Duration::from_secs(60));
+        self.telemetry.readiness.set_not_ready(Component::Redis, format!("{address}: {error}"));
         self.supervisor.status(format!("waiting for Redis, {} rows pending", self.core.pending().unwritten()));
     }
 

@@ -89,6 +89,7 @@ impl Daemon {
     /// What is looked at whenever everything is: what a server that tells of no changes does not tell.
     async fn look_at_the_rest(&mut self, cause: Cause) -> Result<(), Stop> {
         self.audit_later();
+        self.databases.peers.look_at.get_or_insert_with(Instant::now);
         if cause == Cause::Audit {
             for server in 0..self.databases.servers.len() {
                 let db = self.databases.servers[server].databases[0];
@@ -98,6 +99,7 @@ impl Daemon {
                         listening.notifies = notifies;
                         listening.listener().ping();
                     }
+                    self.note_notifications(server);
                 }
             }
             self.config_db.read_all(Instant::now());

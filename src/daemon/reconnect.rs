@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 use crate::backoff::{Backoff, Pauses};
+use crate::db::{ServerError, StoreError};
 
 /// Between attempts; with jitter, so that the daemons of a switch do not all come at once.
 const ATTEMPTS: Backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(2), jitter: 0.5 };
@@ -24,15 +25,24 @@ struct Attempts {
 
 impl Reconnect {
     /// An attempt failed, or the connection ended. Says how long to wait: longer each time.
-    pub fn attempt_failed(&mut self, server: &str, problem: &str) -> Duration {
+    pub fn attempt_failed(&mut self, server: &str, error: &StoreError) -> Duration {
+        let problem = error.to_string();
+        let refused = matches!(error.reason, ServerError::Answer(_));
         let now = Instant::now();
         let attempts = self.0.get_or_insert_with(|| {
-            warn!(server, problem, "Redis is not reachable, trying again until it is; nothing is forgotten meanwhile");
+            if refused {
+                warn!(server, problem, "Redis refuses what rows need, trying again; nothing is forgotten meanwhile");
+            } else {
+                warn!(
+                    server,
+                    problem, "Redis is not reachable, trying again until it is; nothing is forgotten meanwhile"
+                );
+            }
             let mut reports = REPORTS.pauses();
             Attempts { since: now, pauses: ATTEMPTS.pauses(), report_at: now + reports.next_pause(), reports }
         });
         if now >= attempts.report_at {
-            warn!(server, problem, seconds = (now - attempts.since).as_secs(), "Redis is still not reachable");
+            warn!(server, problem, seconds = (now - attempts.since).as_secs(), "Redis is still not to be used");
             attempts.report_at = now + attempts.reports.next_pause();
         } else {
             debug!(server, problem, "attempt to reach Redis failed");

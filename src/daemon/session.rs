@@ -17,6 +17,7 @@ use tracing::warn;
 
 use super::config_db::Channels;
 use super::event_loop::Wakeup;
+use super::peers::Peers;
 use super::reconnect::Reconnect;
 use super::timers::earlier;
 use crate::db::StoreError;
@@ -33,6 +34,7 @@ pub(super) struct Databases {
     pub servers: Vec<DatabaseServer>,
     clients: [Option<Rc<Client>>; 3],
     pub channels: Channels,
+    pub peers: Peers,
     /// While STATE_DB can be reached.
     pub writing: Option<RowConnection>,
     opening: FuturesUnordered<LocalBoxFuture<'static, (usize, Result<Opened, StoreError>)>>,
@@ -48,6 +50,8 @@ pub(super) struct DatabaseServer {
     pub databases: Vec<Db>,
     pub listening: Option<Listening>,
     pub reconnect: Reconnect,
+    /// It was said that it tells of no changes.
+    pub said_silent: bool,
     /// When to try again; `None` while it is there, or being connected to.
     retry_at: Option<Instant>,
 }
@@ -56,6 +60,8 @@ pub(super) struct Listening {
     listener: Rc<RefCell<Listener>>,
     /// Whether the server tells of changes of hashes.
     pub notifies: bool,
+    /// Whether it lets itself be listened to for changes of CONFIG_DB.
+    pub to_config: bool,
     /// Whether it is listened to APPL_DB's rows of ports.
     pub to_ports: bool,
 }
@@ -94,6 +100,7 @@ impl Databases {
         }
         Self {
             channels: Channels::new(&store.topology),
+            peers: Peers::new(),
             store,
             servers,
             clients: [None, None, None],
@@ -154,7 +161,7 @@ impl Databases {
                 server.retry_at = None;
                 let has_config = server.databases.contains(&Db::Config);
                 let patterns = if has_config { self.channels.config_patterns() } else { Vec::new() };
-                let opened = open(self.store.clone(), server.databases.clone(), patterns);
+                let opened = open(self.store.clone(), server.databases.clone(), patterns, self.peers.name.clone());
                 self.opening.push(opened.map(move |opened| (at, opened)).boxed_local());
             }
         }
@@ -221,11 +228,11 @@ impl Databases {
     }
 
     /// Gives a server's connections up, to try again later. What is given back wrote rows.
-    pub fn give_up(&mut self, at: usize, address: &str, problem: &str) -> Option<RowConnection> {
+    pub fn give_up(&mut self, at: usize, address: &str, error: &StoreError) -> Option<RowConnection> {
         self.retrying = true;
         let server = &mut self.servers[at];
         server.listening = None;
-        server.retry_at = Some(Instant::now() + server.reconnect.attempt_failed(address, problem));
+        server.retry_at = Some(Instant::now() + server.reconnect.attempt_failed(address, error));
         for db in &server.databases {
             self.clients[*db as usize] = None;
         }
@@ -265,14 +272,20 @@ fn database(store: &Store, db: Db) -> &Database {
     }
 }
 
-async fn open(store: Store, databases: Vec<Db>, patterns: Vec<Vec<u8>>) -> Result<Opened, StoreError> {
+async fn open(store: Store, databases: Vec<Db>, patterns: Vec<Vec<u8>>, name: String) -> Result<Opened, StoreError> {
     let clients = try_join_all(databases.iter().map(|db| store.client(database(&store, *db))));
     let writer = async { if databases.contains(&Db::State) { store.writer().await.map(Some) } else { Ok(None) } };
     let (clients, mut listener, writer) = try_join!(clients, store.listener(database(&store, databases[0])), writer)?;
     for pattern in &patterns {
         listener.subscribe(pattern);
     }
-    let (refusal, notifies) = try_join!(listener.settle(), clients[0].notifies())?;
+    let naming = async {
+        match databases.iter().position(|db| *db == Db::State) {
+            Some(at) => clients[at].set_name(&name).await,
+            None => Ok(()),
+        }
+    };
+    let (refusal, notifies, ()) = try_join!(listener.settle(), clients[0].notifies(), naming)?;
     if let Some(refusal) = &refusal {
         let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.escape_ascii().to_string()).collect();
         warn!(
@@ -282,5 +295,9 @@ async fn open(store: Store, databases: Vec<Db>, patterns: Vec<Vec<u8>>) -> Resul
     }
     let listener = Rc::new(RefCell::new(listener));
     let clients = databases.into_iter().zip(clients).collect();
-    Ok(Opened { clients, listening: Listening { listener, notifies, to_ports: false }, writer })
+    Ok(Opened {
+        clients,
+        listening: Listening { listener, notifies, to_config: refusal.is_none(), to_ports: false },
+        writer,
+    })
 }

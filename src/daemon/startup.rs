@@ -64,8 +64,9 @@ pub(super) struct StartPlan {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    RestoreCount,
+    /// Needs no database, so that it waits for none.
     SetDown,
+    RestoreCount,
     Ports,
     ConfigDone,
 }
@@ -74,7 +75,7 @@ impl StartPlan {
     fn new(kind: StartKind, restore_count: u64) -> Self {
         Self {
             kind,
-            step: Step::RestoreCount,
+            step: Step::SetDown,
             cut_short: false,
             restore_count,
             links_first: true,
@@ -101,7 +102,7 @@ impl Startup {
     /// A server was lost: each step of a plan that is being carried out is done again.
     pub fn begin_anew(&mut self) {
         if let Some(plan) = self.plan() {
-            (plan.step, plan.cut_short) = (Step::RestoreCount, true);
+            (plan.step, plan.cut_short) = (Step::SetDown, true);
         }
     }
 
@@ -227,16 +228,16 @@ impl Daemon {
         let StartState::Planned(plan) = &self.startup.start else { return false };
         let may_read = || self.config_db.retry_at.is_none_or(|at| at <= now) && self.databases.is_up(Db::Config);
         let may = match plan.step {
-            Step::RestoreCount => self.databases.is_up(Db::State),
             Step::SetDown => true,
+            Step::RestoreCount => self.databases.is_up(Db::State),
             Step::Ports | Step::ConfigDone => self.may_publish(now) && (plan.ports.is_some() || may_read()),
         };
         may && self.shutdown.is_none()
     }
 
-    /// Whether the first step of the plan can be done: it comes before the rows of a switch at work.
+    /// Whether a step of the plan can be done that comes before the rows of a switch at work.
     pub(super) fn may_begin(&self, now: Instant) -> bool {
-        matches!(&self.startup.start, StartState::Planned(plan) if plan.step == Step::RestoreCount)
+        matches!(&self.startup.start, StartState::Planned(plan) if matches!(plan.step, Step::SetDown | Step::RestoreCount))
             && self.may_carry_out(now)
     }
 
@@ -246,12 +247,6 @@ impl Daemon {
         let (kind, step, links_first, ports) = (plan.kind, plan.step, plan.links_first, plan.ports.clone());
         plan.cut_short = false;
         let next = match step {
-            Step::RestoreCount => {
-                let count = plan.restore_count;
-                let write = async |state: Rc<_>| publish::write_restore_count(&state, count).await;
-                self.write_or_report(Db::State, write).await?;
-                Step::SetDown
-            }
             Step::SetDown => {
                 let links = std::mem::take(&mut plan.retired);
                 if !links.is_empty() {
@@ -259,6 +254,12 @@ impl Daemon {
                     info!(links = %named(names), "setting links down that were there before a cold start");
                     self.run_while(set_down(&links)).await?;
                 }
+                Step::RestoreCount
+            }
+            Step::RestoreCount => {
+                let count = plan.restore_count;
+                let write = async |state: Rc<_>| publish::write_restore_count(&state, count).await;
+                self.ask_or_report(Db::State, write).await?;
                 Step::Ports
             }
             Step::Ports => {

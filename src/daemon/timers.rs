@@ -14,6 +14,8 @@ use crate::backoff::{Backoff, Pauses};
 
 const AWAITED_REPORTS: Backoff = Backoff { min: Duration::from_secs(10), max: Duration::from_secs(600), jitter: 0.0 };
 const LEFT_OUT_REPORT: Duration = Duration::from_secs(10);
+/// How often more time for the start is asked for.
+const STARTING: Duration = Duration::from_secs(10);
 /// Between attempts at what Redis refuses.
 const REFUSED: Backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_secs(5), jitter: 0.5 };
 
@@ -21,6 +23,8 @@ const REFUSED: Backoff = Backoff { min: Duration::from_millis(50), max: Duration
 pub(super) struct Timers {
     pub watchdog: Option<Regular>,
     pub heartbeat: Option<Regular>,
+    /// Asks the supervisor for more time, until the daemon is in service.
+    pub starting: Option<Regular>,
     /// Redis refused rows: not before this time again.
     pub write_again: Option<Instant>,
     /// Redis refused what was to be published: not before this time again.
@@ -119,7 +123,8 @@ impl Timers {
     pub fn new(watchdog: Option<Duration>, heartbeat: Duration, sync_limit: Duration) -> Self {
         let now = Instant::now();
         let watchdog = watchdog.map(|every| Regular { at: now, every });
-        let mut timers = Self { watchdog, sync_limit: Some(now + sync_limit), ..Self::default() };
+        let starting = Some(Regular { at: now, every: STARTING });
+        let mut timers = Self { watchdog, starting, sync_limit: Some(now + sync_limit), ..Self::default() };
         timers.set_heartbeat(heartbeat);
         timers
     }
@@ -131,7 +136,8 @@ impl Timers {
     /// The next one that a turn itself deals with.
     pub fn next_service(&self) -> Option<Instant> {
         let regular = earlier(self.watchdog.as_ref().map(|due| due.at), self.heartbeat.as_ref().map(|due| due.at));
-        let once = earlier(earlier(self.write_again, self.left_out), self.sync_limit);
+        let starting = self.starting.as_ref().map(|due| due.at);
+        let once = earlier(earlier(self.write_again, self.left_out), earlier(self.sync_limit, starting));
         earlier(earlier(regular, once), self.awaited.as_ref().map(|(at, ..)| *at))
     }
 

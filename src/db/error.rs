@@ -1,38 +1,66 @@
 //! What Redis answered when it did not answer well, sorted by what has to be done about it.
 
-use redis::{ErrorKind, RedisError, RedisResult};
+use std::io;
+
 use thiserror::Error;
 
-/// A failed operation on a database.
+use crate::printable::Printable;
+
+/// A failed operation on a database: what was to be done, and why it was not.
 #[derive(Debug, Error)]
-#[error("{operation}")]
+#[error("{operation}: {reason}")]
 pub struct StoreError {
     pub operation: &'static str,
-    /// What Redis or the connection said.
-    #[source]
-    pub source: RedisError,
+    pub reason: ServerError,
 }
+
+/// What a server answered, or what became of the connection.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    #[error("{}", in_words(.0))]
+    Connection(#[from] io::Error),
+    /// Nothing came within this setting's time.
+    #[error("no answer within {0}")]
+    Late(&'static str),
+    /// The server's own words: a code, and what it means.
+    #[error("{}", Printable(.0))]
+    Answer(String),
+}
+
+pub type ServerResult<T> = Result<T, ServerError>;
 
 impl StoreError {
     /// The server was asked, and did not answer in time.
     pub fn no_answer(operation: &'static str) -> Self {
-        Self { operation, source: late("redis.response_timeout") }
+        Self { operation, reason: ServerError::Late("redis.response_timeout") }
     }
 
     /// For `map_err`: names the operation.
-    pub fn doing(operation: &'static str) -> impl Fn(RedisError) -> Self + Copy {
-        move |source| Self { operation, source }
+    pub fn doing(operation: &'static str) -> impl Fn(ServerError) -> Self + Copy {
+        move |reason| Self { operation, reason }
     }
 
     /// What has to be done about it.
     pub fn trouble(&self) -> Trouble {
-        Trouble::of(&self.source)
+        Trouble::of(&self.reason)
     }
 }
 
-/// Nothing came within this setting's time.
-pub(super) fn late(setting: &str) -> RedisError {
-    (ErrorKind::Io, "no answer in time", format!("within {setting}")).into()
+impl ServerError {
+    /// The user may not do this (ACL). That is no fault of the server's, nor does it pass.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Answer(line) if line.starts_with("NOPERM"))
+    }
+}
+
+/// Without the number that the standard library adds.
+fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match (error.kind(), text.find(" (os error")) {
+        (io::ErrorKind::UnexpectedEof, _) => "the server ended the connection".to_owned(),
+        (_, Some(end)) => text[..end].to_owned(),
+        (_, None) => text,
+    }
 }
 
 /// What has to be done about an error.
@@ -49,7 +77,7 @@ pub enum Trouble {
 }
 
 /// Nothing for a key of another type.
-pub(super) fn unless_wrong_type<T>(reply: RedisResult<T>) -> RedisResult<Option<T>> {
+pub(super) fn unless_wrong_type<T>(reply: ServerResult<T>) -> ServerResult<Option<T>> {
     match reply {
         Err(error) if Trouble::of(&error) == Trouble::WrongType => Ok(None),
         reply => reply.map(Some),
@@ -57,15 +85,13 @@ pub(super) fn unless_wrong_type<T>(reply: RedisResult<T>) -> RedisResult<Option<
 }
 
 impl Trouble {
-    pub fn of(error: &RedisError) -> Self {
-        let says = |what: &str| error.detail().is_some_and(|detail| detail.contains(what));
-        match (error.code(), error.kind()) {
-            (Some("WRONGTYPE"), _) => Self::WrongType,
-            (Some("NOSCRIPT"), _) => Self::NoScript,
+    pub fn of(error: &ServerError) -> Self {
+        match error {
+            ServerError::Connection(_) | ServerError::Late(_) => Self::Lost,
             // A script hands the answer of its own command on within its own error, in a form that differs by version.
-            (Some(_), ErrorKind::Server(_) | ErrorKind::Extension) if says("WRONGTYPE") => Self::WrongType,
-            (Some(_), ErrorKind::Server(_) | ErrorKind::Extension) => Self::Refused,
-            _ => Self::Lost,
+            ServerError::Answer(line) if line.contains("WRONGTYPE") => Self::WrongType,
+            ServerError::Answer(line) if line.starts_with("NOSCRIPT") => Self::NoScript,
+            ServerError::Answer(_) => Self::Refused,
         }
     }
 }
@@ -73,12 +99,6 @@ impl Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use redis::{FromRedisValue, Value, parse_redis_value};
-
-    fn answer(line: &str) -> RedisError {
-        let value = parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
-        <Result<Value, RedisError>>::from_redis_value(value).unwrap().unwrap_err()
-    }
 
     #[test]
     fn answers_are_sorted_by_what_helps() {
@@ -95,8 +115,22 @@ mod tests {
             ("NOAUTH Authentication required.", Trouble::Refused),
             ("ERR unknown", Trouble::Refused),
         ] {
-            assert_eq!(Trouble::of(&answer(line)), want, "{line}");
+            assert_eq!(Trouble::of(&ServerError::Answer(line.to_owned())), want, "{line}");
         }
-        assert_eq!(Trouble::of(&std::io::Error::from(std::io::ErrorKind::BrokenPipe).into()), Trouble::Lost);
+        assert_eq!(Trouble::of(&io::Error::from(io::ErrorKind::BrokenPipe).into()), Trouble::Lost);
+    }
+
+    #[test]
+    fn errors_are_said_once_in_plain_words() {
+        let refused = io::Error::from_raw_os_error(nix::errno::Errno::ECONNREFUSED as i32);
+        let text = StoreError::doing("cannot connect to Redis")(refused.into()).to_string();
+        assert_eq!(text, "cannot connect to Redis: Connection refused");
+        let oom = "OOM command not allowed when used memory > 'maxmemory'.";
+        assert_eq!(ServerError::Answer(oom.to_owned()).to_string(), oom);
+        assert_eq!(ServerError::Answer("ERR \u{1b}[31m".to_owned()).to_string(), "ERR \\u{1b}[31m");
+        assert_eq!(
+            StoreError::no_answer("cannot ask").to_string(),
+            "cannot ask: no answer within redis.response_timeout"
+        );
     }
 }

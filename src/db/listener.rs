@@ -5,12 +5,11 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use redis::{RedisError, RedisResult};
 use tokio::time::{Instant, timeout_at};
 
 use super::client::connection::Connection;
 use super::client::resp::{Reply, Request};
-use super::error::StoreError;
+use super::error::{ServerError, ServerResult, StoreError};
 
 pub const OPERATION: &str = "cannot listen to keyspace notifications";
 
@@ -20,7 +19,7 @@ pub enum Heard {
     /// Something happened on this channel.
     Channel(Vec<u8>),
     /// A request was answered.
-    Answer(RedisResult<()>),
+    Answer(ServerResult<()>),
 }
 
 pub struct Listener {
@@ -59,7 +58,7 @@ impl Listener {
     }
 
     /// Waits until every request is answered; gives the server's first refusal. What is heard meanwhile is not handed on.
-    pub async fn settle(&mut self) -> Result<Option<RedisError>, StoreError> {
+    pub async fn settle(&mut self) -> Result<Option<ServerError>, StoreError> {
         let mut refusal = None;
         while let Some(deadline) = self.deadline() {
             let heard = timeout_at(deadline, poll_fn(|context| self.poll_next(context))).await;
@@ -98,7 +97,7 @@ impl Listener {
 }
 
 /// A message is `pmessage`, pattern, channel, payload; all else answers a request.
-fn heard(raw: &[u8]) -> RedisResult<Heard> {
+fn heard(raw: &[u8]) -> ServerResult<Heard> {
     let mut parts = match Reply::of(raw) {
         Ok(reply) => reply.parts(),
         Err(error) => return Ok(Heard::Answer(Err(error))),

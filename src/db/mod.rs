@@ -15,4 +15,4 @@ pub mod topology;
 pub mod writer;
 
 pub use client::Request;
-pub use error::{StoreError, Trouble};
+pub use error::{ServerError, StoreError, Trouble};

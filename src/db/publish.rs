@@ -1,9 +1,7 @@
 //! What is published: ports to APPL_DB by the protocol of sonic-swss-common's `ProducerStateTable`, and the daemon's own rows.
 
-use redis::{RedisError, RedisResult, Script};
-
 use super::client::resp::{Reply, Request};
-use super::error::{StoreError, Trouble};
+use super::error::{ServerError, ServerResult, StoreError, Trouble};
 use super::queries::PortConfig;
 use super::store::Client;
 use super::tables::{self, DAEMON, PORT_TABLE};
@@ -27,28 +25,28 @@ pub struct PublishOutcome {
     /// How many are to be tried again.
     pub refused: usize,
     /// What the server said of the first of them.
-    pub reason: Option<RedisError>,
+    pub reason: Option<ServerError>,
     /// Those that cannot be published: their temporary hash is of another type.
     pub wrong_type: Vec<usize>,
 }
 
 /// Publishes keys of `PORT_TABLE`.
 pub async fn publish(appl: &Client, ports: &[PortConfig]) -> Result<PublishOutcome, StoreError> {
-    let script = Script::new(SET);
     // Redis forgets scripts when it restarts.
-    appl.execute("cannot load the script for APPL_DB", Request::new("SCRIPT").arg("LOAD").arg(SET)).await?;
+    let load = Request::new("SCRIPT").arg("LOAD").arg(SET);
+    let name = appl.ask_one("cannot load the script for APPL_DB", load).await?.unwrap_or_default();
     let separator = appl.separator.as_bytes();
     let channel = format!("{PORT_TABLE}_CHANNEL@{}", appl.id);
     let key_set = format!("{PORT_TABLE}_KEY_SET");
     let request = |port: &PortConfig| {
         let fields = port.fields.count() / 2;
-        let script = Request::new("EVALSHA").arg(script.get_hash()).arg((fields + 2).to_string());
+        let script = Request::new("EVALSHA").arg(&name).arg((fields + 2).to_string());
         let temporary = |request: Request, _| request.concat(&[b"_", PORT_TABLE.as_bytes(), separator, &port.name]);
         let request = (0..fields).fold(script.arg(&channel).arg(&key_set), temporary);
         request.arg("G").arg(&port.name).args(&port.fields)
     };
     let mut published = PublishOutcome::default();
-    let take = |place: usize, reply: RedisResult<Reply<'_>>| {
+    let take = |place: usize, reply: ServerResult<Reply<'_>>| {
         let Err(error) = reply else { return Ok(()) };
         match Trouble::of(&error) {
             Trouble::WrongType => published.wrong_type.push(place),

@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 
-use redis::RedisResult;
 use tracing::warn;
 
 use super::client::resp::{Reply, Request};
-use super::error::{StoreError, unless_wrong_type};
+use super::error::{ServerResult, StoreError, unless_wrong_type};
 use super::pending::Found;
 use super::store::Client;
 use super::tables::{self, CONFIG_PORT, DAEMON, PORT_CONFIG_DONE, PORT_INIT_DONE, PORT_TABLE};
@@ -65,9 +64,9 @@ pub async fn rows_of(config: &Client, table: &str) -> Result<Vec<RuleRow>, Store
     let keys = config.keys(&prefix, operation).await?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut rows = Vec::with_capacity(keys.len());
-    let take = |at: usize, reply: RedisResult<Reply<'_>>| {
-        let words = reply.map(Reply::parts).into_iter().flatten();
-        let words = words.map(|word| Ok(text(word?.bulk().unwrap_or_default()))).collect::<RedisResult<Vec<_>>>()?;
+    let take = |at: usize, reply: ServerResult<Reply<'_>>| {
+        let words = unless_wrong_type(reply)?.map(Reply::parts).into_iter().flatten();
+        let words = words.map(|word| Ok(text(word?.bulk().unwrap_or_default()))).collect::<ServerResult<Vec<_>>>()?;
         let fields = words.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
         rows.push((text(&keys[at][prefix.len()..]), fields));
         Ok(())
@@ -141,6 +140,25 @@ pub async fn has_ports(appl: &Client) -> Result<bool, StoreError> {
     Ok(keys.iter().any(|key| !marks.contains(&&key[prefix.len()..])))
 }
 
+/// What the names of the daemons' connections begin with; then come host, process id and when it started.
+pub const PEER: &str = "portsyncd/";
+
+/// The other daemons that are connected to STATE_DB, for people. None where their list may not be asked for.
+pub async fn peers(state: &Client, own: &str) -> Result<Vec<String>, StoreError> {
+    let request = Request::new("CLIENT").arg("LIST");
+    let answer = state.ask("cannot list the connections of Redis", &[request]).await?.into_iter().next();
+    let list = answer.and_then(Result::ok).flatten().unwrap_or_default();
+    let database = format!("db={}", state.id);
+    let peer = |line: &str| {
+        let mut words = line.split(' ');
+        let name = words.clone().find_map(|word| word.strip_prefix("name=")).filter(|name| *name != own)?;
+        let mut parts = name.strip_prefix(PEER)?.split('/');
+        let (host, pid) = (parts.next()?, parts.next()?);
+        words.any(|word| word == database).then(|| format!("process {pid} on {host}"))
+    };
+    Ok(String::from_utf8_lossy(&list).lines().filter_map(peer).collect())
+}
+
 /// `LOGLEVEL` and `LOGOUTPUT` of the daemon's row of `LOGGER`, as far as they are there.
 pub async fn logger(config: &Client) -> Result<[Option<String>; 2], StoreError> {
     let key = tables::join("LOGGER", &config.separator, DAEMON.as_bytes());
@@ -178,7 +196,7 @@ pub async fn config_rows(config: &Client, names: &[Vec<u8>]) -> Result<ConfigPor
     }
     let prefix = tables::join(CONFIG_PORT, &config.separator, b"");
     let requests = wanted.iter().map(|name| Request::new("HGETALL").concat(&[&prefix, name]));
-    let take = |at: usize, reply: RedisResult<Reply<'_>>| {
+    let take = |at: usize, reply: ServerResult<Reply<'_>>| {
         match unless_wrong_type(reply)? {
             Some(reply) => result.ports.extend(PortConfig::read(wanted[at], reply)?),
             None => result.refused.push((wanted[at].clone(), "the key is no hash")),
@@ -213,7 +231,7 @@ pub async fn published_or_queued(appl: &Client, names: &[Vec<u8>]) -> Result<Vec
 /// Yes or no for each; a key of another type counts as no.
 async fn appl_has(appl: &Client, requests: impl ExactSizeIterator<Item = Request>) -> Result<Vec<bool>, StoreError> {
     let mut has = Vec::with_capacity(requests.len());
-    let take = |_: usize, reply: RedisResult<Reply<'_>>| {
+    let take = |_: usize, reply: ServerResult<Reply<'_>>| {
         has.push(matches!(unless_wrong_type(reply)?, Some(Reply::Integer(count)) if count > 0));
         Ok(())
     };
@@ -223,7 +241,7 @@ async fn appl_has(appl: &Client, requests: impl ExactSizeIterator<Item = Request
 
 impl PortConfig {
     /// What `HGETALL` says of a port; `None` if it is not there.
-    fn read(name: &[u8], reply: Reply<'_>) -> RedisResult<Option<Self>> {
+    fn read(name: &[u8], reply: Reply<'_>) -> ServerResult<Option<Self>> {
         let mut parts = reply.parts();
         let mut fields = Request::default();
         while let (Some(field), Some(value)) = (parts.next().transpose()?, parts.next().transpose()?) {
@@ -249,9 +267,9 @@ impl Client {
     /// The values of our fields of these rows of STATE_DB, in the fields' order.
     pub async fn fields(&self, rows: &[RowKey]) -> Result<Vec<Vec<Option<Vec<u8>>>>, StoreError> {
         let mut result = Vec::with_capacity(rows.len());
-        let take = |_: usize, reply: RedisResult<Reply<'_>>| {
+        let take = |_: usize, reply: ServerResult<Reply<'_>>| {
             let fields = reply?.parts().map(|part| Ok(part?.bulk().map(<[u8]>::to_vec)));
-            result.push(fields.collect::<RedisResult<_>>()?);
+            result.push(fields.collect::<ServerResult<_>>()?);
             Ok(())
         };
         self.pipeline(STATE_ROWS, rows.iter().map(|row| our_fields(row, &self.separator)), take).await?;
@@ -273,7 +291,7 @@ pub async fn state_rows(state: &Client, wanted: &HashSet<RowKey>) -> Result<Stat
     let there = scanned.iter().filter_map(|found| tables::link_name(found, &prefix)).map(key);
     let rows: Vec<RowKey> = wanted.iter().copied().chain(there.filter(|row| !wanted.contains(row))).collect();
     let mut result = StateRows::default();
-    let take = |at: usize, reply: RedisResult<Reply<'_>>| {
+    let take = |at: usize, reply: ServerResult<Reply<'_>>| {
         let (row, mut fields) = (&rows[at], [None; 4]);
         let Some(reply) = unless_wrong_type(reply)? else {
             result.wrong_type.push(*row);

@@ -5,13 +5,12 @@ use std::fmt;
 use std::future::poll_fn;
 use std::time::Duration;
 
-use redis::RedisResult;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::client::connection::Connection;
+use super::client::connection::{Connection, LARGEST_REPLY, endless};
 use super::client::resp::{Reply, Request};
-use super::error::{StoreError, late};
+use super::error::{ServerError, ServerResult, StoreError};
 use super::listener::Listener;
 use super::topology::{Database, Topology};
 use super::writer::RowWriter;
@@ -19,6 +18,10 @@ use crate::secret::Secret;
 
 /// Commands of one connection under way at once.
 const WINDOW: usize = 512;
+/// What all replies together may have for each command, beside what a single one may.
+const EACH: usize = 64 * 1024;
+/// More keys than any table has.
+const MOST_KEYS: usize = 1 << 20;
 const CONNECT: &str = "cannot connect to Redis";
 
 /// What is needed to connect.
@@ -68,7 +71,7 @@ impl Store {
         let open = Connection::open(database, &self.username, self.password.as_ref().map(Secret::expose));
         timeout(self.connect_timeout, open)
             .await
-            .unwrap_or_else(|_| Err(late("redis.connect_timeout")))
+            .unwrap_or_else(|_| Err(ServerError::Late("redis.connect_timeout")))
             .map_err(StoreError::doing(CONNECT))
     }
 
@@ -89,9 +92,9 @@ impl Client {
         &self,
         operation: &'static str,
         requests: &[Request],
-    ) -> Result<Vec<RedisResult<Option<Vec<u8>>>>, StoreError> {
+    ) -> Result<Vec<ServerResult<Option<Vec<u8>>>>, StoreError> {
         let mut answers = Vec::with_capacity(requests.len());
-        let take = |_: usize, reply: RedisResult<Reply<'_>>| {
+        let take = |_: usize, reply: ServerResult<Reply<'_>>| {
             answers.push(reply.map(|reply| match reply {
                 Reply::Integer(number) => Some(number.to_string().into_bytes()),
                 reply => reply.bulk().map(<[u8]>::to_vec),
@@ -102,10 +105,15 @@ impl Client {
         Ok(answers)
     }
 
+    /// Sends one request; gives its answer.
+    pub async fn ask_one(&self, operation: &'static str, request: Request) -> Result<Option<Vec<u8>>, StoreError> {
+        let answer = self.ask(operation, &[request]).await?.into_iter().next();
+        answer.unwrap_or(Ok(None)).map_err(StoreError::doing(operation))
+    }
+
     /// Sends a request whose answer says nothing but that it was done.
     pub async fn execute(&self, operation: &'static str, request: Request) -> Result<(), StoreError> {
-        let answer = self.ask(operation, &[request]).await?.into_iter().next();
-        answer.unwrap_or(Ok(None)).map(|_| ()).map_err(StoreError::doing(operation))
+        self.ask_one(operation, request).await.map(|_| ())
     }
 
     /// Sends all requests and hands on each one's place and reply, in order. However many there are, only so many are under
@@ -114,13 +122,14 @@ impl Client {
         &self,
         operation: &'static str,
         requests: impl IntoIterator<Item: Borrow<Request>>,
-        mut take: impl FnMut(usize, RedisResult<Reply<'_>>) -> RedisResult<()>,
+        mut take: impl FnMut(usize, ServerResult<Reply<'_>>) -> ServerResult<()>,
     ) -> Result<(), StoreError> {
         let doing = StoreError::doing(operation);
         let mut connection = self.connection.lock().await;
         // Replies to a request that was given up half-way.
         let mut stale = connection.owed();
         let (mut requests, mut sent, mut answered) = (requests.into_iter().fuse(), 0, 0);
+        let mut received = 0;
         loop {
             for request in requests.by_ref().take(WINDOW - (sent - answered)) {
                 connection.push(request.borrow());
@@ -131,12 +140,16 @@ impl Client {
             }
             timeout(self.response_timeout, poll_fn(|context| connection.poll(context)))
                 .await
-                .unwrap_or_else(|_| Err(late("redis.response_timeout")))
+                .unwrap_or(Err(ServerError::Late("redis.response_timeout")))
                 .map_err(doing)?;
             while let Some(raw) = connection.take().map_err(doing)? {
                 if stale > 0 {
                     stale -= 1;
                     continue;
+                }
+                received += raw.len();
+                if received > LARGEST_REPLY + EACH * sent {
+                    return Err(doing(endless()));
                 }
                 take(answered, Reply::of(raw)).map_err(doing)?;
                 answered += 1;
@@ -151,7 +164,7 @@ impl Client {
         let mut cursor = b"0".to_vec();
         loop {
             let scan = Request::new("SCAN").arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg("2000");
-            let take = |_: usize, reply: RedisResult<Reply<'_>>| {
+            let take = |_: usize, reply: ServerResult<Reply<'_>>| {
                 let mut parts = reply?.parts();
                 cursor = parts.next().transpose()?.and_then(Reply::bulk).unwrap_or_default().to_vec();
                 for key in parts.next().transpose()?.map(Reply::parts).into_iter().flatten() {
@@ -160,6 +173,9 @@ impl Client {
                 Ok(())
             };
             self.pipeline(operation, [scan], take).await?;
+            if found.len() > MOST_KEYS {
+                return Err(StoreError::doing(operation)(endless()));
+            }
             if matches!(cursor.as_slice(), b"0" | b"") {
                 found.sort_unstable();
                 found.dedup();
@@ -168,11 +184,17 @@ impl Client {
         }
     }
 
+    /// Gives the connection a name, if the server lets it.
+    pub async fn set_name(&self, name: &str) -> Result<(), StoreError> {
+        let request = Request::new("CLIENT").arg("SETNAME").arg(name);
+        self.ask("cannot name a connection to Redis", &[request]).await.map(|_| ())
+    }
+
     /// Whether the server tells of changes of hashes, as far as it lets itself be asked.
     pub async fn notifies(&self) -> Result<bool, StoreError> {
         let request = Request::new("CONFIG").arg("GET").arg("notify-keyspace-events");
         let mut notifies = false;
-        let take = |_: usize, reply: RedisResult<Reply<'_>>| {
+        let take = |_: usize, reply: ServerResult<Reply<'_>>| {
             // A user who may not ask is as good as a server that tells nothing.
             let flags = reply.ok().and_then(|reply| reply.parts().nth(1)).transpose()?.and_then(Reply::bulk);
             let has = |flag| flags.is_some_and(|flags| flags.contains(&flag));

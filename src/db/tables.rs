@@ -9,6 +9,8 @@ pub const PORT_TABLE: &str = "PORT_TABLE";
 pub const CONFIG_PORT: &str = "PORT";
 /// STATE_DB's table of management ports.
 pub const MGMT_PORT_TABLE: &str = "MGMT_PORT_TABLE";
+/// CONFIG_DB's table of alert rules.
+pub const ALERT_RULE: &str = "PORTSYNCD_ALERT_RULE";
 /// The name that the daemon has in `SONiC`: its key in `LOGGER` and `WARM_RESTART_TABLE`.
 pub const DAEMON: &str = "portsyncd";
 /// The key that ends the publishing of ports.

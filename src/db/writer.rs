@@ -6,13 +6,12 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use redis::RedisResult;
 use tokio::time::Instant;
 
 use super::client::connection::Connection;
 use super::client::encode::Encoder;
 use super::client::resp::Reply;
-use super::error::StoreError;
+use super::error::{ServerResult, StoreError};
 use super::pending::Write;
 use crate::sync::port_sync::RowKey;
 
@@ -26,7 +25,7 @@ pub struct RowWriter {
     response_timeout: Duration,
     under_way: VecDeque<(RowKey, Write)>,
     /// The answer to the first of the two commands of a write.
-    half: Option<RedisResult<()>>,
+    half: Option<ServerResult<()>>,
     /// When the batch began, or Redis last answered.
     since: Instant,
 }
@@ -69,7 +68,7 @@ impl RowWriter {
     }
 
     /// Which write Redis answered next, if the reply is there.
-    pub fn next_reply(&mut self) -> Result<Option<(RowKey, RedisResult<()>)>, StoreError> {
+    pub fn next_reply(&mut self) -> Result<Option<(RowKey, ServerResult<()>)>, StoreError> {
         while let Some(raw) = self.connection.take().map_err(StoreError::doing(OPERATION))? {
             let answer = Reply::of(raw).map(|_| ());
             let Some((key, write)) = self.under_way.front().copied() else { continue };

@@ -54,6 +54,9 @@ fn rows(telemetry: &Telemetry, facts: &HealthFacts) -> Part {
     if let Some(reason) = telemetry.readiness.reason(Component::Rows) {
         return part("rows", 20, 0.0, || reason);
     }
+    if let Some(problem) = telemetry.rows.unready().map(|(problem, _)| problem).or(telemetry.rows.refusal()) {
+        return part("rows", 20, 0.0, || problem);
+    }
     let late = (facts.late > 0)
         .then(|| format!("{} of {} ports are out of step for more than a second", facts.late, facts.ports.total));
     let unserved = facts.unserved.as_ref();
@@ -70,15 +73,17 @@ fn start(telemetry: &Telemetry, facts: &HealthFacts) -> Part {
     if current.done {
         return part("start", 20, 1.0, String::new);
     }
+    // Before Redis was asked nothing is known of them.
     let awaited = match facts.awaited {
-        1 => "1 port is awaited".to_owned(),
-        count => format!("{count} ports are awaited"),
+        0 => String::new(),
+        1 => ", 1 port is awaited".to_owned(),
+        count => format!(", {count} ports are awaited"),
     };
     if current.timed_out {
-        return part("start", 20, 0.0, || format!("PortInitDone is due for {:.0} s, {awaited}", current.due_seconds));
+        return part("start", 20, 0.0, || format!("PortInitDone is due for {:.0} s{awaited}", current.due_seconds));
     }
     let share = (1.0 - ratio(facts.awaited, facts.ports.total)).min(0.9);
-    part("start", 20, share, || format!("PortInitDone is still due, {awaited}"))
+    part("start", 20, share, || format!("PortInitDone is still due{awaited}"))
 }
 
 fn kernel(telemetry: &Telemetry, config: &HealthConfig) -> Part {
@@ -182,7 +187,7 @@ mod tests {
     #[test]
     fn one_port_that_is_not_served_costs_points_among_any_number() {
         let (telemetry, mut facts, config) = well();
-        facts.unserved = Some((1, "1 configured port is not in step: Ethernet0 (ignored)".to_owned()));
+        facts.unserved = Some((1, "1 port is not in step: Ethernet0 (ignored)".to_owned()));
         for (total, wanted) in [(1, 0.0), (4, 15.0), (10_000, 18.0)] {
             facts.ports.total = total;
             let health = score(&telemetry, &facts, &config);
@@ -193,8 +198,7 @@ mod tests {
         let health = score(&telemetry, &facts, &config);
         let reason = health.parts[1].reason.as_deref().unwrap();
         assert!(
-            reason.starts_with("1 of 10000 ports")
-                && reason.ends_with("; 1 configured port is not in step: Ethernet0 (ignored)")
+            reason.starts_with("1 of 10000 ports") && reason.ends_with("; 1 port is not in step: Ethernet0 (ignored)")
         );
     }
 

@@ -10,7 +10,8 @@ use sd_notify::NotifyState;
 
 use crate::notify_socket::notify;
 use crate::nowait::Stream;
-use crate::telemetry::StatusLine;
+use crate::telemetry::Telemetry;
+use crate::telemetry::ready_notice::ReadyPart;
 
 /// What supervisord's heartbeat listener in `SONiC` looks for.
 const HEARTBEAT: &[u8] = b"<!--XSUPERVISOR:BEGIN-->heartbeat<!--XSUPERVISOR:END-->\n";
@@ -18,40 +19,41 @@ const HEARTBEAT: &[u8] = b"<!--XSUPERVISOR:BEGIN-->heartbeat<!--XSUPERVISOR:END-
 /// Speaks to the supervisor.
 #[derive(Debug)]
 pub struct Supervisor {
-    ready: bool,
-    /// There was no room yet for [`NotifyState::Ready`].
-    unsent: bool,
-    line: Arc<StatusLine>,
+    in_service: bool,
+    telemetry: Arc<Telemetry>,
 }
 
 impl Supervisor {
-    pub fn new(line: Arc<StatusLine>) -> Self {
-        Self { ready: false, unsent: false, line }
+    pub fn new(telemetry: Arc<Telemetry>) -> Self {
+        Self { in_service: false, telemetry }
     }
 
-    /// The daemon is in service. Said once.
+    /// The core is in service. The supervisor hears of it once what runs beside it has spoken too.
     pub fn ready(&mut self) {
-        if !self.ready {
-            self.ready = true;
-            self.unsent = !notify(&[NotifyState::Ready]);
+        if !self.in_service {
+            self.in_service = true;
+            self.telemetry.readiness.notice.done(ReadyPart::Core);
         }
     }
 
     /// Whether [`ready`](Self::ready) was called.
     pub fn is_ready(&self) -> bool {
-        self.ready
+        self.in_service
     }
 
     /// One readable sentence on how things stand, sent when it differs from the last.
     pub fn status(&self, status: impl Into<String>) {
-        self.line.set_service(status.into());
+        self.telemetry.status_line.set_service(status.into());
     }
 
-    /// The start takes longer: systemd is to wait this much more.
-    pub fn still_starting(&self, more: Duration) {
-        if !self.ready {
-            notify(&[NotifyState::ExtendTimeoutUsec(u32::try_from(more.as_micros()).unwrap_or(u32::MAX))]);
+    /// The start takes longer: systemd is to wait this much more. False once it has heard that the daemon is ready.
+    pub fn still_starting(&self, more: Duration) -> bool {
+        let notice = &self.telemetry.readiness.notice;
+        if notice.is_due() {
+            return notice.retry();
         }
+        notify(&[NotifyState::ExtendTimeoutUsec(u32::try_from(more.as_micros()).unwrap_or(u32::MAX))]);
+        true
     }
 
     /// The configuration is being read again; follow it with [`reloaded`](Self::reloaded).
@@ -63,8 +65,8 @@ impl Supervisor {
 
     /// The configuration was read again.
     pub fn reloaded(&self) {
-        if self.ready {
-            notify(&[NotifyState::Ready]);
+        if self.telemetry.readiness.notice.is_due() {
+            self.telemetry.readiness.notice.say();
         }
     }
 
@@ -73,9 +75,7 @@ impl Supervisor {
     }
 
     pub fn watchdog(&mut self) {
-        if self.unsent {
-            self.unsent = !notify(&[NotifyState::Ready]);
-        }
+        self.telemetry.readiness.notice.retry();
         notify(&[NotifyState::Watchdog]);
     }
 }

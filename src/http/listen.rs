@@ -59,6 +59,7 @@ enum ListenError {
 
 /// Listens on TCP, if it is wanted, and serves whoever comes.
 pub(super) async fn tcp(service: &Arc<Service>, config: &HttpConfig) {
+    service.telemetry().metrics.http_connections.set_count((), 0);
     if config.listen.is_empty() {
         service.telemetry().readiness.set_ready(Component::Http);
         return;

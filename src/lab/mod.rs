@@ -7,6 +7,8 @@
 use std::io;
 use std::time::Duration;
 
+use crate::db::StoreError;
+
 pub mod batch;
 pub mod captured;
 pub mod certificates;
@@ -57,6 +59,9 @@ pub enum Error {
     /// A Redis command failed.
     #[error(transparent)]
     Redis(#[from] redis::RedisError),
+    /// An operation of the daemon's on a database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A file, process or socket failed.
     #[error("cannot {operation}")]
     Io { operation: String, source: io::Error },

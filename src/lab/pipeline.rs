@@ -10,10 +10,11 @@ use tokio::time::Instant;
 use super::redis_server::RedisServer;
 use super::{Error, messages};
 use crate::daemon::core::Core;
+use crate::db::StoreError;
 use crate::db::pending::Origin;
 use crate::db::store::Store;
 use crate::db::topology::{Address, Topology};
-use crate::db::writer::{BATCH, RowWriter};
+use crate::db::writer::{BATCH, OPERATION, RowWriter};
 use crate::link::LinkName;
 use crate::link::parse::{Messages, NetlinkMessage};
 use crate::sync::port_sync::Names;
@@ -84,7 +85,7 @@ pub async fn writer(server: &RedisServer) -> Result<RowWriter, Error> {
         connect_timeout: LIMIT,
         response_timeout: LIMIT,
     };
-    store.writer().await.map_err(|error| error.source.into())
+    store.writer().await.map_err(Error::from)
 }
 
 /// Writes what is pending, batch by batch, until Redis has taken everything, and logs what changed; returns the number of
@@ -98,9 +99,9 @@ pub async fn write(core: &mut Core, writer: &mut RowWriter) -> Result<usize, Err
             writer.send();
             core.log_changes();
         }
-        poll_fn(|context| writer.poll_progress(context)).await.map_err(|error| error.source)?;
-        while let Some((key, reply)) = writer.next_reply().map_err(|error| error.source)? {
-            reply?;
+        poll_fn(|context| writer.poll_progress(context)).await?;
+        while let Some((key, reply)) = writer.next_reply()? {
+            reply.map_err(StoreError::doing(OPERATION))?;
             core.acknowledged(key, Instant::now());
             rows += 1;
         }

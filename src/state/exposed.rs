@@ -4,57 +4,42 @@
 //! killed has shown more than the state file has. So what is shown is noted here first, in a small file of its own that is not
 //! brought to the disk: the kernel keeps it when the process dies. After a loss of power the state file alone holds.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tracing::debug;
 
-use super::form;
+use super::beside::Beside;
 use super::{PortState, State};
 
 const FILE: &str = "exposed.json";
-const NEW: &str = "exposed.json.new";
 
 #[derive(Debug)]
 pub(super) struct Exposed {
-    folder: PathBuf,
-    last: Vec<u8>,
+    file: Beside,
+    last: State,
 }
 
 impl Exposed {
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), last: Vec::new() }
+        Self { file: Beside::new(folder, FILE), last: State::default() }
     }
 
     /// Notes the counters of this state. One that cannot be noted may go back after a crash, and nothing else.
     pub fn note(&mut self, state: &State) {
         let counted = State { counters: state.counters.clone(), ports: state.ports.clone(), ..State::default() };
         let counted = State { boot_id: state.boot_id.clone(), ..counted };
-        match counted.to_json() {
-            Ok(content) if content != self.last => match self.write(&content) {
-                Ok(()) => self.last = content,
-                Err(error) => debug!(error = %error, "what was shown of counters cannot be noted"),
-            },
-            Ok(_) => {}
-            Err(error) => debug!(error = %error, "what was shown of counters cannot be expressed"),
+        if counted == self.last {
+            return;
         }
-    }
-
-    fn write(&self, content: &[u8]) -> io::Result<()> {
-        let new = self.folder.join(NEW);
-        fs::write(&new, form::seal(content))?;
-        fs::rename(new, self.folder.join(FILE))
+        match self.file.write(&counted) {
+            Ok(()) => self.last = counted,
+            Err(error) => debug!(error = %error, "what was shown of counters cannot be noted"),
+        }
     }
 
     /// Raises what the state file says to what was shown after it.
     pub fn raise(&self, state: &mut State) {
-        let read = super::file::read_file(&self.folder.join(FILE));
-        let Ok(Some(Ok(bytes))) = read else { return };
-        let Some(shown) = form::open(&bytes).ok().and_then(|content| State::from_json(content).ok()) else {
-            debug!("what was shown of counters cannot be read");
-            return;
-        };
+        let Some(shown) = self.file.read() else { return };
         for (key, count) in shown.counters {
             let saved = state.counters.entry(key).or_default();
             *saved = count.max(*saved);

@@ -15,6 +15,8 @@ use super::State;
 use super::exposed::Exposed;
 use super::file::{DirError, Loaded, Saved, StateDir};
 use super::form::Unusable;
+use super::notifications::{self, Notifications};
+
 use crate::alert::engine;
 use crate::clock::{now_ms, seconds};
 use crate::config::StateConfig;
@@ -32,6 +34,7 @@ pub struct Keeper {
     /// `None` if it is turned off.
     dir: Option<StateDir>,
     exposed: Option<Exposed>,
+    notifications: Option<Notifications>,
     /// Nothing is written before what is there was read: it would become older and go.
     loaded: bool,
     other: BTreeMap<String, Value>,
@@ -49,10 +52,12 @@ impl Keeper {
     pub fn open(config: &StateConfig, telemetry: Arc<Telemetry>) -> Self {
         let dir = (!config.dir.as_os_str().is_empty()).then(|| StateDir::new(&config.dir));
         let exposed = dir.is_some().then(|| Exposed::new(&config.dir));
+        let notifications = dir.is_some().then(|| Notifications::new(&config.dir));
         Self {
             telemetry,
             dir,
             exposed,
+            notifications,
             loaded: false,
             other: BTreeMap::new(),
             found: None,
@@ -102,6 +107,13 @@ impl Keeper {
         }
     }
 
+    /// Notes how alerts stand and what receivers are about to be told, so that after a crash they are told what is true.
+    pub fn note_notifications(&mut self, alerts: engine::Saved) {
+        if let Some(notifications) = self.notifications.as_mut().filter(|_| self.loaded) {
+            notifications.note(alerts);
+        }
+    }
+
     /// Writes the state if it is not what is on the disk already. True if it was written.
     pub fn save_if_changed(&mut self, alerts: engine::Saved) -> bool {
         let Some(dir) = &mut self.dir else { return false };
@@ -130,6 +142,9 @@ impl Keeper {
                 metrics.state_file_backups_missed.add((), u64::from(!backup && self.written.is_some()));
                 self.written = Some(state.saved);
                 self.last = Some(fingerprint(&state));
+                if let Some(notifications) = &mut self.notifications {
+                    notifications.is_saved(&state.alerts);
+                }
                 self.works("the state file can be written again");
                 true
             }
@@ -166,10 +181,11 @@ impl Keeper {
             }
         }
         let is_there = loaded.content.is_some();
+        let is_lost = !is_there && !loaded.aside.is_empty();
+        metrics.state_file_lost.set((), f64::from(u8::from(is_lost)));
         if !is_there && loaded.aside.is_empty() {
             info!("there is no state file yet, counters begin at 0");
-        } else if !is_there {
-            metrics.state_file_lost.set((), 1.0);
+        } else if is_lost {
             warn!("no state file can be used, counters begin at 0");
         }
         let mut state = loaded.content.unwrap_or_default();
@@ -178,8 +194,9 @@ impl Keeper {
             exposed.raise(&mut state);
         }
         state.restore(&self.telemetry);
+        let is_noted = self.notifications.as_ref().is_some_and(|noted| noted.take_over(&mut state.alerts));
         if !is_there {
-            return None;
+            return is_noted.then_some(state.alerts);
         }
         debug!(saved = state.saved, counters = state.counters.len(), ports = state.ports.len(), "state file was read");
         // After damage this is what the older file says, and differs from what was counted: it is written anew.
@@ -228,21 +245,7 @@ fn fingerprint(state: &State) -> u64 {
     for seconds in &state.starts {
         seconds.to_bits().hash(&mut hasher);
     }
-    // Times that only go on are no change.
-    for alert in &state.alerts.alerts {
-        (&alert.rule, alert.port, alert.state, alert.notified, alert.ceased.is_some()).hash(&mut hasher);
-        alert.since.to_bits().hash(&mut hasher);
-    }
-    (state.alerts.last_silence, state.alerts.history.len()).hash(&mut hasher);
-    for silence in &state.alerts.silences {
-        silence.id.hash(&mut hasher);
-    }
-    for (sink, saved) in state.alerts.sinks.iter().flatten() {
-        (sink, &saved.acknowledged).hash(&mut hasher);
-        for end in &saved.ended {
-            (end.alert.fingerprint, end.ended.to_bits()).hash(&mut hasher);
-        }
-    }
+    (notifications::fingerprint(&state.alerts), state.alerts.history.len()).hash(&mut hasher);
     if let Some(transition) = state.alerts.history.last() {
         transition.time.to_bits().hash(&mut hasher);
     }

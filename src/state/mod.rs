@@ -5,12 +5,14 @@
 //! so that a crash cannot damage it, and finds an older generation where something else did. [`Keeper`] brings the two
 //! together, and sees to it that no trouble with the disk ever reaches the daemon. docs/state.md is for operators.
 
+mod beside;
 mod exposed;
 pub mod file;
 pub mod form;
 mod json;
 mod keeper;
 mod name;
+mod notifications;
 #[cfg(test)]
 mod test_mounts;
 

@@ -16,7 +16,7 @@ fn link(name: &[u8]) -> LinkName {
 /// The port's link goes up and down so many times.
 fn flap(telemetry: &Arc<Telemetry>, name: &[u8], times: usize) {
     let mut observer = PortObserver::new(Arc::clone(telemetry));
-    let was_up = telemetry.ports.cell(link(name)).up_down().1;
+    let was_up = telemetry.ports.cell(link(name)).up_down().is_some_and(|(_, up)| up);
     for at in 0..=times {
         observer.wanted(link(name), (true, was_up != (at % 2 == 1), 9100), 1.into(), true);
     }

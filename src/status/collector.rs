@@ -1,10 +1,12 @@
 //! The reader's side: everything as it stands at one moment, as [`api`](crate::api) has it and as single values.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::words::{summary, unserved};
 use super::yielding::giving_way;
 use crate::api::{
     Events, Health, Kernel, Latency, Port, PortCounts, PortList, PortState, Readiness, Redis, Sample, Start, StateFile,
@@ -125,6 +127,11 @@ impl Reader {
     /// The core says that ports are awaited; which they are is seen here, and whether others are not in step.
     pub(super) fn readiness_of(&self, cells: &[Arc<Cell>]) -> Readiness {
         let mut readiness = self.telemetry.readiness.report();
+        let rows = readiness.components.iter_mut().find(|component| component.name == Component::Rows.name());
+        if let (Some(rows), Some((problem, since))) = (rows.filter(|rows| rows.ready), self.telemetry.rows.unready()) {
+            (rows.ready, rows.since, rows.reason) = (false, since, Some(problem));
+            readiness.ready = false;
+        }
         let awaited = self.awaited(cells);
         let ports = readiness.components.iter_mut().find(|component| component.name == Component::Ports.name());
         let Some(ports) = ports else { return readiness };
@@ -133,7 +140,7 @@ impl Reader {
             let more = if count > NAMED { ", …" } else { "" };
             reason.push_str(&format!(": {count} awaited, {}{more}", first.join(", ")));
         }
-        let unserved = unserved(cells, NAMED);
+        let unserved = unserved(&self.telemetry, cells, NAMED);
         let mut before = lock(&self.unserved);
         if before.0 != unserved.is_some() {
             *before = (unserved.is_some(), seconds(now_ms()));
@@ -173,7 +180,7 @@ impl Reader {
             host: self.host.clone(),
             started: telemetry.started(),
             uptime: telemetry.uptime().as_secs_f64(),
-            summary: summary(&readiness, &facts.ports),
+            summary: summary(&readiness, &facts.ports, telemetry.rows.refusal()),
             ready: readiness.ready,
             components: readiness.components,
             health,
@@ -201,9 +208,8 @@ impl Reader {
                 recent_latency: facts.recent,
             },
             redis: Redis {
-                up: [Db::Appl, Db::Config, Db::State]
-                    .map(|db| (Db::VALUES[db as usize].to_owned(), metrics.redis_up.of(db) > 0.0))
-                    .into(),
+                up: by_database(|db| metrics.redis_up.of(db) > 0.0),
+                notifies: by_database(|db| metrics.redis_notifications.of(db) > 0.0),
                 pending_rows: count(metrics.pending_rows.of(())),
                 reconnects: metrics.redis_reconnects.sum(),
                 emptied: metrics.redis_emptied.sum(),
@@ -268,10 +274,13 @@ impl Reader {
                 PortState::Awaited => ports.awaited += 1,
                 PortState::Waiting => ports.waiting += 1,
                 PortState::Ignored => ports.ignored += 1,
+                PortState::Blocked => ports.blocked += 1,
                 PortState::InStep | PortState::Pending => match port.up_down() {
-                    (_, true) => ports.up += 1,
-                    (true, false) => ports.down += 1,
-                    (false, false) => ports.admin_down += 1,
+                    Some((_, true)) => ports.up += 1,
+                    Some((true, false)) => ports.down += 1,
+                    Some((false, false)) => ports.admin_down += 1,
+                    // It went just now.
+                    None => {}
                 },
             }
             if port_state == PortState::Pending {
@@ -283,7 +292,7 @@ impl Reader {
             ports,
             awaited: self.awaited(cells).count,
             late,
-            unserved: unserved(cells, 1),
+            unserved: unserved(&self.telemetry, cells, 1),
             recent: self.recent(),
         }
     }
@@ -324,43 +333,14 @@ pub fn kind_name(kind: StartKind) -> &'static str {
     }
 }
 
-fn summary(readiness: &Readiness, ports: &PortCounts) -> String {
-    let mut required = readiness.components.iter().filter(|component| component.required);
-    match required.find_map(|component| Some((&component.name, component.reason.as_ref()?))) {
-        Some((name, reason)) => format!("{name}: {reason}"),
-        None if ports.out_of_step > 0 => {
-            format!("in service, {} of {} ports are being written", ports.out_of_step, ports.total)
-        }
-        None => format!(
-            "in service, {} ports are in step, {} of them up",
-            ports.total - ports.waiting - ports.ignored - ports.awaited,
-            ports.up
-        ),
-    }
+fn by_database(holds: impl Fn(Db) -> bool) -> BTreeMap<String, bool> {
+    [Db::Appl, Db::Config, Db::State].map(|db| (Db::VALUES[db as usize].to_owned(), holds(db))).into()
 }
 
 /// The ports whose rows the start waits for.
 struct Awaited {
     count: usize,
     first: Vec<String>,
-}
-
-/// How many configured ports have a link and no row, and the first of them in words.
-fn unserved(cells: &[Arc<Cell>], named: usize) -> Option<(usize, String)> {
-    let mut all = cells.iter().filter_map(|cell| Some((cell.name(), cell.unserved()?)));
-    let first: Vec<String> = all
-        .by_ref()
-        .take(named)
-        .map(|(name, port_state)| match port_state {
-            PortState::Ignored => format!("{name} (ignored: its link is from before the cold start)"),
-            _ => format!("{name} (waiting: APPL_DB has no row for it)"),
-        })
-        .collect();
-    let more = all.count();
-    let (count, names) = (first.len() + more, first.join(", "));
-    let ports = if count == 1 { "port is" } else { "ports are" };
-    let etc = if more > 0 { ", …" } else { "" };
-    (count > 0).then(|| (count, format!("{count} configured {ports} not in step: {names}{etc}")))
 }
 
 fn latency(distribution: &Distribution) -> Latency {

@@ -87,6 +87,7 @@ fn write_histogram(text: &mut String, name: &str, labels: &LabelSet, distributio
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::Ordering;
     use std::time::Duration;
 
     use super::*;
@@ -94,10 +95,23 @@ mod tests {
     use crate::link::LinkName;
     use crate::telemetry::Telemetry;
     use crate::telemetry::catalog::catalog;
-    use crate::telemetry::labels::LinkKind;
+    use crate::telemetry::labels::{Db, LinkKind};
     use crate::telemetry::observe::PortObserver;
 
+    /// Of a daemon that knows everything.
     fn reader(telemetry: &Arc<Telemetry>, limit: usize) -> Reader {
+        PortObserver::new(Arc::clone(telemetry)).awaited(std::iter::empty());
+        telemetry.moments.resync_ms.store(1, Ordering::Relaxed);
+        telemetry.metrics.netlink_receive_buffer.set((), 1.0);
+        for db in [Db::Appl, Db::Config, Db::State] {
+            telemetry.metrics.redis_up.set(db, 1.0);
+            telemetry.metrics.redis_notifications.set(db, 1.0);
+        }
+        telemetry.metrics.pending_rows.set((), 0.0);
+        telemetry.metrics.config_last_reload_successful.set((), 1.0);
+        telemetry.metrics.config_last_reload_success_timestamp.set((), 1.0);
+        telemetry.metrics.state_file_lost.set((), 0.0);
+        telemetry.metrics.http_connections.set((), 0.0);
         Reader::new(Arc::clone(telemetry), limit, HealthConfig::default())
     }
 
@@ -174,6 +188,39 @@ mod tests {
         }
         assert!(!text.contains("Ethernet0.") && text.contains("portsyncd_ports_unlisted 0\n"), "{text}");
         assert!(text.contains("portsyncd_ports{state=\"up\"} 2\n"), "{text}");
+    }
+
+    #[test]
+    fn nothing_has_a_value_before_it_is_known() {
+        let telemetry = Arc::new(Telemetry::default());
+        let mut observer = PortObserver::new(Arc::clone(&telemetry));
+        let name = LinkName::new(b"Ethernet0").unwrap();
+        let other = LinkName::new(b"Ethernet4").unwrap();
+        observer.waiting(name);
+        let text = expose(&Reader::new(Arc::clone(&telemetry), 10, HealthConfig::default()));
+        for metric in [
+            "port_oper_up",
+            "port_down",
+            "ports",
+            "ports_out_of_step",
+            "ports_awaited",
+            "redis_up",
+            "last_resync_timestamp_seconds",
+            "netlink_receive_buffer_bytes",
+            "state_file_lost",
+        ] {
+            let value = text.lines().find(|line| {
+                line.strip_prefix(&format!("portsyncd_{metric}")).is_some_and(|rest| rest.starts_with(['{', ' ']))
+            });
+            assert_eq!(value, None);
+        }
+        let reader = reader(&telemetry, 10);
+        observer.awaited([b"Ethernet0".as_slice(), b"Ethernet4"].into_iter());
+        observer.wanted(other, (true, false, 9100), 7.into(), true);
+        let text = expose(&reader);
+        assert!(text.contains("portsyncd_port_oper_up{port=\"Ethernet4\"} 0\n"), "{text}");
+        assert!(!text.contains("portsyncd_port_oper_up{port=\"Ethernet0\"}"), "it waits: {text}");
+        assert!(text.contains("portsyncd_ports{state=\"waiting\"} 1\n"), "{text}");
     }
 
     #[test]

@@ -5,4 +5,5 @@ pub mod collector;
 pub mod exposition;
 pub mod openmetrics;
 pub mod values;
+mod words;
 pub mod yielding;

@@ -115,8 +115,10 @@ counted! {
     redis_writes: Counter<(Db, Outcome)> = "redis_writes_total";
     /// Rows that were not written because Redis holds them already.
     redis_writes_spared: Counter = "redis_writes_spared_total";
-    /// Whether the database can be reached (1) or not (0).
+    /// Whether the database can be reached (1) or not (0); no value before each was tried.
     redis_up: Gauge<Db> = "redis_up";
+    /// Whether the database's server tells of changes (1) or not (0): then they are seen at the next audit.
+    redis_notifications: Gauge<Db> = "redis_notifications";
     /// Times the connections to Redis were made anew.
     redis_reconnects: Counter = "redis_reconnects_total" survives;
     /// Attempts to connect to Redis that failed.
@@ -125,6 +127,10 @@ counted! {
     redis_emptied: Counter = "redis_emptied_total" survives;
     /// Rows that wait to be written, those under way included.
     pending_rows: Gauge = "pending_rows";
+    /// Whether the configuration could be used when it was last read (1) or not (0): then the one before holds.
+    config_last_reload_successful: Gauge = "config_last_reload_successful";
+    /// When a configuration that could be used was last read, as Unix time.
+    config_last_reload_success_timestamp: Gauge = "config_last_reload_success_timestamp_seconds";
     /// Warm starts.
     warm_starts: Counter = "warm_starts_total" survives;
     /// Cold starts.
@@ -188,19 +194,19 @@ macro_rules! computed {
 }
 
 /// The states of [`PORTS`].
-pub const PORT_STATES: [&str; 6] = ["up", "down", "admin_down", "waiting", "ignored", "awaited"];
+pub const PORT_STATES: [&str; 7] = ["up", "down", "admin_down", "waiting", "ignored", "blocked", "awaited"];
 /// The statistics of [`INITIAL_SYNC_HISTORY`].
 pub const START_STATS: [&str; 6] = ["min", "avg", "max", "p50", "p90", "p99"];
 
 computed! {
     /// Ports by state.
-    PORTS = gauge("ports", &["state"], "Ports by state: up; down (wanted up, no carrier); admin_down; waiting (the link is there, its row in APPL_DB is not); ignored (the link is from before a cold start); awaited (configured, no link yet)");
+    PORTS = gauge("ports", &["state"], "Ports by state, from the first comparison of kernel and Redis on: up; down (wanted up, no carrier); admin_down; waiting (the link is there, its row in APPL_DB is not); ignored (the link is from before a cold start); blocked (its key in STATE_DB holds another type); awaited (configured, no link yet)");
     /// Rows out of step.
     PORTS_OUT_OF_STEP = gauge("ports_out_of_step", &[], "Ports whose row in STATE_DB does not say yet what the kernel says");
     /// Operational state of a port.
-    PORT_OPER_UP = gauge("port_oper_up", &["port"], "Whether the port's link is up (1) or not (0); of the first telemetry.per_port_limit ports");
+    PORT_OPER_UP = gauge("port_oper_up", &["port"], "Whether the port's link is up (1) or not (0), while its row is written; of the first telemetry.per_port_limit ports");
     /// A port that ought to be up.
-    PORT_DOWN = gauge("port_down", &["port"], "Whether the port is wanted up and is not (1), or not (0); of the first telemetry.per_port_limit ports");
+    PORT_DOWN = gauge("port_down", &["port"], "Whether the port is wanted up and is not (1), or not (0), while its row is written; of the first telemetry.per_port_limit ports");
     /// Flaps of a port.
     PORT_FLAPS = Computed {
         name: "port_flaps_total",
@@ -232,7 +238,7 @@ computed! {
     /// How many damaged state files could be replaced.
     STATE_FILE_RECOVERY = gauge("state_file_recovery_ratio", &[], "Damaged state files for which an older generation was found, as a share of all damaged ones; 1 while none was damaged");
     /// When the last comparison ended.
-    LAST_AUDIT = gauge("last_resync_timestamp_seconds", &[], "When kernel and Redis were last compared, as Unix time; 0 before the first time");
+    LAST_AUDIT = gauge("last_resync_timestamp_seconds", &[], "When kernel and Redis were last compared, as Unix time; no value before the first time");
     /// Readiness of the components.
     COMPONENT_READY = gauge("component_ready", &["component"], "Whether the component is ready (1) or not (0); /readyz says why not");
     /// Alerts by rule and state.

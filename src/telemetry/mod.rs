@@ -9,16 +9,20 @@ pub mod labels;
 pub mod observe;
 pub mod ports;
 pub mod readiness;
+pub mod ready_notice;
+pub mod rows;
 pub mod starts;
 pub mod status_line;
 pub mod value;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::link::LinkName;
 use catalog::Metrics;
 use ports::Ports;
+use rows::RowTrouble;
 use starts::StartHistory;
 
 pub use readiness::{Component, ComponentReadiness};
@@ -31,12 +35,16 @@ pub struct Telemetry {
     pub ports: Ports,
     /// The components, ready or not.
     pub readiness: ComponentReadiness,
+    /// What keeps rows from being right.
+    pub rows: RowTrouble,
     /// This start and those before it.
     pub starts: StartHistory,
     /// What the supervisor shows.
     pub status_line: Arc<StatusLine>,
     /// When things happened that health looks back at.
     pub moments: Moments,
+    /// What stands between the parts of STATE_DB's keys, once that is known.
+    pub separator: OnceLock<String>,
     began: Instant,
     began_ms: u64,
     /// Since when the core has been at work without waiting, in milliseconds since the start and one more; 0 while it waits.
@@ -60,9 +68,11 @@ impl Default for Telemetry {
             metrics: Metrics::default(),
             ports: Ports::default(),
             readiness: ComponentReadiness::default(),
+            rows: RowTrouble::default(),
             starts: StartHistory::default(),
             status_line: Arc::default(),
             moments: Moments::default(),
+            separator: OnceLock::new(),
             began: Instant::now(),
             began_ms: crate::clock::now_ms(),
             busy: AtomicU64::new(1),
@@ -71,6 +81,11 @@ impl Default for Telemetry {
 }
 
 impl Telemetry {
+    /// The key of a port's row in STATE_DB.
+    pub fn state_key(&self, name: &LinkName) -> String {
+        format!("PORT_TABLE{}{name}", self.separator.get().map_or("|", String::as_str))
+    }
+
     /// How long the daemon runs.
     pub fn uptime(&self) -> Duration {
         self.began.elapsed()

@@ -44,6 +44,11 @@ impl PortObserver {
         self.update(name, Cell::settled);
     }
 
+    /// The port's key in STATE_DB holds another type, so that its row cannot be written.
+    pub fn blocked(&mut self, name: LinkName) {
+        self.update(name, Cell::blocked);
+    }
+
     /// The port's row has to go.
     pub fn removed(&mut self, name: LinkName) {
         self.update(name, Cell::removed);

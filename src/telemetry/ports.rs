@@ -34,6 +34,8 @@ const AWAITED: u64 = 1 << 5;
 const CONFIGURED: u64 = 1 << 6;
 /// A link from before a cold start holds the name.
 const IGNORED: u64 = 1 << 7;
+/// Its key in STATE_DB holds another type than a hash.
+const BLOCKED: u64 = 1 << 8;
 const MTU_SHIFT: u32 = 32;
 
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl Cell {
             | flag(there, IN_STEP)
             | (before & (AWAITED | CONFIGURED | IGNORED))
             | (u64::from(mtu) << MTU_SHIFT);
-        let row = !(IN_STEP | AWAITED | WAITING | CONFIGURED | IGNORED);
+        let row = !(IN_STEP | AWAITED | WAITING | CONFIGURED | IGNORED | BLOCKED);
         let changed = before & PRESENT != 0 && (before ^ after) & OPER_UP != 0;
         let differs = (before ^ after) & row != 0;
         if differs {
@@ -110,19 +112,24 @@ impl Cell {
 
     /// Redis holds the row that the port deserves.
     pub(super) fn settled(&self) -> bool {
-        self.flag(IN_STEP, 0)
+        self.flag(IN_STEP, BLOCKED)
+    }
+
+    /// Its key in STATE_DB holds another type, so that the row cannot be written.
+    pub(super) fn blocked(&self) -> bool {
+        self.flag(BLOCKED, IN_STEP)
     }
 
     /// The port's row has to go.
     pub(super) fn removed(&self) -> bool {
         self.changed.store(now_ms(), Ordering::Relaxed);
         self.flaps.gone();
-        self.flag(0, PRESENT | IN_STEP | WAITING | ADMIN_UP | OPER_UP)
+        self.flag(0, PRESENT | IN_STEP | BLOCKED | WAITING | ADMIN_UP | OPER_UP)
     }
 
     /// The link is there, and APPL_DB does not have the port's row.
     pub(super) fn waiting(&self) -> bool {
-        self.flag(WAITING, PRESENT | IN_STEP)
+        self.flag(WAITING, PRESENT | IN_STEP | BLOCKED)
     }
 
     /// The start waits for this port.
@@ -144,10 +151,15 @@ impl Cell {
         if ignored { self.flag(IGNORED, 0) } else { self.flag(0, IGNORED) }
     }
 
-    /// Why a configured port that has a link has no row: it waits for `APPL_DB`, or its link is ignored. `None` for all others.
+    /// Why a port that has a link has no row that is right: a configured one waits for `APPL_DB`, or its link is ignored, or
+    /// its key is blocked. `None` for all others.
     pub fn unserved(&self) -> Option<PortState> {
         let port_state = self.port_state()?;
-        let unserved = matches!(port_state, PortState::Waiting | PortState::Ignored) && self.flags() & CONFIGURED != 0;
+        let unserved = match port_state {
+            PortState::Blocked => true,
+            PortState::Waiting | PortState::Ignored => self.flags() & CONFIGURED != 0,
+            PortState::InStep | PortState::Pending | PortState::Awaited => false,
+        };
         unserved.then_some(port_state)
     }
 
@@ -170,17 +182,21 @@ impl Cell {
         self.flaps.carrier()
     }
 
-    /// Whether somebody wants the link up, and whether it is.
-    pub fn up_down(&self) -> (bool, bool) {
+    /// Whether somebody wants the link up, and whether it is; `None` while that is not known, or there is none.
+    pub fn up_down(&self) -> Option<(bool, bool)> {
         let flags = self.flags();
-        (flags & ADMIN_UP != 0, flags & OPER_UP != 0)
+        (flags & PRESENT != 0).then_some((flags & ADMIN_UP != 0, flags & OPER_UP != 0))
     }
 
     /// How the port stands; `None` for one that has no link and is not awaited.
     pub fn port_state(&self) -> Option<PortState> {
         let flags = self.flags();
         if flags & PRESENT != 0 {
-            Some(if flags & IN_STEP != 0 { PortState::InStep } else { PortState::Pending })
+            Some(match (flags & BLOCKED != 0, flags & IN_STEP != 0) {
+                (true, _) => PortState::Blocked,
+                (false, true) => PortState::InStep,
+                (false, false) => PortState::Pending,
+            })
         } else if flags & WAITING != 0 {
             Some(PortState::Waiting)
         } else if flags & IGNORED != 0 {

@@ -5,6 +5,7 @@
 
 use std::sync::Mutex;
 
+use super::ready_notice::{ReadyNotice, ReadyPart};
 use crate::api;
 use crate::clock::{now_ms, seconds};
 use crate::locks::lock;
@@ -64,13 +65,15 @@ struct ComponentState {
 /// Of every component.
 #[derive(Debug)]
 pub struct ComponentReadiness {
+    /// What systemd hears of it.
+    pub notice: ReadyNotice,
     states: [Mutex<ComponentState>; COMPONENTS.len()],
 }
 
 impl Default for ComponentReadiness {
     fn default() -> Self {
         let state = || Mutex::new(ComponentState { reason: Some("not started yet".to_owned()), since_ms: now_ms() });
-        Self { states: std::array::from_fn(|_| state()) }
+        Self { notice: ReadyNotice::default(), states: std::array::from_fn(|_| state()) }
     }
 }
 
@@ -91,6 +94,12 @@ impl ComponentReadiness {
             state.since_ms = now_ms();
         }
         state.reason = reason;
+        drop(state);
+        match component {
+            Component::Http => self.notice.done(ReadyPart::Http),
+            Component::Control => self.notice.done(ReadyPart::Control),
+            _ => {}
+        }
     }
 
     /// Why the component is not ready; `None` if it is.

@@ -27,6 +27,8 @@ struct Inner {
     timed_out: bool,
     /// Awaited ports of names that no port's link has: they have no cell.
     odd: BTreeSet<Vec<u8>>,
+    /// Whether it is known which ports are awaited.
+    knows_awaited: bool,
     /// Seconds, oldest first, over restarts.
     durations: Vec<f64>,
 }
@@ -41,6 +43,7 @@ impl Default for Inner {
             took: None,
             timed_out: false,
             odd: BTreeSet::new(),
+            knows_awaited: false,
             durations: Vec::new(),
         }
     }
@@ -95,7 +98,13 @@ impl StartHistory {
 
     /// These are awaited besides the ports that have cells.
     pub(super) fn awaits_odd(&self, names: BTreeSet<Vec<u8>>) {
-        lock(&self.inner).odd = names;
+        let mut inner = lock(&self.inner);
+        (inner.odd, inner.knows_awaited) = (names, true);
+    }
+
+    /// Whether it is known which ports are awaited.
+    pub fn knows_awaited(&self) -> bool {
+        lock(&self.inner).knows_awaited
     }
 
     /// The row of one of these is there.

@@ -89,7 +89,7 @@ pub(crate) use label;
 /// What a family says at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reading {
-    /// A counter's or gauge's value.
+    /// A counter's or gauge's value; NaN: not known.
     Number(f64),
     Distribution(Box<Distribution>),
 }
@@ -161,6 +161,10 @@ impl<L: Labels> Family for Counter<L> {
     }
 }
 
+/// A gauge before it is set.
+const UNKNOWN: f64 = f64::NAN;
+
+/// Has no value before it is set, and none of its values before all are: they may be summed.
 #[derive(Debug)]
 pub struct Gauge<L = ()> {
     cells: Box<[AtomicU64]>,
@@ -169,7 +173,7 @@ pub struct Gauge<L = ()> {
 
 impl<L: Labels> Default for Gauge<L> {
     fn default() -> Self {
-        Self { cells: cells(L::COUNT), labels: PhantomData }
+        Self { cells: (0..L::COUNT).map(|_| AtomicU64::new(UNKNOWN.to_bits())).collect(), labels: PhantomData }
     }
 }
 
@@ -184,6 +188,7 @@ impl<L: Labels> Gauge<L> {
         self.set(labels, count as f64);
     }
 
+    /// Its value; NaN before it is set.
     pub fn of(&self, labels: L) -> f64 {
         f64::from_bits(self.cells[labels.index()].load(Relaxed))
     }
@@ -195,8 +200,10 @@ impl<L: Labels> Family for Gauge<L> {
     }
 
     fn read(&self, each: &mut dyn FnMut(&[&'static str], Reading)) {
-        for (index, cell) in self.cells.iter().enumerate() {
-            each(&L::values(index), Reading::Number(f64::from_bits(cell.load(Relaxed))));
+        let values: Vec<f64> = self.cells.iter().map(|cell| f64::from_bits(cell.load(Relaxed))).collect();
+        let unknown = values.iter().any(|value| value.is_nan());
+        for (index, value) in values.into_iter().enumerate() {
+            each(&L::values(index), Reading::Number(if unknown { UNKNOWN } else { value }));
         }
     }
 }
@@ -341,6 +348,21 @@ mod tests {
         assert!(counter.restore(&["b", "2"], 5));
         assert!(!counter.restore(&["b", "3"], 5), "no such value");
         assert_eq!((counter.of((Letter::B, Digit::Two)), counter.sum()), (5, 9));
+    }
+
+    #[test]
+    fn a_gauge_has_no_value_before_all_of_it_is_known() {
+        let gauge = Gauge::<Letter>::default();
+        let values = |gauge: &Gauge<Letter>| {
+            let mut values = Vec::new();
+            gauge.read(&mut |_, reading| values.push(matches!(reading, Reading::Number(value) if !value.is_nan())));
+            values
+        };
+        assert_eq!(values(&gauge), [false; 2]);
+        gauge.set(Letter::B, 1.0);
+        assert_eq!(values(&gauge), [false; 2]);
+        gauge.set(Letter::A, 0.0);
+        assert_eq!(values(&gauge), [true; 2]);
     }
 
     #[test]

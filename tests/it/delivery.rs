@@ -1,5 +1,6 @@
 //! Delivery by the whole daemon, real links and a real Redis: each alert is told once, whatever is restarted meanwhile.
 
+mod restarts;
 mod webhook;
 
 use std::fs::{self, File};

@@ -16,6 +16,7 @@ mod control_client;
 mod delivery;
 mod faults;
 mod fixture;
+mod honesty;
 mod http;
 mod lab;
 mod lab_seed;

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Output;
 use std::time::Duration;
 
-use crate::fixture::Rig;
+use crate::fixture::{Rig, http};
 use nix::sys::signal::Signal;
 use portsyncd::lab::redis_server::CONFIG_DB;
 use portsyncd::lab::wait;
@@ -54,8 +54,13 @@ fn a_supervisor_hears_ready_status_and_stopping() {
     rig.start();
     supervisor.expect("STATUS=waiting for Redis");
     assert!(!supervisor.heard.iter().any(|text| text.contains("READY=1")));
+    if !supervisor.heard.iter().any(|text| text.contains("EXTEND_TIMEOUT_USEC=")) {
+        supervisor.expect("EXTEND_TIMEOUT_USEC=");
+    }
     rig.server.restart().unwrap();
     supervisor.expect("READY=1");
+    assert!(rig.printed(&["status"]).contains("ready"), "the control socket answers");
+    http::get(rig.http(), "/livez").expect("HTTP answers");
     rig.signal(Signal::SIGHUP);
     supervisor.expect("RELOADING=1");
     supervisor.expect("READY=1");
@@ -89,6 +94,8 @@ fn a_file_that_is_wrong_is_refused_at_reload_and_the_one_before_stays() {
     fs::write(&file, "[log]\nlevel = \"loud\"\n").unwrap();
     rig.signal(Signal::SIGHUP);
     rig.expect_log("configuration is wrong, keeping the one before");
+    rig.expect_metric("portsyncd_config_last_reload_successful", |usable| usable < 0.5);
+    let since = rig.metric("portsyncd_config_last_reload_success_timestamp_seconds").unwrap();
     let log = rig.log();
     let line = log.lines().find(|line| line.contains("configuration is wrong")).unwrap();
     assert!(line.contains("ERROR") && line.contains("portsyncd.toml") && line.contains("loud"), "{line}");
@@ -101,6 +108,8 @@ fn a_file_that_is_wrong_is_refused_at_reload_and_the_one_before_stays() {
     fs::write(&file, "[log]\nlevel = \"notice\"\n").unwrap();
     rig.signal(Signal::SIGHUP);
     rig.expect_log("configuration read again");
+    rig.expect_metric("portsyncd_config_last_reload_successful", |usable| usable > 0.5);
+    rig.expect_metric("portsyncd_config_last_reload_success_timestamp_seconds", |now| now > since);
     assert!(rig.is_running());
     assert_eq!(rig.term(), Some(0));
 }

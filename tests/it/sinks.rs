@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portsyncd::alert::model::{Fingerprint, Notification, State};
-use portsyncd::alert::notify::{DeliveryOutcome, NotificationLog, Notifier, Surroundings};
+use portsyncd::alert::notify::{Active, DeliveryOutcome, NotificationLog, Notifier, Surroundings};
 use portsyncd::alert::rules::{Action, Severity};
 use portsyncd::config::{RedisConfig, SinkConfig};
 use portsyncd::db::store::Store;
@@ -22,6 +22,11 @@ use portsyncd::locks::lock;
 
 /// How long anything may take. Far more than it does.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// Just these fire.
+fn fire(alerts: impl IntoIterator<Item = Notification>) -> Active {
+    Active { alerts: alerts.into_iter().collect(), ..Active::default() }
+}
 
 /// A notifier and what fires by what it was notified of.
 struct Sinks {
@@ -45,13 +50,13 @@ impl Sinks {
                 Some(_) => active.remove(&change.alert.fingerprint),
             };
         }
-        self.notifier.reconcile(changes.to_vec(), active.values().cloned().collect());
+        self.notifier.reconcile(changes.to_vec(), fire(active.values().cloned()));
     }
 
     /// Just these fire.
     fn set_active(&self, active: &[Notification]) {
         *lock(&self.active) = active.iter().map(|one| (one.alert.fingerprint, one.clone())).collect();
-        self.notifier.reconcile(Vec::new(), active.to_vec());
+        self.notifier.reconcile(Vec::new(), fire(active.iter().cloned()));
     }
 
     fn counts(&self) -> Vec<(Arc<str>, DeliveryOutcome, u64)> {

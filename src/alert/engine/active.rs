@@ -21,14 +21,14 @@ pub(in crate::alert) struct Active {
     pub since: f64,
     /// A notification that it fires went out.
     pub notified: bool,
-    /// It is from before a restart, and is held until its condition can be evaluated.
-    pub restored: bool,
+    /// It is from before a restart, gone on with since then, and is held until its condition can be evaluated.
+    pub restored: Option<Millis>,
 }
 
 impl Active {
     pub fn new(index: u32, phase: Phase, since: f64) -> Self {
         let state = State::Inactive;
-        Self { index, phase, state, suppressed: None, value: 0.0, since, notified: false, restored: false }
+        Self { index, phase, state, suppressed: None, value: 0.0, since, notified: false, restored: None }
     }
 
     /// Takes over what an earlier run knew of the same alert, which this one has seen for itself. `first`: since when it

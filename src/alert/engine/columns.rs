@@ -11,13 +11,11 @@ use super::port_index::PortIndex;
 use super::ring::Ring;
 use super::selector::{Selector, Selectors, Source};
 use super::snapshot::{Samples, Snapshot};
-use crate::alert::rules::condition::Function;
+use crate::alert::rules::condition::{Function, SAMPLES};
 use crate::alert::rules::rule::Rule;
 use crate::alert::{Millis, millis};
 use crate::telemetry::value::Distribution;
 
-/// Samples that a window keeps at least, if they come that often. Longer windows thin out what they keep to this.
-const SAMPLES: Millis = 120;
 /// How long a port that vanished is known at least.
 const KNOWN: Millis = 24 * 3600 * 1000;
 const NEVER: Millis = Millis::MIN;
@@ -82,7 +80,7 @@ impl Columns {
             return known;
         }
         // Half the interval allows for evaluations that come early.
-        let step = |window: Millis| if window <= interval * SAMPLES { interval / 2 } else { window / SAMPLES };
+        let step = |window: Millis| if window <= interval * SAMPLES { interval / 2 } else { window / (SAMPLES + 2) };
         let mut value = || self.add(source.clone(), Function::Value, selectors, interval);
         let input = match (function, source.quantile) {
             (Function::Value, None) => Input::Selector(selectors.add(&source.selector)),
@@ -155,6 +153,12 @@ impl Columns {
         known
     }
 
+    /// The longest window that samples of ports are kept for.
+    pub fn longest_window(&self) -> Millis {
+        let windows = self.all.iter().filter(|column| column.is_of_ports()).filter_map(|column| column.input.window());
+        windows.map(|ring| ring.window).max().unwrap_or_default()
+    }
+
     /// Ports have other indexes: each the one whose old index stands there in `kept`.
     pub fn reindex(&mut self, kept: &[u32]) {
         fn moved<T: Copy>(all: &mut Vec<T>, kept: &[u32], none: T) {
@@ -224,13 +228,11 @@ impl Columns {
         })
     }
 
-    /// Puts samples of before a restart into every window of the source.
+    /// Puts samples of before a restart into every window of the source, before those that are there.
     pub fn restore_samples(&mut self, of: impl Fn(&Source) -> bool, samples: &[(Millis, f64)]) {
         for column in self.all.iter_mut().filter(|column| of(&column.source)) {
             if let Input::Window { ring, .. } = &mut column.input {
-                for (time, value) in samples {
-                    ring.push(*time, vec![*value]);
-                }
+                ring.prepend(samples.iter().map(|(time, value)| (*time, vec![*value])));
             }
         }
     }

@@ -1,12 +1,14 @@
 //! An evaluation's second half: every rule is held against its column, then come notifications.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Engine;
 use super::active::{Active, Phase};
-use crate::alert::model::{Alert, Evaluation, Fingerprint, Notification, Now, State, Suppression, Transition};
+use crate::alert::Millis;
+use crate::alert::model::{Alert, Evaluation, Fingerprint, Notification, Now, PRESENT, State, Suppression, Transition};
 use crate::alert::rules::condition::Function;
-use crate::alert::rules::rule::Rule;
+use crate::alert::rules::rule::{RESOLVED_SUMMARY, Rule};
 use crate::alert::rules::template::number;
 use crate::link::LinkName;
 
@@ -15,24 +17,31 @@ impl Engine {
     pub(in crate::alert) fn advance(&mut self, number: usize, now: Now, evaluation: &mut Evaluation) {
         let column = self.columns.of_rule(number);
         let test = self.rules[number].condition.test;
-        if self.active[number].is_empty() && !column.iter().any(|value| test.holds(*value)) {
+        let mut holding = test.first(column, 0);
+        if self.active[number].is_empty() && holding.is_none() {
             return;
         }
         let rule = Arc::clone(&self.rules[number]);
         let (test_of_firing, time) = (rule.test_of_firing(), self.clock.time);
         let before = std::mem::take(&mut self.active[number]);
-        let width = column.len().max(before.last().map_or(0, |active| active.index as usize + 1));
         let mut after = Vec::with_capacity(before.len());
         let mut before = before.into_iter().peekable();
-        // Alerts and the column are both in the order of the indexes: one walk over both.
-        for (index, at) in (0..).zip(0..width) {
+        // Alerts and the column are both in the order of the indexes: one walk over both, from one alert or value that holds
+        // to the next.
+        loop {
+            let next = before.peek().map(|active| active.index as usize).into_iter().chain(holding).min();
+            let Some((at, index)) = next.and_then(|at| Some((at, u32::try_from(at).ok()?))) else { break };
+            if holding == next {
+                holding = test.first(column, at + 1);
+            }
             let value = column.get(at).copied().unwrap_or(f64::NAN);
             let active = before.next_if(|active| active.index == index);
             let holds = match &active {
                 Some(active) if active.phase.is_firing() => test_of_firing.holds(value),
                 _ => test.holds(value) && self.matches_ports(&rule, index),
             };
-            if active.as_ref().is_some_and(|active| active.restored && !holds && self.is_held(number, value)) {
+            let restored = active.as_ref().and_then(|active| active.restored).filter(|_| !holds);
+            if restored.is_some_and(|restored| self.is_held(number, value, restored)) {
                 after.extend(active);
                 continue;
             }
@@ -42,8 +51,8 @@ impl Engine {
             // As Prometheus: what it does while it holds no longer is no reason for the alert.
             if holds {
                 active.value = value;
+                active.restored = None;
             }
-            active.restored &= !holds;
             match next {
                 Some(phase) => after.push(Active { phase, ..active }),
                 None => self.resolve(number, &active, now, evaluation),
@@ -54,8 +63,7 @@ impl Engine {
     }
 
     fn matches_ports(&self, rule: &Rule, index: u32) -> bool {
-        let Some(ports) = &rule.ports else { return true };
-        self.ports.name(index).is_some_and(|port| ports.matches_port(&port))
+        rule.ports.is_none() || self.ports.name(index).is_some_and(|port| rule.is_for_port(&port))
     }
 
     pub(in crate::alert) fn resolve(&self, number: usize, active: &Active, now: Now, evaluation: &mut Evaluation) {
@@ -63,16 +71,18 @@ impl Engine {
         evaluation.transitions.push(self.transition(number, active, to, None, now));
         // Whoever was notified that it fires is notified that it ended, silence or not: else it would fire there for ever.
         if active.notified {
-            let alert = Alert { state: to, suppressed: None, ..self.alert(number, active) };
+            let annotations = self.annotations(number, active, true);
+            let alert = Alert { state: to, suppressed: None, annotations, ..self.alert(number, active) };
             evaluation.notifications.push(self.notification(number, alert, Some(now.wall)));
         }
     }
 
     /// Whether an alert from before a restart is held, though its condition does not hold: while its windows are not filled
-    /// again, and for a minute without a value.
-    fn is_held(&self, number: usize, value: f64) -> bool {
+    /// again, and without a value for a minute from when values are known and it was restored.
+    fn is_held(&self, number: usize, value: f64, restored: Millis) -> bool {
         let time = self.clock.time;
-        !self.columns.is_filled(number, time) || (value.is_nan() && time < 60_000)
+        let may_come = || self.values_known.is_none_or(|known| time - known.max(restored) < 60_000);
+        !self.columns.is_filled(number, time) || (value.is_nan() && may_come())
     }
 
     /// Of what fires there are notifications, unless it is silenced or inhibited.
@@ -146,6 +156,25 @@ impl Engine {
     pub(in crate::alert) fn alert(&self, number: usize, active: &Active) -> Alert {
         let rule = &self.rules[number];
         let port = self.port(number, active);
+        Alert {
+            fingerprint: Fingerprint::new(&rule.name, port.as_ref()),
+            rule: Arc::clone(&rule.name),
+            port,
+            state: active.state,
+            severity: rule.severity,
+            labels: rule.labels().map(|(name, value)| (name.to_owned(), value)).collect(),
+            annotations: self.annotations(number, active, false),
+            value: active.value,
+            since: active.since,
+            suppressed: active.suppressed.clone(),
+            notified: active.notified,
+        }
+    }
+
+    /// Its texts. Of one that ended those are left out that say how it stands, and the summary is another.
+    fn annotations(&self, number: usize, active: &Active, ended: bool) -> BTreeMap<String, String> {
+        let rule = &self.rules[number];
+        let port = self.port(number, active);
         let variable = |name: &str| match name {
             "port" => port.map(|port| port.to_string()).unwrap_or_default(),
             "value" => value_text(rule, active.value),
@@ -158,20 +187,16 @@ impl Engine {
                 rule.labels().find(|(known, _)| *known == label).map(|(_, value)| value).unwrap_or_default()
             }
         };
-        let annotations = rule.annotations.iter().map(|(name, text)| (name.to_string(), text.render(variable)));
-        Alert {
-            fingerprint: Fingerprint::new(&rule.name, port.as_ref()),
-            rule: Arc::clone(&rule.name),
-            port,
-            state: active.state,
-            severity: rule.severity,
-            labels: rule.labels().map(|(name, value)| (name.to_owned(), value)).collect(),
-            annotations: annotations.collect(),
-            value: active.value,
-            since: active.since,
-            suppressed: active.suppressed.clone(),
-            notified: active.notified,
-        }
+        let texts = rule.annotations.iter().filter_map(|(name, text)| {
+            let name = match &**name {
+                RESOLVED_SUMMARY if ended => "summary",
+                RESOLVED_SUMMARY => return None,
+                name if ended && PRESENT.contains(&name) => return None,
+                name => name,
+            };
+            Some((name.to_owned(), text.render(variable)))
+        });
+        texts.collect()
     }
 }
 

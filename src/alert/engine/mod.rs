@@ -19,9 +19,11 @@ mod functions;
 mod history;
 mod persist;
 mod port_index;
+mod restore;
 mod ring;
 mod selector;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,9 +36,10 @@ use active::{Active, Phase};
 use columns::Columns;
 use history::TransitionHistory;
 use port_index::PortIndex;
+use restore::Unclaimed;
 use silence::{SilenceError, Silences};
 
-pub use persist::Saved;
+pub use persist::{Saved, SavedAlert, SavedSamples};
 pub use silence::{Silence, SilenceRequest};
 pub use snapshot::Snapshot;
 
@@ -62,6 +65,8 @@ impl Default for Settings {
 pub struct Engine {
     settings: Settings,
     rules: Vec<Arc<Rule>>,
+    /// Of each rule's name.
+    numbers: HashMap<Arc<str>, usize>,
     columns: Columns,
     ports: PortIndex,
     /// For each rule its alerts, in the order of the ports' indexes.
@@ -69,6 +74,11 @@ pub struct Engine {
     silences: Silences,
     history: TransitionHistory,
     clock: EngineClock,
+    unclaimed: Option<Unclaimed>,
+    /// Whether there are no rules but these.
+    rules_known: bool,
+    /// Since when a value that is not there is not still to come.
+    values_known: Option<Millis>,
 }
 
 /// The engine's own time.
@@ -109,7 +119,11 @@ impl Engine {
             silences: Silences::default(),
             history: TransitionHistory::new(settings.history),
             clock: EngineClock::default(),
+            unclaimed: None,
+            rules_known: true,
+            values_known: None,
             settings,
+            numbers: numbers(&rules),
             rules,
         }
     }
@@ -129,6 +143,10 @@ impl Engine {
         if let Some(gap) = self.clock.advance(now.monotonic, gap) {
             self.reset_after_gap(gap, now.wall);
         }
+        if snapshot.complete {
+            self.values_known.get_or_insert(self.clock.time);
+        }
+        self.end_unclaimed(now, &mut evaluation);
         self.columns.update(snapshot, &mut self.ports, self.clock.time);
         evaluation.ended = self.silences.expire(now.wall);
         // Which alerts fire has to be known of all rules before one can inhibit another.
@@ -161,7 +179,11 @@ impl Engine {
         for active in &active {
             keep[active.index as usize] = true;
         }
-        let kept = self.ports.compact(keep);
+        let before = self.ports.len();
+        let kept = self.ports.compact(keep, self.clock.time - self.columns.longest_window());
+        if kept.len() == before {
+            return;
+        }
         for active in &mut active {
             active.index = kept.binary_search(&active.index).map_or(0, |new| u32::try_from(new).unwrap_or_default());
         }
@@ -169,7 +191,7 @@ impl Engine {
     }
 
     fn rule_number(&self, name: &str) -> Option<usize> {
-        self.rules.iter().position(|rule| *rule.name == *name)
+        self.numbers.get(name).copied()
     }
 
     /// The rules, those that are off included.
@@ -228,6 +250,10 @@ impl Engine {
     pub fn unsilence(&mut self, id: u32) -> Option<Silence> {
         self.silences.remove(id)
     }
+}
+
+fn numbers(rules: &[Arc<Rule>]) -> HashMap<Arc<str>, usize> {
+    rules.iter().enumerate().map(|(number, rule)| (Arc::clone(&rule.name), number)).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What outlives rules and runs: the state to save, and what of it goes on under other rules.
+//! What outlives rules and runs: the state to save, and what goes on under other rules.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use super::functions::seconds;
 use super::ring::Ring;
 use super::selector::Source;
 use super::silence::Silence;
-use super::{Engine, GAP, Settings};
+use super::{Engine, Settings, numbers};
+use crate::alert::Millis;
 use crate::alert::model::{Evaluation, Now, State, Transition, port};
 use crate::alert::notify::SavedSink;
-use crate::alert::rules::condition::Function;
 use crate::alert::rules::load::Rules;
 use crate::alert::rules::rule::{LabelMatchers, Rule};
-use crate::alert::{Millis, millis};
+use crate::config::Severity;
 use crate::link::LinkName;
 
 /// The engine's state for the disk. Times that have passed are durations, so that they go on by the next run's clock.
@@ -29,6 +29,8 @@ pub struct Saved {
     pub saved: f64,
     /// What is pending or firing.
     pub alerts: Vec<SavedAlert>,
+    /// The rules of these, by their names.
+    pub rules: BTreeMap<String, SavedRule>,
     pub silences: Vec<Silence>,
     /// The number of the last silence that there was.
     pub last_silence: u32,
@@ -61,6 +63,18 @@ pub struct SavedAlert {
     pub notified: bool,
 }
 
+/// What alerts are of, so that they go on under a rule that asks the same, and can end without one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedRule {
+    pub asks: String,
+    pub severity: Severity,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The names of its actions.
+    #[serde(default)]
+    pub actions: Vec<String>,
+}
+
 /// Samples of a counter for the disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedSamples {
@@ -91,9 +105,11 @@ impl Engine {
                 notified: active.notified,
             })
         });
-        Saved {
+        let with_alerts = self.rules.iter().zip(&self.active).filter(|(_, all)| !all.is_empty());
+        let mut saved = Saved {
             saved: now.wall,
             alerts: alerts.collect(),
+            rules: with_alerts.map(|(rule, _)| (rule.name.to_string(), SavedRule::new(rule))).collect(),
             silences: self.silences.iter().cloned().collect(),
             last_silence: self.silences.last(),
             history: self.history.iter().cloned().collect(),
@@ -103,77 +119,11 @@ impl Engine {
                 .filter_map(|(source, ring)| SavedSamples::new(source, ring, time))
                 .collect(),
             sinks: None,
+        };
+        if let Some(unclaimed) = &self.unclaimed {
+            unclaimed.save_into(&mut saved, time);
         }
-    }
-
-    /// Goes on from the state of an earlier run, before the first evaluation if that can be. Later what this run saw for
-    /// itself counts: of no alert that fires still there is a second notification, and what fired before and does no longer
-    /// ends. Snapshots that were filled before are passed over. Alerts of rules that are no more are dropped without a word:
-    /// who was notified of them is not known here.
-    pub fn restore(&mut self, saved: Saved, now: Now) {
-        let late = self.clock.runs();
-        let time = self.clock.at(now.monotonic);
-        let ago = Duration::try_from_secs_f64(now.wall - saved.saved).unwrap_or_default();
-        // How alerts stood when it was saved goes on from this run's beginning, for time without a daemon does not count.
-        let anchor = time.saturating_sub(millis(ago)).max(0);
-        let gap = millis(ago).saturating_sub(time);
-        let then = |ago: Duration| anchor.saturating_sub(millis(ago));
-        if late {
-            self.reset_counters();
-        }
-        for alert in &saved.alerts {
-            let Some(number) = self.rule_number(&alert.rule) else { continue };
-            let rule = &self.rules[number];
-            let firing = matches!(alert.state, State::Firing | State::Suppressed);
-            // What was pending before a long absence is not known to have held all the while.
-            let known = firing || (alert.state == State::Pending && gap <= millis(GAP));
-            if !rule.enabled || !known || rule.is_of_ports() != alert.port.is_some() {
-                continue;
-            }
-            let index = alert.port.map_or(0, |port| self.ports.index(port, time));
-            let since = then(alert.held);
-            let ceased = alert.ceased.map(then);
-            if let Function::Age { .. } = rule.condition.function {
-                let absent = Duration::try_from_secs_f64(alert.value).unwrap_or_default();
-                self.columns.restore_age(number, index, then(absent));
-            }
-            let phase = if firing { Phase::Firing { since, ceased } } else { Phase::Pending { since } };
-            let active = Active {
-                state: alert.state,
-                value: alert.value,
-                notified: alert.notified,
-                restored: true,
-                ..Active::new(index, phase, alert.since)
-            };
-            let all = &mut self.active[number];
-            match all.binary_search_by_key(&index, |other| other.index) {
-                Ok(at) => all[at].merge(&active, if alert.port.is_some() { self.ports.first(index) } else { 0 }),
-                // That a pending condition holds no longer has been seen.
-                Err(_) if late && !firing => {}
-                Err(at) => all.insert(at, active),
-            }
-        }
-        self.silences.restore(saved.silences, saved.last_silence, &self.rules);
-        self.history.restore(&saved.history);
-        for samples in &saved.samples {
-            let at = |then: f64| {
-                let then = Duration::try_from_secs_f64(then).unwrap_or_default() + ago;
-                time.saturating_sub(millis(then))
-            };
-            let points: Vec<(Millis, f64)> = samples.points.iter().map(|(then, value)| (at(*then), *value)).collect();
-            self.columns.restore_samples(|source| samples.is_of(source), &points);
-        }
-    }
-
-    /// Counters go on from other values than those that were seen in this run: their windows begin anew, and alerts are held
-    /// until they can be evaluated again.
-    fn reset_counters(&mut self) {
-        self.columns.forget(|source| {
-            let metric = source.selector.metric;
-            metric.is_counter() && (metric.metric().survives || metric.is_of_ports())
-        });
-        self.active.iter_mut().flatten().for_each(|active| active.restored = true);
-        self.columns.selectors = Arc::new((*self.columns.selectors).clone());
+        saved
     }
 
     /// Is evaluated at another interval from now on, or keeps another number of transitions. Alerts and their times go on, and
@@ -189,24 +139,30 @@ impl Engine {
     fn replace_rules(&mut self, rules: Vec<Arc<Rule>>, interval: Duration) {
         let mut columns = Columns::new(&rules, interval);
         columns.take_over(&self.columns);
+        self.numbers = numbers(&rules);
         (self.rules, self.columns) = (rules, columns);
     }
 
-    /// Other rules hold from now on. Alerts go on under a rule that asks the same, whatever it says of them and to whom; the
-    /// others end.
+    /// Other rules hold from now on. Alerts go on under a rule that asks the same of their ports, whatever it says of them and
+    /// to whom; the others end.
     pub fn reload(&mut self, rules: &Rules, now: Now) -> Evaluation {
         let rules: Vec<Arc<Rule>> = rules.iter().cloned().collect();
         let mut evaluation = Evaluation::default();
         let mut kept: Vec<Vec<Active>> = rules.iter().map(|_| Vec::new()).collect();
         for (number, all) in std::mem::take(&mut self.active).into_iter().enumerate().filter(|(_, all)| !all.is_empty())
         {
-            match rules.iter().position(|rule| rule.continues(&self.rules[number])) {
-                Some(new) => kept[new] = all,
-                None => all.iter().for_each(|active| self.resolve(number, active, now, &mut evaluation)),
+            let new = rules.iter().position(|rule| rule.continues(&self.rules[number]));
+            for active in all {
+                let port = self.port(number, &active);
+                match new.filter(|new| port.is_none_or(|port| rules[*new].is_for_port(&port))) {
+                    Some(new) => kept[new].push(active),
+                    None => self.resolve(number, &active, now, &mut evaluation),
+                }
             }
         }
         self.active = kept;
         self.replace_rules(rules, self.settings.evaluation_interval);
+        self.claim(now, false);
         self.silences.rebind(&self.rules);
         self.history.extend(&evaluation.transitions);
         evaluation
@@ -217,9 +173,11 @@ impl SavedSamples {
     /// `None`: it is no counter that goes on counting after a restart, or there is no sample.
     fn new(source: &Source, ring: &Ring<Vec<f64>>, time: Millis) -> Option<Self> {
         let metric = source.selector.metric;
-        let survives = metric.is_counter() && metric.metric().survives && !metric.is_of_ports();
-        let samples: Vec<(Millis, f64)> = ring.iter().map(|(then, values)| (*then, values[0])).collect();
-        let samples: Vec<_> = samples.into_iter().filter(|(_, value)| survives && !value.is_nan()).collect();
+        if !Self::survives(source) {
+            return None;
+        }
+        let samples = ring.iter().filter_map(|(then, values)| Some((*then, *values.first()?)));
+        let samples: Vec<_> = samples.filter(|(_, value)| !value.is_nan()).collect();
         // Of samples that do not differ the first and the last say everything.
         let same = |at: usize| {
             let like =
@@ -232,13 +190,14 @@ impl SavedSamples {
         (!points.is_empty()).then(|| Self { metric: metric.name().to_owned(), matching, points })
     }
 
-    fn is_of(&self, source: &Source) -> bool {
+    fn survives(source: &Source) -> bool {
         let metric = source.selector.metric;
-        metric.is_counter()
-            && metric.metric().survives
-            && !metric.is_of_ports()
-            && metric.name() == self.metric
-            && source.selector.matchers == self.matching
+        metric.is_counter() && metric.metric().survives && !metric.is_of_ports()
+    }
+
+    pub(super) fn is_of(&self, source: &Source) -> bool {
+        let selector = &source.selector;
+        Self::survives(source) && selector.metric.name() == self.metric && selector.matchers == self.matching
     }
 }
 

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use crate::alert::Millis;
 use crate::telemetry::value::Distribution;
 
-/// Samples in the order of their times. The last one is always that of the last evaluation; of those before it each is at
-/// least a step after the one before.
+/// Samples in the order of their times. The last one is always that of the last evaluation; of those before it there is one
+/// for each step of time in which there was any, the first.
 #[derive(Debug)]
 pub(in crate::alert) struct Ring<T> {
     step: Millis,
@@ -30,6 +30,17 @@ impl<T: Clone> Ring<T> {
         for (time, sample) in &other.samples {
             self.push(*time, sample.clone());
         }
+    }
+
+    /// Puts those of these that are older than all others before them.
+    pub fn prepend(&mut self, older: impl Iterator<Item = (Millis, T)>) {
+        let own = std::mem::take(&mut self.samples);
+        let first = own.front().map(|(time, _)| *time);
+        let begun = self.begun.take();
+        for (time, sample) in older.filter(|(time, _)| first.is_none_or(|first| *time < first)).chain(own) {
+            self.push(time, sample);
+        }
+        self.begun = self.begun.min(begun).or(self.begun).or(begun);
     }
 
     /// How well it serves as the beginning of a window: by how much of it it has, then by how dense it is.
@@ -56,7 +67,8 @@ impl<T: Clone> Ring<T> {
         let mut times = self.samples.iter().rev().map(|(time, _)| *time);
         let (last, before) = (times.next(), times.next());
         let same = last.is_some_and(|last| last >= at);
-        if same || last.zip(before).is_some_and(|(last, before)| last - before < self.step) {
+        let step = |time: Millis| time.div_euclid(self.step.max(1));
+        if same || last.zip(before).is_some_and(|(last, before)| step(last) == step(before)) {
             self.samples.pop_back();
         }
         self.samples.push_back((at, sample));
@@ -143,12 +155,12 @@ mod tests {
             ring
         };
         let wide = from(&ring, 3000, 9000);
-        assert_eq!(times(&wide), [1000, 4000, 7000, 10_000]);
+        assert_eq!(times(&wide), [1000, 3000, 6000, 9000, 10_000]);
         assert!(wide.is_filled(10_000), "it was before");
         let mut dense = from(&wide, 500, 9000);
         dense.push(11_000, vec![0.0]);
         dense.push(12_000, vec![0.0]);
-        assert_eq!(times(&dense), [4000, 7000, 10_000, 11_000, 12_000]);
+        assert_eq!(times(&dense), [3000, 6000, 9000, 10_000, 11_000, 12_000]);
         let long = from(&ring, 500, 20_000);
         assert!(!long.is_filled(20_500) && long.is_filled(21_000), "known from the first sample on");
     }

@@ -23,6 +23,8 @@ pub struct Snapshot {
     index: HashMap<LinkName, usize, RandomState>,
     /// For each selector.
     pub(in crate::alert) samples: Vec<Samples>,
+    /// What has no value has none; else it may not be known yet.
+    pub(in crate::alert) complete: bool,
 }
 
 /// What there is of a selector's series.
@@ -43,7 +45,12 @@ impl Snapshot {
             false => Samples::One(f64::NAN),
         };
         let samples = selectors.all.iter().map(|selector| none(selector.metric)).collect();
-        Self { selectors, ports: Vec::new(), index: HashMap::default(), samples }
+        Self { selectors, ports: Vec::new(), index: HashMap::default(), samples, complete: true }
+    }
+
+    /// Says whether all values are known that there are.
+    pub fn set_complete(&mut self, complete: bool) {
+        self.complete = complete;
     }
 
     /// Whether any rule looks at the metric, so that values need not be made for nothing.

@@ -36,13 +36,13 @@ impl ActiveSet {
         }
     }
 
-    /// Ends of what fires and is not wanted any longer.
-    pub fn ends_of_others(&mut self, wanted: &[Arc<Notification>]) -> Vec<Arc<Notification>> {
-        self.known = true;
+    /// Ends of what fires and is not wanted any longer. `all`: nothing else fires.
+    pub fn ends_of_others(&mut self, wanted: &[Arc<Notification>], all: bool) -> Vec<Arc<Notification>> {
+        self.known |= all;
         let wanted: HashSet<Fingerprint> = wanted.iter().map(|alert| alert.alert.fingerprint).collect();
         let others = self.alerts.iter().filter(|(name, (alert, _))| alert.ended.is_none() && !wanted.contains(name));
-        let end = |alert: &Notification| Notification { ended: Some(seconds(now_ms())), ..alert.clone() };
-        others.map(|(_, (alert, _))| Arc::new(end(alert))).collect()
+        let now = seconds(now_ms());
+        others.map(|(_, (alert, _))| Arc::new(alert.end(now))).collect()
     }
 
     pub fn all(&mut self, now: Instant) -> Vec<Arc<Notification>> {
@@ -95,8 +95,8 @@ mod tests {
         for alert in [&first, &second, &third] {
             active.insert(alert, 10, now);
         }
-        let ends = active.ends_of_others(&[second]);
+        let ends = active.ends_of_others(&[second], true);
         assert_eq!(ends.iter().map(|end| end.alert.fingerprint).collect::<Vec<_>>(), [first.alert.fingerprint]);
-        assert!(ends[0].ended.is_some());
+        assert!(ends[0].ended.is_some() && ends[0].alert.annotations.is_empty(), "it flaps no longer");
     }
 }

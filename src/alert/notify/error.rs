@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::db::StoreError;
+use crate::db::{ServerError, StoreError};
 
 /// A delivery that failed.
 #[derive(Debug, Error)]
@@ -26,10 +26,10 @@ pub(super) enum DeliveryError {
     Request(#[from] hyper::http::Error),
     #[error("cannot make a message: {0}")]
     Message(#[from] serde_json::Error),
-    #[error("{operation}: {}", .0.source, operation = .0)]
+    #[error(transparent)]
     Redis(#[from] StoreError),
     #[error("STATE_DB does not take all rows: {0}")]
-    Rows(redis::RedisError),
+    Rows(ServerError),
     #[error("cannot start {:?}: {source}", .program.display().to_string())]
     Start { program: PathBuf, source: io::Error },
     #[error("panic: {0}")]

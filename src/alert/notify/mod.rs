@@ -45,6 +45,15 @@ pub use service_status::status_line;
 use integration::Integration;
 use receiver::Running;
 
+/// What fires.
+#[derive(Clone, Debug, Default)]
+pub struct Active {
+    /// What fires and somebody was notified of, silenced meanwhile or not, with values and texts as they are now.
+    pub alerts: Vec<Notification>,
+    /// What fired in an earlier run, and whose rules may not be known yet.
+    pub unclaimed: HashSet<Fingerprint>,
+}
+
 /// How a receiver stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiverState {
@@ -93,23 +102,28 @@ impl Notifier {
     }
 
     /// From now on receivers are to know of all of it: `changes` are alerts that began to fire or ended since the last
-    /// time, `active` is everything that fires and that somebody was notified of, silenced meanwhile or not, with
-    /// values and texts as they are now. Never waits.
-    pub fn reconcile(&self, changes: Vec<Notification>, active: Vec<Notification>) {
+    /// time. An end is for whoever knows that the alert fires, whatever the rule says by now. Never waits.
+    pub fn reconcile(&self, changes: Vec<Notification>, active: Active) {
         log::write(&changes, &self.log.metrics.of(Action::Log.name()));
         let shared = |alerts: Vec<Notification>| alerts.into_iter().map(Arc::new).collect::<Vec<_>>();
-        let (changes, mut active) = (shared(changes), shared(active));
+        let Active { alerts, unclaimed } = active;
+        let (changes, mut active) = (shared(changes), shared(alerts));
         active.retain(|alert| alert.alert.notified);
         let firing: HashSet<Fingerprint> = active.iter().map(|alert| alert.alert.fingerprint).collect();
         let now = Instant::now();
         for Running { receiver, .. } in &self.all {
             let config = &receiver.config;
-            let is_for = |alert: &&Arc<Notification>| config.is_for(&alert.alert.rule, &alert.actions);
+            let is_for = |alert: &Arc<Notification>| config.is_for(&alert.alert.rule, &alert.actions);
             let is_severe = |alert: &Arc<Notification>| alert.alert.severity >= config.delivery.min_severity;
-            let filtered = changes.iter().filter(is_for).filter(|alert| !is_severe(alert)).count();
+            let filtered = changes.iter().filter(|alert| is_for(alert) && !is_severe(alert)).count();
             self.log.metrics.of(&config.name).add(DeliveryOutcome::Filtered, filtered);
-            let wanted = changes.iter().chain(&active).filter(is_for).filter(|alert| is_severe(alert));
-            receiver.queue().reconcile(&wanted.cloned().collect::<Vec<_>>(), &firing, now);
+            let mut queue = receiver.queue();
+            let ends = |alert: &Arc<Notification>| alert.ended.is_some() && queue.knows(alert.alert.fingerprint);
+            let wanted =
+                changes.iter().chain(&active).filter(|alert| (is_for(alert) && is_severe(alert)) || ends(alert));
+            let wanted: Vec<_> = wanted.cloned().collect();
+            queue.reconcile(&wanted, &firing, &unclaimed, now);
+            drop(queue);
             receiver.notify();
         }
     }
@@ -158,8 +172,11 @@ impl Notifier {
 }
 
 /// Where the daemon's HTTP server is reached, as far as it can know: by the address it listens on, or the switch's name
-/// if that is any address. `None`: it does not listen.
+/// if that is any address, unless the configuration says it. `None`: it does not listen.
 pub fn daemon_url(config: &Config, host: &str) -> Option<String> {
+    if !config.http.external_url.is_empty() {
+        return Some(config.http.external_url.clone());
+    }
     let address: std::net::SocketAddr = config.http.listen.parse().ok()?;
     let scheme = if config.http.tls_cert.as_os_str().is_empty() { "http" } else { "https" };
     if address.ip().is_unspecified() {

@@ -2,27 +2,52 @@
 //! by what is saved of it, runs.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
+use super::Active;
 use super::metrics::DeliveryMetrics;
 use super::queue::{Queue, SharedQueue};
 use super::saved::SavedSink;
-use crate::alert::model::{Fingerprint, Notification};
+use crate::alert::model::Fingerprint;
 use crate::locks::lock;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct NotificationLog {
     pub metrics: DeliveryMetrics,
     queues: Mutex<BTreeMap<ReceiverKey, SharedQueue>>,
+    write_ahead: OnceLock<Box<WriteAhead>>,
 }
+
+/// Brings the log to the disk.
+type WriteAhead = dyn Fn() -> BoxFuture<'static, ()> + Send + Sync;
 
 /// A sink, and what tells its receivers apart.
 type ReceiverKey = (String, String);
 
+impl fmt::Debug for NotificationLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotificationLog").field("queues", &self.queues).finish_non_exhaustive()
+    }
+}
+
 impl NotificationLog {
+    /// How the log comes to the disk; to be said once. Without it nothing is written ahead.
+    pub(in crate::alert) fn set_write_ahead(&self, write: Box<WriteAhead>) {
+        let _ = self.write_ahead.set(write);
+    }
+
+    /// What is in flight, or was acknowledged, is on the disk once this is over.
+    pub(super) async fn write_ahead(&self) {
+        if let Some(write) = self.write_ahead.get() {
+            write().await;
+        }
+    }
+
     /// That of the receiver, which may go on from an earlier task.
     pub(super) fn queue(&self, sink: &str, identity: &str, resends: bool) -> SharedQueue {
         let new = || Arc::new(Mutex::new(Queue::new(self.metrics.of(sink), resends)));
@@ -47,8 +72,9 @@ impl NotificationLog {
 
     /// Goes on from what an earlier run saved `ago`; `active` is what fires. Without anything saved every receiver is
     /// taken to know all of it.
-    pub fn restore(&self, saved: Option<&BTreeMap<String, SavedSink>>, ago: Duration, active: &[Notification]) {
-        let firing: HashSet<Fingerprint> = active.iter().map(|alert| alert.alert.fingerprint).collect();
+    pub fn restore(&self, saved: Option<&BTreeMap<String, SavedSink>>, ago: Duration, active: &Active) {
+        let names = active.alerts.iter().map(|alert| alert.alert.fingerprint);
+        let firing: HashSet<Fingerprint> = names.chain(active.unclaimed.iter().copied()).collect();
         let everything = SavedSink { acknowledged: firing.iter().copied().collect(), ended: Vec::new() };
         for ((sink, _), queue) in &*lock(&self.queues) {
             if let Some(saved) = saved.map_or(Some(&everything), |saved| saved.get(sink)) {

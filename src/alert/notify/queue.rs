@@ -85,15 +85,27 @@ impl Queue {
         }
     }
 
+    /// Whether it is, or will be, known there that the alert fires.
+    pub fn knows(&self, name: Fingerprint) -> bool {
+        self.deliveries.get(&name).is_some_and(Delivery::fires)
+    }
+
     /// From now on the receiver is to know of `wanted`, alerts that fire and alerts that ended. `firing`: whatever
-    /// fires, for this receiver or not.
-    pub fn reconcile(&mut self, wanted: &[Arc<Notification>], firing: &HashSet<Fingerprint>, now: Instant) {
-        let others = self.active.as_mut().map(|active| active.ends_of_others(wanted)).unwrap_or_default();
+    /// fires, for this receiver or not; `unclaimed`: what may fire as before.
+    pub fn reconcile(
+        &mut self,
+        wanted: &[Arc<Notification>],
+        firing: &HashSet<Fingerprint>,
+        unclaimed: &HashSet<Fingerprint>,
+        now: Instant,
+    ) {
+        let ends_of_others = |active: &mut ActiveSet| active.ends_of_others(wanted, unclaimed.is_empty());
+        let others = self.active.as_mut().map(ends_of_others).unwrap_or_default();
         for alert in others.iter().chain(wanted) {
             self.want(alert, now);
         }
-        self.deliveries
-            .retain(|name, delivery| delivery.last().is_some() || (delivery.acknowledged && firing.contains(name)));
+        let fires = |name: &Fingerprint| firing.contains(name) || unclaimed.contains(name);
+        self.deliveries.retain(|name, delivery| delivery.last().is_some() || (delivery.acknowledged && fires(name)));
     }
 
     fn want(&mut self, alert: &Arc<Notification>, now: Instant) {

@@ -33,6 +33,7 @@ pub(super) struct Receiver {
     host: Arc<str>,
     pub config: Arc<SinkConfig>,
     integration: Integration,
+    log: Arc<NotificationLog>,
     pub queue: SharedQueue,
     changed: Notify,
     closing: AtomicBool,
@@ -53,12 +54,18 @@ impl Drop for Running {
 }
 
 impl Running {
-    pub fn start(host: &Arc<str>, config: &Arc<SinkConfig>, integration: Integration, log: &NotificationLog) -> Self {
+    pub fn start(
+        host: &Arc<str>,
+        config: &Arc<SinkConfig>,
+        integration: Integration,
+        log: &Arc<NotificationLog>,
+    ) -> Self {
         let (host, config) = (Arc::clone(host), Arc::clone(config));
         let resends = integration.resend_interval().is_some();
         let queue = log.queue(&config.name, integration.identity(), resends);
-        let (changed, closing, problem) = (Notify::new(), AtomicBool::new(false), Mutex::default());
-        let receiver = Arc::new(Receiver { host, config, integration, queue, changed, closing, problem });
+        let (log, changed, closing, problem) =
+            (Arc::clone(log), Notify::new(), AtomicBool::new(false), Mutex::default());
+        let receiver = Arc::new(Receiver { host, config, integration, log, queue, changed, closing, problem });
         // Of a task that panicked.
         receiver.put_back_in_flight();
         receiver.queue().set_capacity(receiver.config.delivery.queue);
@@ -140,6 +147,7 @@ impl Receiver {
                 Some((batch, outcome)) = attempts.next(), if !attempts.is_empty() => {
                     let again = self.settle(&batch, outcome, &mut retry);
                     failed_at_the_end |= again && self.closing.load(Ordering::Relaxed);
+                    self.log.write_ahead().await;
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     // Whichever is due for longer, so that neither starves.
@@ -161,6 +169,8 @@ impl Receiver {
 
     async fn attempt<'a>(&self, batch: Batch<'a>) -> (Batch<'a>, Result<(), DeliveryError>) {
         let (delivery, limit) = (self.integration.send(&batch), self.config.delivery.timeout);
+        // That it was told is on the disk before it can be.
+        self.log.write_ahead().await;
         // A name cannot be looked up without a thread, which the system may not have just now: tokio panics then.
         let outcome = match AssertUnwindSafe(timeout(limit, delivery)).catch_unwind().await {
             Ok(outcome) => outcome.unwrap_or(Err(DeliveryError::Late(limit))),

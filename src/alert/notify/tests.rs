@@ -11,5 +11,7 @@ fn the_daemon_says_where_it_is_reached() {
         let mut config = Config::default();
         (config.http.listen, config.http.tls_cert) = (listen.to_owned(), cert.into());
         assert_eq!(daemon_url(&config, "leaf1").as_deref(), url);
+        config.http.external_url = "https://leaf1.example/portsyncd/".to_owned();
+        assert_eq!(daemon_url(&config, "leaf1"), Some(config.http.external_url));
     }
 }

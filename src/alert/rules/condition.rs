@@ -10,8 +10,12 @@ use toml::Table;
 
 use super::error::RuleError;
 use super::table::{A_NUMBER, A_TIME, Number, Range, RuleTable, Span};
-use crate::alert::span;
+use crate::alert::{Millis, span};
 use crate::nearest::nearest;
+
+/// Samples that a window keeps at least, if they come that often. Longer windows thin out what they keep to two more: for
+/// growth from one to the next, and for the one that begins the window.
+pub(in crate::alert) const SAMPLES: Millis = 120;
 
 /// A comparison of what is computed of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,6 +72,17 @@ impl Test {
             Self::Equals(bound) => value == bound,
             Self::Beyond(bound) => value.abs() > bound,
         }
+    }
+
+    /// The place of the first value for which it holds, from this place on. The comparison is chosen once for all of them.
+    pub fn first(self, values: &[f64], from: usize) -> Option<usize> {
+        let rest = values.get(from..)?;
+        let found = match self {
+            Self::Above(bound) => rest.iter().position(|value| *value > bound),
+            Self::Below(bound) => rest.iter().position(|value| *value < bound),
+            other => rest.iter().position(|value| other.holds(*value)),
+        };
+        found.map(|ahead| from + ahead)
     }
 }
 

@@ -6,12 +6,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use toml::{Table, Value};
 
 use super::error::{Place, RuleError, RuleErrors};
 use super::rule::Rule;
 use super::{DEFAULTS, DEFAULTS_FILE};
+use crate::alert::millis;
 use crate::config::toml_text;
 use crate::nearest::nearest;
 
@@ -41,6 +43,8 @@ impl Rules {
 pub struct Loader {
     /// The names that `actions` may have besides `log` and `notify`; `None`: any.
     sinks: Option<Vec<String>>,
+    /// How often rules are evaluated; `None`: not known.
+    interval: Option<Duration>,
     defaults: Vec<Rule>,
     rules: Vec<Rule>,
     /// Names of default rules that are turned off without saying anything else, with the file.
@@ -52,6 +56,14 @@ impl Loader {
     /// `sinks`: the names of the configured sinks.
     pub fn new(sinks: Vec<String>) -> Self {
         Self { sinks: Some(sinks), ..Self::default() }
+    }
+
+    /// Rules are evaluated so often: those that can never fire are refused. Of the rules that come with the daemon they are
+    /// off.
+    #[must_use]
+    pub fn evaluated_every(mut self, interval: Duration) -> Self {
+        self.interval = Some(interval);
+        self
     }
 
     /// Takes any name for a sink's, for checks apart from a configuration.
@@ -114,10 +126,17 @@ impl Loader {
             return self.off.push((name.clone(), file.to_owned()));
         }
         let place = Place { file: file.to_owned(), rule: name.unwrap_or_else(|| number.to_owned()) };
-        match Rule::read(place, table, self.sinks.as_deref()) {
-            Ok(rule) => self.rules.push(rule),
-            Err(error) => self.errors.push(error),
+        let mut rule = match Rule::read(place.clone(), table, self.sinks.as_deref()) {
+            Ok(rule) => rule,
+            Err(error) => return self.errors.push(error),
+        };
+        let checked = self.interval.map_or(Ok(()), |interval| rule.check_samples(&place, millis(interval).max(1)));
+        match checked {
+            Err(_) if file == DEFAULTS_FILE => rule.enabled = false,
+            Err(error) if rule.enabled => return self.errors.push(error),
+            _ => {}
         }
+        self.rules.push(rule);
     }
 
     /// The rules, if all is well with all of them.

@@ -7,6 +7,7 @@ pub mod metric_ref;
 pub mod rule;
 pub mod template;
 
+mod samples;
 mod table;
 
 pub use error::{RuleError, RuleErrors};

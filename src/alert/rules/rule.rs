@@ -14,7 +14,11 @@ use super::template::Template;
 use crate::alert::span;
 use crate::config::glob::Glob;
 use crate::config::{Action, Severity};
+use crate::link::LinkName;
 use crate::nearest::nearest;
+
+/// The annotation that is the summary of an alert that ended.
+pub(in crate::alert) const RESOLVED_SUMMARY: &str = "resolved_summary";
 
 /// Texts for people, by name.
 pub type Annotations = Arc<[(Box<str>, Template)]>;
@@ -106,12 +110,28 @@ impl Rule {
         self.condition.test_of_firing(self.resolve())
     }
 
-    /// Whether an alert of the other rule goes on as one of this: all is the same but what is said, to whom, and for how long
-    /// it takes.
+    /// Whether its alerts can be of this port.
+    pub fn is_for_port(&self, port: &LinkName) -> bool {
+        self.ports.as_ref().is_none_or(|ports| ports.matches_port(port))
+    }
+
+    /// What its alerts are about, besides labels and severity: as text, for it is compared over versions.
+    pub(in crate::alert) fn asks(&self) -> String {
+        let mut text = self.metric.name().to_owned();
+        for (label, values) in self.matchers() {
+            text.push_str(&format!(" {label}={}", values.join("|")));
+        }
+        if let Some(Quantile { quantile, window }) = self.quantile() {
+            text.push_str(&format!(" quantile {quantile} of {window} ms"));
+        }
+        format!("{text}: {}", self.condition)
+    }
+
+    /// Whether an alert of the other rule goes on as one of this: all is the same but the ports, what is said, to whom, and for
+    /// how long it takes.
     pub(in crate::alert) fn continues(&self, other: &Self) -> bool {
         self.name == other.name
             && self.metric == other.metric
-            && self.ports == other.ports
             && self.condition == other.condition
             && self.severity == other.severity
             && self.enabled == other.enabled
@@ -269,6 +289,11 @@ impl RuleTable {
     fn labels(&self, labels: BTreeMap<String, String>) -> Result<Labels, RuleError> {
         let one = |(name, value): (String, String)| {
             self.check_label_name("labels", &name)?;
+            if value.contains("{{") {
+                let problem =
+                    "a text without variables: labels name an alert, and port and severity are among them already";
+                return Err(self.wrong_at(&["labels", &name], problem));
+            }
             if ["rule", "port", "severity", "alertname"].contains(&name.as_str()) {
                 return Err(self.wrong_at(&["labels", &name], "every alert has this one already"));
             }

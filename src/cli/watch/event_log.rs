@@ -56,7 +56,7 @@ impl EventLog {
         };
         let at = after.last_change.unwrap_or(now);
         let mut add = |what| self.0.push(LogEntry { at, port: after.name.clone(), what });
-        let is_there = |port: &Port| matches!(port.state, PortState::InStep | PortState::Pending);
+        let is_there = |port: &Port| matches!(port.state, PortState::InStep | PortState::Pending | PortState::Blocked);
         match (before.filter(|port| is_there(port)), is_there(after)) {
             (None, true) => add(EventKind::Came),
             (Some(before), true) => {

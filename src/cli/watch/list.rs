@@ -45,17 +45,21 @@ pub enum Look {
     Waiting,
     /// The link is from before a cold start, and ignored until it goes.
     Ignored,
+    /// Its key in `STATE_DB` holds another type than a hash.
+    Blocked,
     /// Configured, and not there yet.
     Awaited,
 }
 
 impl Look {
-    pub const ALL: [Self; 6] = [Self::Up, Self::Down, Self::AdminDown, Self::Waiting, Self::Ignored, Self::Awaited];
+    pub const ALL: [Self; 7] =
+        [Self::Up, Self::Down, Self::AdminDown, Self::Waiting, Self::Ignored, Self::Blocked, Self::Awaited];
 
     pub fn of(port: &Port) -> Self {
         match port.state {
             PortState::Waiting => Self::Waiting,
             PortState::Ignored => Self::Ignored,
+            PortState::Blocked => Self::Blocked,
             PortState::Awaited => Self::Awaited,
             PortState::InStep | PortState::Pending => match (port.admin.as_deref(), port.oper.as_deref()) {
                 (_, Some("up")) => Self::Up,
@@ -72,6 +76,7 @@ impl Look {
             Self::AdminDown => "admin down",
             Self::Waiting => "waiting",
             Self::Ignored => "ignored",
+            Self::Blocked => "blocked",
             Self::Awaited => "awaited",
         }
     }

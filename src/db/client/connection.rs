@@ -11,15 +11,17 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use redis::{RedisError, RedisResult};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::resp::{Reply, Request, length};
 use super::transport::{Stream, connect};
+use crate::db::error::{ServerError, ServerResult};
 use crate::db::topology::Database;
 
 /// Room for replies: grows when one is longer.
 const INPUT: usize = 16 * 1024;
+/// Nothing that is asked for is answered by more. A server that sends more has lost its mind, or is none.
+pub(in crate::db) const LARGEST_REPLY: usize = 8 << 20;
 /// Buffers that grew beyond this are given back when they are empty.
 const KEPT: usize = 256 * 1024;
 
@@ -35,7 +37,7 @@ pub(in crate::db) struct Connection {
 
 impl Connection {
     /// Connects, says who we are and selects the database.
-    pub(in crate::db) async fn open(database: &Database, user: &str, password: Option<&str>) -> RedisResult<Self> {
+    pub(in crate::db) async fn open(database: &Database, user: &str, password: Option<&str>) -> ServerResult<Self> {
         let stream = connect(&database.address).await?;
         let mut connection = Self { stream, output: Vec::new(), sent: 0, input: vec![0; INPUT], unread: 0..0, owed: 0 };
         if let Some(password) = password {
@@ -70,26 +72,28 @@ impl Connection {
     }
 
     /// The next reply, if it is whole.
-    pub(in crate::db) fn take(&mut self) -> RedisResult<Option<&[u8]>> {
+    pub(in crate::db) fn take(&mut self) -> ServerResult<Option<&[u8]>> {
         let Some(reply) = self.find()? else { return Ok(None) };
         self.answered()?;
         Ok(Some(&self.input[reply]))
     }
 
     /// The next reply or message, if it is whole. Who takes a reply so says [`answered`](Self::answered).
-    pub(in crate::db) fn next(&mut self) -> RedisResult<Option<&[u8]>> {
+    pub(in crate::db) fn next(&mut self) -> ServerResult<Option<&[u8]>> {
         Ok(self.find()?.map(|place| &self.input[place]))
     }
 
-    fn find(&mut self) -> RedisResult<Option<Range<usize>>> {
-        let Some(length) = length(&self.input[self.unread.clone()])? else { return Ok(None) };
+    fn find(&mut self) -> ServerResult<Option<Range<usize>>> {
+        let Some(length) = length(&self.input[self.unread.clone()])? else {
+            return if self.unread.len() < LARGEST_REPLY { Ok(None) } else { Err(endless()) };
+        };
         let start = self.unread.start;
         self.unread.start += length;
         Ok(Some(start..start + length))
     }
 
     /// One reply that was owed has come.
-    pub(in crate::db) fn answered(&mut self) -> RedisResult<()> {
+    pub(in crate::db) fn answered(&mut self) -> ServerResult<()> {
         let problem = || io::Error::new(io::ErrorKind::InvalidData, "the server answered what it was not asked");
         self.owed = self.owed.checked_sub(1).ok_or_else(problem)?;
         Ok(())
@@ -119,7 +123,7 @@ impl Connection {
     }
 
     /// Sends as much as the socket takes, and reads; ready once something was read.
-    pub(in crate::db) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), RedisError>> {
+    pub(in crate::db) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ServerError>> {
         if let Poll::Ready(Err(error)) = self.poll_send(context) {
             return Poll::Ready(Err(error.into()));
         }
@@ -146,4 +150,9 @@ impl Connection {
             self.input = vec![0; INPUT];
         }
     }
+}
+
+/// The server sends more than it was asked for.
+pub(in crate::db) fn endless() -> ServerError {
+    io::Error::new(io::ErrorKind::InvalidData, "the server answers more than it was asked for").into()
 }

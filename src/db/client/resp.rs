@@ -1,6 +1,6 @@
 //! Redis' protocol (RESP2): requests out, replies in, in place and without allocating.
 
-use redis::{RedisError, RedisResult, Value, parse_redis_value};
+use crate::db::error::{ServerError, ServerResult};
 
 /// Nothing that this daemon asks for is nested deeper.
 const DEPTH: usize = 8;
@@ -86,7 +86,7 @@ pub(in crate::db) enum Reply<'a> {
 
 impl<'a> Reply<'a> {
     /// Reads a whole reply, as [`length`] found it; an error of the server's is an error.
-    pub(in crate::db) fn of(raw: &'a [u8]) -> RedisResult<Self> {
+    pub(in crate::db) fn of(raw: &'a [u8]) -> ServerResult<Self> {
         let Some((line, rest)) = split_line(raw) else { return Err(malformed(raw)) };
         let (kind, text) = line.split_first().ok_or_else(|| malformed(raw))?;
         Ok(match (kind, number(text)) {
@@ -99,7 +99,7 @@ impl<'a> Reply<'a> {
             }
             (b'*', Some(length)) => Self::Array(Array { rest, left: usize::try_from(length).unwrap_or_default() }),
             (b'-', _) => {
-                return Err(parse_redis_value(raw).and_then(Value::extract_error).err().unwrap_or(malformed(raw)));
+                return Err(ServerError::Answer(String::from_utf8_lossy(text).into_owned()));
             }
             _ => return Err(malformed(raw)),
         })
@@ -130,7 +130,7 @@ pub(in crate::db) struct Array<'a> {
 }
 
 impl<'a> Iterator for Array<'a> {
-    type Item = RedisResult<Reply<'a>>;
+    type Item = ServerResult<Reply<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
@@ -147,11 +147,11 @@ impl<'a> Iterator for Array<'a> {
 }
 
 /// How many bytes the first reply of `input` takes; `None` while it is not whole.
-pub(in crate::db) fn length(input: &[u8]) -> RedisResult<Option<usize>> {
+pub(in crate::db) fn length(input: &[u8]) -> ServerResult<Option<usize>> {
     measure(input, DEPTH)
 }
 
-fn measure(input: &[u8], depth: usize) -> RedisResult<Option<usize>> {
+fn measure(input: &[u8], depth: usize) -> ServerResult<Option<usize>> {
     let Some((line, rest)) = split_line(input) else { return Ok(None) };
     let head = input.len() - rest.len();
     let Some((kind, text)) = line.split_first().filter(|_| depth > 0) else { return Err(malformed(input)) };
@@ -193,7 +193,7 @@ fn number(text: &[u8]) -> Option<i64> {
     })
 }
 
-fn malformed(input: &[u8]) -> RedisError {
+fn malformed(input: &[u8]) -> ServerError {
     let shown = input[..input.len().min(32)].escape_ascii();
     std::io::Error::new(std::io::ErrorKind::InvalidData, format!("the server sent what is no reply: {shown}")).into()
 }

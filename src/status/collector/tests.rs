@@ -17,6 +17,8 @@ fn in_service(ports: &[&str]) -> (PortObserver, Reader) {
     telemetry.starts.done();
     let mut observer = PortObserver::new(Arc::clone(&telemetry));
     observer.configured(ports.iter().map(|port| port.as_bytes()));
+    observer.awaited(std::iter::empty());
+    telemetry.moments.resync_ms.store(1, Ordering::Relaxed);
     for (ifindex, port) in (1u32..).zip(ports) {
         observer.wanted(name(port), (true, true, 9100), ifindex.into(), true);
     }
@@ -51,7 +53,7 @@ fn a_configured_port_that_is_ignored_or_waits_is_not_in_step() {
 
     observer.removed(name("Ethernet4"));
     observer.ignored(name("Ethernet4"), true);
-    let ignored = "1 configured port is not in step: Ethernet4 (ignored: its link is from before the cold start)";
+    let ignored = "1 port is not in step: Ethernet4 (ignored: its link is from before the cold start)";
     let ports = component(&reader);
     assert_eq!((ports.ready, ports.reason.as_deref()), (false, Some(ignored)));
     assert!(ports.since >= since);
@@ -65,15 +67,12 @@ fn a_configured_port_that_is_ignored_or_waits_is_not_in_step() {
     assert!((value(&reader, "ports", "ignored") - 1.0).abs() < 1e-9);
 
     observer.waiting(name("Ethernet8"));
-    let both = "2 configured ports are not in step: Ethernet4 (ignored: its link is from before the cold start), \
+    let both = "2 ports are not in step: Ethernet4 (ignored: its link is from before the cold start), \
                 Ethernet8 (waiting: APPL_DB has no row for it)";
     assert_eq!(component(&reader).reason.as_deref(), Some(both));
     let status = reader.status();
     let rows = status.health.parts.iter().find(|part| part.name == "rows").unwrap();
-    assert_eq!(
-        rows.reason.clone().unwrap(),
-        format!("{}, …", ignored.replace("1 configured port is", "2 configured ports are"))
-    );
+    assert_eq!(rows.reason.clone().unwrap(), format!("{}, …", ignored.replace("1 port is", "2 ports are")));
 
     observer.configured([b"Ethernet0".as_slice()].into_iter());
     let status = reader.status();
@@ -93,7 +92,7 @@ fn a_start_under_way_names_both_kinds() {
     assert_eq!(
         component(&reader).reason.unwrap(),
         "PortInitDone is due: 2 awaited, Ethernet0, Ethernet4; \
-         1 configured port is not in step: Ethernet4 (ignored: its link is from before the cold start)"
+         1 port is not in step: Ethernet4 (ignored: its link is from before the cold start)"
     );
 }
 

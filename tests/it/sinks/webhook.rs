@@ -267,7 +267,11 @@ async fn next_run(sinks: Sinks, text: &str, active: &[Notification]) -> Sinks {
     sinks.finish(Duration::from_millis(200), true).await;
     let json = serde_json::to_string(&log.save()).unwrap();
     let next = super::sinks(text);
-    next.log.restore(Some(&serde_json::from_str(&json).unwrap()), Duration::from_secs(3), active);
+    next.log.restore(
+        Some(&serde_json::from_str(&json).unwrap()),
+        Duration::from_secs(3),
+        &fire(active.iter().cloned()),
+    );
     next.set_active(active);
     next
 }
@@ -303,7 +307,7 @@ async fn the_next_run_tells_what_was_not_heard_and_nothing_else() {
 async fn a_state_without_deliveries_counts_as_all_heard() {
     let server = Server::start(&[ok()]).await;
     let sinks = sinks(&webhook("noc", &server, ""));
-    sinks.log.restore(None, Duration::ZERO, &[fires(0)]);
+    sinks.log.restore(None, Duration::ZERO, &fire([fires(0)]));
     sinks.set_active(&[fires(0), fires(4)]);
     until_counted(&sinks, "noc", DeliveryOutcome::Sent, 1).await;
     assert_eq!(received(&server), [("Ethernet4".to_owned(), "firing".to_owned())]);

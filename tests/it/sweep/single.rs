@@ -83,7 +83,7 @@ fn a_warm_start_stays_warm_though_the_server_is_loading() {
         };
         wait::until("the server to load", LIMIT, is_loading).unwrap();
         proxy.refuse(false);
-        let heard = || fs::read_to_string(&log).unwrap().contains("BusyLoading");
+        let heard = || fs::read_to_string(&log).unwrap().contains("LOADING");
         wait::until("the daemon to hear of it", LIMIT, heard).unwrap();
         assert!(is_loading());
         let mut db = client.get_connection().unwrap();
@@ -126,7 +126,7 @@ fn all_old_links_are_set_down_though_redis_is_lost_meanwhile() {
     assert_eq!((up(&rig), restore_count(&rig).as_deref()), (0, Some("0")));
 }
 
-/// It is lost while links are set down, the step after the count is written.
+/// It is lost right after the count is written, before anything is published.
 #[test]
 fn restore_count_is_written_again_to_a_redis_that_comes_back_without_it() {
     let (mut rig, proxy) = rig(2);

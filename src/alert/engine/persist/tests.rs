@@ -35,6 +35,15 @@ fn a_reload_keeps_windows() {
 }
 
 #[test]
+fn a_window_over_ports_can_be_saved_before_there_is_a_port() {
+    let text = plain("Flaps", "port_flaps_total", "{ rate_above = 0.5, window = \"1m\" }", "");
+    let mut fixture = Fixture::new(&text);
+    fixture.look();
+    assert!(fixture.after(10).is_empty());
+    fixture.restart(&text, 1.0);
+}
+
+#[test]
 fn after_a_restart_nobody_is_told_again() {
     let mut fixture = Fixture::new(DOWN);
     fixture.port("port_oper_up", "Ethernet0", 0.0).look();

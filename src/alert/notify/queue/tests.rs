@@ -33,7 +33,7 @@ impl Bench {
     fn reconcile(&mut self, firing: &BTreeMap<usize, Arc<Notification>>) {
         let wanted: Vec<_> = firing.values().cloned().collect();
         let names = wanted.iter().map(|one| one.alert.fingerprint).collect();
-        self.queue.reconcile(&wanted, &names, self.now);
+        self.queue.reconcile(&wanted, &names, &HashSet::new(), self.now);
     }
 
     fn take(&mut self, most: usize) -> Sent {

@@ -295,3 +295,39 @@ fn errors_in_fields_name_the_key() {
         assert!(error.starts_with("PORTSYNCD_ALERT_RULE|A: rule A: ") && error.contains(problem), "{error}");
     }
 }
+
+#[test]
+fn rules_that_can_never_fire_are_refused() {
+    let load = |metric: &str, condition: &str, more: &str| {
+        let text = format!("name = \"A\"\nmetric = \"{metric}\"\ncondition = {condition}\nseverity = \"info\"\n{more}");
+        let mut loader = Loader::new(Vec::new()).evaluated_every(std::time::Duration::from_secs(15));
+        loader.file("rules.toml", &rule(&text));
+        loader.finish().map_err(|error| error.to_string())
+    };
+    for (metric, condition, more, problem) in [
+        ("pending_rows", "{ rate_above = 1, window = \"29s\" }", "", "condition.window = \"29s\": at least 30s"),
+        ("pending_rows", "{ rate_below = 1, window = \"1s\" }", "", "evaluated every 15s"),
+        ("pending_rows", "{ trend = { above = 1, horizon = \"1h\", window = \"20s\" } }", "", "condition.trend.window"),
+        ("pending_rows", "{ anomaly = { z = 1, window = \"20s\" } }", "", "condition.anomaly.window"),
+        ("event_latency_seconds", "{ above = 1, window = \"20s\" }", "quantile = 0.5", "condition.window"),
+        ("pending_rows", "{ anomaly = { z = 4, window = \"7m\" } }", "", "min_samples = 30: at most 28"),
+        ("pending_rows", "{ anomaly = { z = 4, window = \"1day\", min_samples = 121 } }", "", "at most 120"),
+    ] {
+        let error = load(metric, condition, more).unwrap_err();
+        assert!(error.contains(problem) && error.contains("(alerts.evaluation_interval)"), "{condition}: {error}");
+        load(metric, condition, &format!("{more}\nenabled = false")).unwrap();
+    }
+    for (metric, condition, more) in [
+        ("pending_rows", "{ rate_above = 1, window = \"30s\" }", ""),
+        ("pending_rows", "{ anomaly = { z = 4, window = \"1h\", min_samples = 120 } }", ""),
+        ("event_latency_seconds", "{ above = 1, window = \"30s\" }", "quantile = 0.5"),
+    ] {
+        load(metric, condition, more).unwrap();
+    }
+}
+
+#[test]
+fn labels_have_no_variables() {
+    let error = load(&changed("labels = { x = \"{{ port }}\" }")).unwrap_err().to_string();
+    assert!(error.contains("labels.x = \"{{ port }}\": a text without variables"), "{error}");
+}

@@ -1,7 +1,11 @@
 //! The rules that come with the daemon.
 
+use std::time::Duration;
+
 use crate::alert::rules::DEFAULTS;
+use crate::alert::rules::condition::Test;
 use crate::alert::rules::load::Loader;
+use crate::alert::rules::template::Template;
 use crate::alert::rules::{Rules, Severity};
 
 fn defaults(more: &str) -> Rules {
@@ -16,7 +20,11 @@ fn each_is_explained() {
     let rules = defaults("");
     for rule in rules.iter() {
         let texts: Vec<&str> = rule.annotations.iter().map(|(name, _)| &**name).collect();
-        assert_eq!(texts, ["description", "summary"], "{}", rule.name);
+        assert_eq!(texts, ["description", "resolved_summary", "summary"], "{}", rule.name);
+        // A rate that is below a bound below zero is nothing to show to people.
+        let is_negative = matches!(rule.condition.test, Test::Below(bound) if bound < 0.0);
+        let shown = |text: &Template| text.source().contains("{{ value }}");
+        assert!(!is_negative || !rule.annotations.iter().any(|(_, text)| shown(text)), "{}", rule.name);
         let begins = format!("[[rule]]\nname = \"{}\"\n", rule.name);
         let before = DEFAULTS.split(&begins).next().unwrap().trim_end();
         let comment = before.lines().next_back().unwrap();
@@ -43,6 +51,17 @@ fn one_is_turned_off_by_its_name_alone() {
     let mut loader = Loader::new(Vec::new());
     loader.file("mine.toml", "[[rule]]\nname = \"RedisDown\"\nenabled = false");
     assert!(loader.finish().unwrap_err().to_string().contains("only a rule that comes with the daemon"));
+}
+
+#[test]
+fn those_whose_windows_are_too_short_for_the_interval_are_off() {
+    let off = |seconds| {
+        let mut loader = Loader::new(Vec::new()).evaluated_every(Duration::from_secs(seconds));
+        loader.defaults();
+        loader.finish().unwrap().iter().filter(|rule| !rule.enabled).count()
+    };
+    assert_eq!((off(15), off(30)), (1, 1));
+    assert!(off(31) > 2);
 }
 
 #[test]

@@ -134,6 +134,7 @@ fn details(buffer: &mut Buffer, area: Rect, view: &View) {
         PortState::Pending => "being written",
         PortState::Waiting => "waits for its row in APPL_DB",
         PortState::Ignored => "ignored: its link is from before the cold start",
+        PortState::Blocked => "blocked: its key in STATE_DB holds another type, delete it",
         PortState::Awaited => "configured, no link yet",
     };
     Line::from(vec![Span::styled(plain(&port.name), STRONG), Span::raw(format!(" {admin}{oper}{standing}"))])

@@ -15,6 +15,7 @@ pub fn sign(look: Look) -> &'static str {
         Look::AdminDown => "-",
         Look::Waiting => "?",
         Look::Ignored => "!",
+        Look::Blocked => "#",
         Look::Awaited => "·",
     }
 }
@@ -71,6 +72,7 @@ impl Theme {
             Look::AdminDown => QUIET,
             Look::Waiting => self.ink(Color::Cyan),
             Look::Ignored => self.ink(Color::Magenta),
+            Look::Blocked => self.bad(),
             Look::Awaited => self.ink(Color::Blue),
         }
     }
@@ -87,6 +89,7 @@ impl Theme {
             (Look::AdminDown, _) => (Color::Gray, Color::DarkGray),
             (Look::Waiting, _) => (Color::Black, Color::Cyan),
             (Look::Ignored, _) => (Color::White, Color::Magenta),
+            (Look::Blocked, _) => (Color::Red, Color::White),
             (Look::Awaited, _) => (Color::White, Color::Blue),
         };
         Style::new().fg(ink).bg(ground)
