@@ -1,5 +1,7 @@
 //! What waits for a receiver, step by step and in random order.
 
+mod restarts;
+
 use super::super::tests::{fires, resolved};
 use super::*;
 use proptest::prelude::*;
