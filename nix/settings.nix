@@ -59,6 +59,7 @@ in
     client_ca = file;
     max_connections = ints.positive;
     hosts = listOf str;
+    external_url = str;
     password_file = file;
   };
   control.socket = file;
@@ -76,6 +77,7 @@ in
     rules = listOf str;
     history = ints.unsigned;
     default_rules = bool;
+    runbook_base_url = str;
     sink = listOf attrs;
   };
   shutdown.grace = duration;

@@ -2,7 +2,7 @@
 //!
 //! The way of the data is one direction: [`link`] reads the kernel, [`sync`] decides, [`db`] writes; [`daemon`] drives them.
 //! [`control`] asks a running daemon. [`lab`] holds what the laboratory and the tests share: a throwaway Redis, network
-//! namespaces and fake ports; the daemon does not use it.
+//! namespaces and fake ports; the daemon does not use it, and is packaged without it (feature `lab`).
 
 pub mod alert;
 pub mod api;
@@ -15,6 +15,7 @@ pub mod daemon;
 pub mod db;
 pub mod health;
 pub mod http;
+#[cfg(any(test, feature = "lab"))]
 pub mod lab;
 pub mod link;
 pub mod locks;

@@ -27,49 +27,8 @@ struct Arguments {
 enum Command {
     /// Run the daemon in the foreground; so does no command at all
     Run,
-    /// Hold Redis against the kernel and tell what the daemon would write, without writing anything
-    Observe(cli::observe::Options),
-    /// Read everything that the daemon would read, and print what holds
-    CheckConfig,
-    /// Ask the running daemon how it stands; 0 if it answers, ready or not, 69 if it does not
-    Status {
-        /// The daemon's JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Ask the running daemon whether it is alive; 0 if it is, 1 if it hangs, 69 if it does not answer
-    Healthcheck {
-        /// Whether it is in service, rather than alive
-        #[arg(long)]
-        ready: bool,
-    },
-    /// Ask the running daemon about its ports
-    Ports {
-        /// The daemon's JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Ask the running daemon about its alerts, and silence some
-    Alerts {
-        #[command(subcommand)]
-        action: Option<cli::alerts::Action>,
-        /// The daemon's JSON
-        #[arg(long, global = true)]
-        json: bool,
-    },
-    /// Ask the running daemon about its rules, or test rules without it
-    Rules {
-        #[command(subcommand)]
-        action: cli::rules::Action,
-    },
-    /// Watch the running daemon and its ports, live in the terminal
-    Watch,
-    /// Print every metric that the daemon has; needs no daemon
-    Metrics {
-        /// As docs/metrics.md has it
-        #[arg(long)]
-        markdown: bool,
-    },
+    #[command(flatten)]
+    Other(cli::Command),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -122,21 +81,9 @@ fn main() -> ExitCode {
 /// Whether all went well.
 fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let flags = Flags { file: arguments.config, log_level: arguments.log_level.map(LogLevel::from) };
-    let config = || config::load(&flags);
     match arguments.command.unwrap_or(Command::Run) {
-        Command::Run => app::run(config()?, flags),
-        Command::Observe(options) => cli::observe::run(&config()?, &options),
-        Command::CheckConfig => cli::check_config::run(&config()?),
-        Command::Status { json } => cli::status::run(&config()?.control, json),
-        Command::Healthcheck { ready } => cli::healthcheck::run(&config()?.control, ready),
-        Command::Ports { json } => cli::ports::run(&config()?.control, json),
-        Command::Alerts { action, json } => {
-            cli::alerts::run(&config()?.control, &action.unwrap_or(cli::alerts::Action::List), json)
-        }
-        Command::Rules { action: cli::rules::Action::List { json } } => cli::rules::list(&config()?.control, json),
-        Command::Rules { action: cli::rules::Action::Test { files } } => cli::rules::test(&files),
-        Command::Watch => cli::watch::run(&config()?.control),
-        Command::Metrics { markdown } => cli::metrics::run(markdown),
+        Command::Run => app::run(config::load(&flags)?, flags),
+        Command::Other(command) => command.run(&flags),
     }
 }
 

@@ -86,6 +86,14 @@ class Configuration(unittest.TestCase):
 
 
 class Monitoring(unittest.TestCase):
+    def test_runbooks_are_where_the_values_say(self):
+        values = ("--set", "prometheusRule.enabled=true", "--set", "prometheusRule.runbookBaseUrl=https://wiki.mine/p/")
+        groups = find(render(*values), "PrometheusRule")["spec"]["groups"]
+        urls = [rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"] if "alert" in rule]
+        self.assertTrue(urls)
+        for url in urls:
+            self.assertTrue(url.startswith("https://wiki.mine/p/monitoring/README.md#"), url)
+
     def test_rules_are_those_of_the_repository_and_promtool_takes_them(self):
         rules = find(render("--set", "prometheusRule.enabled=true"), "PrometheusRule")["spec"]
         ours = yaml.safe_load((ROOT / "docs/monitoring/rules/portsyncd.rules.yaml").read_text())

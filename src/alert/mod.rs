@@ -30,5 +30,5 @@ fn millis(time: Duration) -> Millis {
 
 /// Milliseconds for people.
 fn span(millis: u32) -> String {
-    humantime::format_duration(rules::condition::duration(millis)).to_string()
+    humantime::format_duration(Duration::from_millis(millis.into())).to_string()
 }

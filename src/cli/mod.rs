@@ -2,15 +2,15 @@
 //!
 //! In: what the command line says. Out: text for people on standard output, JSON for programs with `--json`, and an exit code.
 
-pub mod alerts;
-pub mod check_config;
-pub mod healthcheck;
-pub mod metrics;
-pub mod observe;
-pub mod ports;
-pub mod rules;
-pub mod status;
-pub mod watch;
+mod alerts;
+mod check_config;
+mod healthcheck;
+mod metrics;
+mod observe;
+mod ports;
+mod rules;
+mod status;
+mod watch;
 
 mod json;
 mod silence;
@@ -20,7 +20,8 @@ mod text;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use anyhow::Context;
-use portsyncd::config::ConfigError;
+use clap::Subcommand;
+use portsyncd::config::{self, ConfigError, Flags};
 use portsyncd::control::ControlError;
 use portsyncd::observe::ObserveError;
 use thiserror::Error;
@@ -33,6 +34,75 @@ pub const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
 /// The configuration is wrong.
 const CONFIGURATION: u8 = 78;
+
+/// Every command but the daemon itself.
+#[derive(Clone, Subcommand)]
+pub enum Command {
+    /// Hold Redis against the kernel and tell what the daemon would write, without writing anything
+    Observe(observe::Options),
+    /// Read everything that the daemon would read, and print what holds
+    CheckConfig,
+    /// Ask the running daemon how it stands; 0 if it answers, ready or not, 69 if it does not
+    Status {
+        /// The daemon's JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the running daemon whether it is alive; 0 if it is, 1 if it hangs, 69 if it does not answer
+    Healthcheck {
+        /// Whether it is in service, rather than alive
+        #[arg(long)]
+        ready: bool,
+    },
+    /// Ask the running daemon about its ports
+    Ports {
+        /// The daemon's JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the running daemon about its alerts, and silence some
+    Alerts {
+        #[command(subcommand)]
+        action: Option<alerts::Action>,
+        /// The daemon's JSON
+        #[arg(long, global = true)]
+        json: bool,
+    },
+    /// Ask the running daemon about its rules, or test rules without it
+    Rules {
+        #[command(subcommand)]
+        action: rules::Action,
+    },
+    /// Watch the running daemon and its ports, live in the terminal
+    Watch,
+    /// Print every metric that the daemon has; needs no daemon
+    Metrics {
+        /// As docs/metrics.md has it
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+impl Command {
+    /// Whether all went well.
+    pub fn run(self, flags: &Flags) -> anyhow::Result<bool> {
+        let config = || config::load(flags);
+        match self {
+            Self::Observe(options) => observe::run(&config()?, &options),
+            Self::CheckConfig => check_config::run(&config()?),
+            Self::Status { json } => status::run(&config()?.control, json),
+            Self::Healthcheck { ready } => healthcheck::run(&config()?.control, ready),
+            Self::Ports { json } => ports::run(&config()?.control, json),
+            Self::Alerts { action, json } => {
+                alerts::run(&config()?.control, &action.unwrap_or(alerts::Action::List), json)
+            }
+            Self::Rules { action: rules::Action::List { json } } => rules::list(&config()?.control, json),
+            Self::Rules { action: rules::Action::Test { files } } => rules::test(&files),
+            Self::Watch => watch::run(&config()?.control),
+            Self::Metrics { markdown } => metrics::run(markdown),
+        }
+    }
+}
 
 /// A command that cannot do what it is for.
 #[derive(Debug, Error)]

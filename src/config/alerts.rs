@@ -26,6 +26,8 @@ pub struct AlertsConfig {
     pub history: usize,
     /// Whether the rules that come with the daemon hold.
     pub default_rules: bool,
+    /// Where the pages of docs/runbooks are published, for links to them; empty: there are no links.
+    pub runbook_base_url: String,
     /// Where alerts are delivered to, besides the log and the service's status.
     pub sink: Vec<SinkConfig>,
 }
@@ -37,6 +39,7 @@ impl Default for AlertsConfig {
             rules: vec!["/etc/sonic/portsyncd/rules.d/*.toml".to_owned()],
             history: 1000,
             default_rules: true,
+            runbook_base_url: String::new(),
             sink: Vec::new(),
         }
     }

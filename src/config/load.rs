@@ -173,6 +173,20 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if http.max_connections == 0 || http.max_connections > 10_000 {
         return wrong("http.max_connections", http.max_connections.to_string(), "from 1 to 10000");
     }
+    for (key, url) in
+        [("http.external_url", &http.external_url), ("alerts.runbook_base_url", &config.alerts.runbook_base_url)]
+    {
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        let is_plain = |rest: &str| {
+            !rest.starts_with('/')
+                && !rest.is_empty()
+                && rest.chars().all(|c| c.is_ascii_graphic() && !"@?#\"<>".contains(c))
+        };
+        if !url.is_empty() && !rest.is_some_and(is_plain) {
+            let right = "http://host/path or https://host/path, without user, password, query and fragment";
+            return wrong(key, format!("{url:?}"), right);
+        }
+    }
     let control = config.control.socket.as_os_str();
     if control.len() > SOCKET_PATH {
         let value = format!("{:?}", config.control.socket.display().to_string());

@@ -9,7 +9,7 @@ pub mod glob;
 mod keys;
 mod load;
 mod severity;
-mod sinks;
+pub mod sinks;
 pub mod toml_text;
 
 use std::path::PathBuf;
@@ -23,7 +23,6 @@ use crate::sync::port_sync::Names;
 pub use alerts::{AlertsConfig, DeliveryConfig, SinkConfig};
 pub use load::{ConfigError, Flags, load};
 pub use severity::{Action, Severity};
-pub use sinks::{AlertmanagerConfig, ExecConfig, SinkKind, WebhookConfig};
 
 /// The configuration file that is read when none is named.
 pub const DEFAULT_FILE: &str = "/etc/sonic/portsyncd.toml";
@@ -191,6 +190,8 @@ pub struct HttpConfig {
     pub max_connections: usize,
     /// Names besides the switch's own under which clients may ask, as their `Host` has them.
     pub hosts: Vec<String>,
+    /// Where people reach the server, for links to it; empty: by the address that it listens on.
+    pub external_url: String,
     /// File with the password that clients have to give by basic authentication; its last newline does not count.
     pub password_file: PathBuf,
 }
@@ -280,6 +281,7 @@ impl Default for HttpConfig {
             tls_key: PathBuf::new(),
             client_ca: PathBuf::new(),
             max_connections: 128,
+            external_url: String::new(),
             hosts: Vec::new(),
             password_file: PathBuf::new(),
         }

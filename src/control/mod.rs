@@ -118,6 +118,12 @@ impl Control {
         Ok(Self { socket: config.socket.clone(), patience: PATIENCE })
     }
 
+    /// Waits so long, in place of five seconds.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     pub fn socket(&self) -> &Path {
         &self.socket
     }
@@ -252,6 +258,3 @@ impl Control {
         ControlError::TooLong { socket: self.socket.clone(), path: path.to_owned() }
     }
 }
-
-#[cfg(test)]
-mod tests;

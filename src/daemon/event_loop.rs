@@ -17,6 +17,7 @@ use super::startup::named;
 use super::timers::earlier;
 use super::{Daemon, Stop};
 use crate::alert::service::AlertingCommand;
+use crate::clock::{now_ms, seconds};
 use crate::config;
 use crate::db::listener::Heard;
 use crate::db::pending::Origin;
@@ -337,6 +338,15 @@ impl Daemon {
         self.supervisor.status(format!("waiting for {count} ports since {seconds} s, the first is {first}"));
     }
 
+    /// The configuration was read, and can be used or not.
+    pub(super) fn note_configuration(&self, usable: bool) {
+        let metrics = &self.telemetry.metrics;
+        metrics.config_last_reload_successful.set((), f64::from(u8::from(usable)));
+        if usable {
+            metrics.config_last_reload_success_timestamp.set((), seconds(now_ms()));
+        }
+    }
+
     fn reload(&mut self) {
         self.supervisor.reloading();
         match config::load(&self.flags) {
@@ -365,9 +375,13 @@ impl Daemon {
                     self.core.drop_audit();
                     self.audit_later();
                 }
+                self.note_configuration(true);
                 info!("configuration read again");
             }
-            Err(problem) => error!(problem = %problem, "configuration is wrong, keeping the one before"),
+            Err(problem) => {
+                self.note_configuration(false);
+                error!(problem = %problem, "configuration is wrong, keeping the one before");
+            }
         }
         self.supervisor.reloaded();
     }

@@ -145,6 +145,7 @@ impl Daemon {
 
     /// Does what there is to do, and waits for more.
     async fn serve(&mut self) -> Stop {
+        self.note_configuration(true);
         let mut now = Instant::now();
         loop {
             let done = match self.work(now).await {

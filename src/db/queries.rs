@@ -300,7 +300,7 @@ pub async fn state_rows(state: &Client, wanted: &HashSet<RowKey>) -> Result<Stat
         for (field, part) in fields.iter_mut().zip(reply.parts()) {
             *field = part?.bulk();
         }
-        let is_written = row.table == Table::Management || fields[0].is_some();
+        let is_written = row.table != Table::Port || fields[0].is_some();
         if wanted.contains(row) {
             let unlike = if is_written { Found::Other } else { Found::Nothing };
             result.found.push((*row, tables::parse(row.table, &fields).map_or(unlike, Found::Row)));

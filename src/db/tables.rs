@@ -26,6 +26,14 @@ pub fn fields(table: Table) -> &'static [&'static str] {
     }
 }
 
+/// The table that a row belongs to.
+pub fn table(row: Row) -> Table {
+    match row {
+        Row::Port { .. } => Table::Port,
+        Row::Management { .. } => Table::Management,
+    }
+}
+
 /// The table's name in Redis.
 pub fn name(table: Table) -> &'static str {
     match table {
@@ -54,6 +62,22 @@ pub fn values(row: Row, mut each: impl FnMut(&[u8])) {
             each(itoa::Buffer::new().format(mtu).as_bytes());
         }
         Row::Management { oper_up } => each(up_down(oper_up).as_bytes()),
+    }
+}
+
+/// One row of each form: rows of a form differ at most in a number that is their last field.
+pub fn forms() -> Vec<Row> {
+    const BOTH: [bool; 2] = [false, true];
+    let port = |oper_up| BOTH.map(|admin_up| Row::Port { admin_up, oper_up, mtu: 0 });
+    let management = BOTH.map(|oper_up| Row::Management { oper_up });
+    BOTH.into_iter().flat_map(port).chain(management).collect()
+}
+
+/// Which of the [`forms`] a row has, and the number that is its last field.
+pub fn form(row: Row) -> (usize, Option<u32>) {
+    match row {
+        Row::Port { admin_up, oper_up, mtu } => (2 * usize::from(oper_up) + usize::from(admin_up), Some(mtu)),
+        Row::Management { oper_up } => (4 + usize::from(oper_up), None),
     }
 }
 

@@ -17,6 +17,7 @@ pub mod intfmgrd;
 pub mod links;
 pub mod messages;
 pub mod netns;
+pub mod notifications;
 pub mod orchagent;
 pub mod pipeline;
 pub mod ports;

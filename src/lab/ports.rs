@@ -124,9 +124,6 @@ pub fn seed(config_db: &mut redis::Connection, separator: &str, rows: &[Row], ov
 mod tests {
     use std::collections::HashSet;
 
-    use redis::Commands;
-
-    use super::super::redis_server::{CONFIG_DB, RedisServer};
     use super::*;
 
     #[test]
@@ -168,18 +165,5 @@ mod tests {
         assert_eq!(breakout(port, 1).unwrap(), std::slice::from_ref(port));
         let error = breakout(port, 3).unwrap_err().to_string();
         assert_eq!(error, "cannot break Ethernet4 out into 3: its 4 lanes cannot be shared out");
-    }
-
-    #[test]
-    fn seeding_leaves_existing_rows_unless_told_otherwise() {
-        let server = RedisServer::start().unwrap();
-        let mut db = server.client(CONFIG_DB).unwrap();
-        let () = db.hset("PORT|Ethernet0", "mtu", "1500").unwrap();
-        assert_eq!(seed(&mut db, "|", &rows(4), false).unwrap(), 3);
-        let mtu: String = db.hget("PORT|Ethernet0", "mtu").unwrap();
-        assert_eq!(mtu, "1500");
-        assert_eq!(seed(&mut db, "|", &rows(4), true).unwrap(), 4);
-        let mtu: String = db.hget("PORT|Ethernet0", "mtu").unwrap();
-        assert_eq!(mtu, "9100");
     }
 }

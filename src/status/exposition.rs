@@ -108,6 +108,8 @@ mod tests {
             telemetry.metrics.redis_notifications.set(db, 1.0);
         }
         telemetry.metrics.pending_rows.set((), 0.0);
+        telemetry.metrics.config_last_reload_successful.set((), 1.0);
+        telemetry.metrics.config_last_reload_success_timestamp.set((), 1.0);
         telemetry.metrics.state_file_lost.set((), 0.0);
         telemetry.metrics.http_connections.set((), 0.0);
         Reader::new(Arc::clone(telemetry), limit, HealthConfig::default())

@@ -127,6 +127,10 @@ counted! {
     redis_emptied: Counter = "redis_emptied_total" survives;
     /// Rows that wait to be written, those under way included.
     pending_rows: Gauge = "pending_rows";
+    /// Whether the configuration could be used when it was last read (1) or not (0): then the one before holds.
+    config_last_reload_successful: Gauge = "config_last_reload_successful";
+    /// When a configuration that could be used was last read, as Unix time.
+    config_last_reload_success_timestamp: Gauge = "config_last_reload_success_timestamp_seconds";
     /// Warm starts.
     warm_starts: Counter = "warm_starts_total" survives;
     /// Cold starts.

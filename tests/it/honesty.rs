@@ -146,13 +146,13 @@ fn endless(path: &std::path::Path) -> UnixListener {
     let serving = listener.try_clone().unwrap();
     let answer = |mut stream: UnixStream| {
         let mut buffer = [0; 4096];
-        let chunk = [b'x'; 64 * 1024];
+        let chunk = vec![b'x'; 64 * 1024];
         if stream.read(&mut buffer).is_ok_and(|read| read > 0) && stream.write_all(b"$500000000\r\n").is_ok() {
             while stream.write_all(&chunk).is_ok() {}
         }
     };
     thread::spawn(move || {
-        serving.incoming().map_while(Result::ok).for_each(|stream| drop(thread::spawn(move || answer(stream))))
+        serving.incoming().map_while(Result::ok).for_each(|stream| drop(thread::spawn(move || answer(stream))));
     });
     listener
 }

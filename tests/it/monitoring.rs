@@ -95,7 +95,8 @@ fn every_alert_has_a_severity_texts_and_a_section_that_says_what_to_do() {
         assert!(["critical", "warning", "info"].contains(&severity.as_str()), "{}: {severity}", alert.name);
         assert!(has(&format!("severity: {severity}\n")), "{}: README.md says {severity}", alert.name);
         assert!(has("summary: ") && has("description: "), "{}", alert.name);
-        let section = format!("runbook: docs/monitoring/README.md#{}\n", alert.name.to_lowercase());
+        let section =
+            format!("runbook_url: https://docs.example/portsyncd/monitoring/README.md#{}\n", alert.name.to_lowercase());
         assert!(has(&section), "{}: {section}", alert.name);
     }
     let names: BTreeSet<&str> = alerts.iter().map(|alert| alert.name.as_str()).collect();

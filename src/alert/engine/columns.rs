@@ -66,7 +66,7 @@ impl Columns {
         for rule in rules {
             let selector = Selector { metric: rule.metric, matchers: rule.matchers().into() };
             let source = Source { selector, quantile: rule.quantile() };
-            let column = rule.enabled.then(|| columns.add(source, rule.condition.function(), &mut selectors, interval));
+            let column = rule.enabled.then(|| columns.add(source, rule.condition.function, &mut selectors, interval));
             columns.of_rules.push(column.and_then(|column| u32::try_from(column).ok()));
         }
         columns.of_rules.shrink_to_fit();

@@ -7,7 +7,7 @@ use super::Engine;
 use super::active::{Active, Phase};
 use crate::alert::Millis;
 use crate::alert::model::{Alert, Evaluation, Fingerprint, Notification, Now, PRESENT, State, Suppression, Transition};
-use crate::alert::rules::condition::Condition;
+use crate::alert::rules::condition::Function;
 use crate::alert::rules::rule::{RESOLVED_SUMMARY, Rule};
 use crate::alert::rules::template::number;
 use crate::link::LinkName;
@@ -16,7 +16,7 @@ impl Engine {
     /// Every alert of the rule goes to its next state; of those that end there are notifications.
     pub(in crate::alert) fn advance(&mut self, number: usize, now: Now, evaluation: &mut Evaluation) {
         let column = self.columns.of_rule(number);
-        let test = self.rules[number].condition.test();
+        let test = self.rules[number].condition.test;
         let mut holding = test.first(column, 0);
         if self.active[number].is_empty() && holding.is_none() {
             return;
@@ -202,8 +202,8 @@ impl Engine {
 
 /// A value for people: an absence is a time.
 fn value_text(rule: &Rule, value: f64) -> String {
-    match rule.condition {
-        Condition::Absent { .. } if (0.0..1e9).contains(&value) => {
+    match rule.condition.function {
+        Function::Age { .. } if (0.0..1e9).contains(&value) => {
             humantime::format_duration(std::time::Duration::from_secs_f64(value.round())).to_string()
         }
         _ => number(value),

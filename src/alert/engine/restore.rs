@@ -12,7 +12,7 @@ use super::functions::seconds;
 use super::persist::{Saved, SavedAlert, SavedRule, SavedSamples};
 use super::{Engine, GAP};
 use crate::alert::model::{Alert, Evaluation, Fingerprint, Notification, Now, State, Transition};
-use crate::alert::rules::condition::Condition;
+use crate::alert::rules::condition::Function;
 use crate::alert::rules::rule::Rule;
 use crate::alert::{Millis, millis};
 use crate::config::Severity;
@@ -98,7 +98,7 @@ impl Engine {
         let then = |ago: Duration| anchor.saturating_sub(millis(ago));
         let index = saved.port.map_or(0, |port| self.ports.index(port, anchor));
         let since = then(saved.held);
-        if let Condition::Absent { .. } = self.rules[number].condition {
+        if let Function::Age { .. } = self.rules[number].condition.function {
             let absent = Duration::try_from_secs_f64(saved.value).unwrap_or_default();
             self.columns.restore_age(number, index, then(absent));
         }

@@ -71,8 +71,8 @@ impl ActiveSet {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{fires, resolved};
     use super::*;
+    use crate::lab::notifications::{fires, resolved};
 
     #[test]
     fn an_end_is_sent_for_a_while_and_not_beside_a_new_beginning() {

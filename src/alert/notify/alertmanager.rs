@@ -16,7 +16,7 @@ use super::error::DeliveryError;
 use super::http_client::{Headers, HttpClient, read_secret};
 use super::message::{Batch, PER_MESSAGE};
 use crate::alert::model::Notification;
-use crate::config::AlertmanagerConfig;
+use crate::config::sinks::AlertmanagerConfig;
 
 const PATH: &str = "/api/v2/alerts";
 

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::error::DeliveryError;
 use super::message::Batch;
-use crate::config::ExecConfig;
+use crate::config::sinks::ExecConfig;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How much of what it says on standard error is kept.

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::alertmanager::Alertmanager;
+use super::error::DeliveryError;
 use super::exec::Exec;
+use super::message::Batch;
 use super::state_db::{self, StateDb};
 use super::webhook::Webhook;
-use crate::config::{SinkConfig, SinkKind};
+use crate::config::SinkConfig;
+use crate::config::sinks::SinkKind;
 use crate::db::store::Store;
 
 /// What sinks need besides their configuration.
@@ -39,6 +42,16 @@ impl Integration {
             }
             SinkKind::StateDb => vec![Self::StateDb(Box::new(StateDb::new(surroundings.store.clone())))],
             SinkKind::Exec(exec) => vec![Self::Exec(Exec::new(exec.clone()))],
+        }
+    }
+
+    /// One attempt to deliver it.
+    pub async fn send(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
+        match self {
+            Self::Webhook(webhook) => webhook.send(batch).await,
+            Self::Alertmanager(server) => server.send(batch).await,
+            Self::StateDb(state_db) => state_db.send(batch).await,
+            Self::Exec(exec) => exec.send(batch).await,
         }
     }
 

@@ -41,9 +41,9 @@ fn line(notification: &Notification) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{fires, resolved};
     use super::*;
     use crate::lab::captured::Captured;
+    use crate::lab::notifications::{fires, resolved};
 
     fn logged(notifications: &[Notification]) -> String {
         let captured = Captured::default();

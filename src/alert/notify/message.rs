@@ -78,8 +78,8 @@ impl Batch<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{fires, resolved};
     use super::*;
+    use crate::lab::notifications::{fires, resolved};
 
     /// As docs/alert-delivery.md shows it.
     #[test]

@@ -172,8 +172,11 @@ impl Notifier {
 }
 
 /// Where the daemon's HTTP server is reached, as far as it can know: by the address it listens on, or the switch's name
-/// if that is any address. `None`: it does not listen.
+/// if that is any address, unless the configuration says it. `None`: it does not listen.
 pub fn daemon_url(config: &Config, host: &str) -> Option<String> {
+    if !config.http.external_url.is_empty() {
+        return Some(config.http.external_url.clone());
+    }
     let address: std::net::SocketAddr = config.http.listen.parse().ok()?;
     let scheme = if config.http.tls_cert.as_os_str().is_empty() { "http" } else { "https" };
     if address.ip().is_unspecified() {

@@ -168,17 +168,9 @@ impl Receiver {
     }
 
     async fn attempt<'a>(&self, batch: Batch<'a>) -> (Batch<'a>, Result<(), DeliveryError>) {
-        let delivery = async {
-            match &self.integration {
-                Integration::Webhook(webhook) => webhook.send(&batch).await,
-                Integration::Alertmanager(server) => server.send(&batch).await,
-                Integration::StateDb(state_db) => state_db.send(&batch).await,
-                Integration::Exec(exec) => exec.send(&batch).await,
-            }
-        };
+        let (delivery, limit) = (self.integration.send(&batch), self.config.delivery.timeout);
         // That it was told is on the disk before it can be.
         self.log.write_ahead().await;
-        let limit = self.config.delivery.timeout;
         // A name cannot be looked up without a thread, which the system may not have just now: tokio panics then.
         let outcome = match AssertUnwindSafe(timeout(limit, delivery)).catch_unwind().await {
             Ok(outcome) => outcome.unwrap_or(Err(DeliveryError::Late(limit))),

@@ -27,9 +27,9 @@ pub fn status_line<'a>(alerts: impl IntoIterator<Item = &'a Alert>) -> Option<St
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{fires, resolved};
     use super::*;
     use crate::alert::rules::Severity;
+    use crate::lab::notifications::{fires, resolved};
 
     #[test]
     fn the_worst_that_fires_longest_is_named() {

@@ -8,7 +8,7 @@ use ring::hmac;
 use super::error::DeliveryError;
 use super::http_client::{Headers, HttpClient, read_secret};
 use super::message::Batch;
-use crate::config::WebhookConfig;
+use crate::config::sinks::WebhookConfig;
 
 /// HMAC-SHA256 of the body, by the secret: `sha256=<hex>`, as GitHub's webhooks have it.
 const SIGNATURE: HeaderName = HeaderName::from_static("x-portsyncd-signature");

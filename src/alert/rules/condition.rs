@@ -1,89 +1,30 @@
-//! What a rule asks of a value: each condition with its bounds, how it is written, and how it is judged.
+//! What a rule asks of a value: how it is written, what is computed of the series for it, and what has to hold of that.
 //!
-//! A condition is judged on one number: the metric's value, or what is derived from its last values (`Function`). So there
-//! is one comparison (`Test`) for each rule and port, and what is derived is computed once for all rules that ask for it.
+//! A condition is a comparison of one number: the metric's value, or what is derived from its last values. So there is one
+//! comparison ([`Test`]) for each rule and port, and what is derived ([`Function`]) is computed once for all rules that ask for it.
 
 use std::fmt;
-use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Table;
 
 use super::error::RuleError;
-use super::table::RuleTable;
+use super::table::{A_NUMBER, A_TIME, Number, Range, RuleTable, Span};
 use crate::alert::{Millis, span};
 use crate::nearest::nearest;
-
-/// Samples that an anomaly needs if the rule does not say.
-pub const MIN_SAMPLES: u32 = 30;
 
 /// Samples that a window keeps at least, if they come that often. Longer windows thin out what they keep to two more: for
 /// growth from one to the next, and for the one that begins the window.
 pub(in crate::alert) const SAMPLES: Millis = 120;
 
-/// What has to hold. Times in milliseconds.
+/// A comparison of what is computed of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Condition {
-    /// `above = 10`: greater than that.
-    Above(f64),
-    /// `below = 10`: less than that.
-    Below(f64),
-    /// `between = [a, b]`: neither less than a nor greater than b.
-    Between(f64, f64),
-    /// `outside = [a, b]`: less than a or greater than b.
-    Outside(f64, f64),
-    /// `equals = 0`: exactly that.
-    Equals(f64),
-    /// `rate_above = 0.1, window = "60s"`: it grew by more than that per second.
-    RateAbove {
-        /// Per second.
-        bound: f64,
-        /// Over the last so many milliseconds.
-        window: u32,
-    },
-    /// `rate_below = 0.1, window = "60s"`: it grew by less than that per second.
-    RateBelow {
-        /// Per second.
-        bound: f64,
-        /// Over the last so many milliseconds.
-        window: u32,
-    },
-    /// `absent = "5m"`: it has had no value for longer than that.
-    Absent {
-        /// In milliseconds.
-        after: u32,
-    },
-    /// `anomaly = { z = 4.0, window = "1h", min_samples = 30, direction = "both" }`: it is more than z standard deviations away
-    /// from the mean of the window.
-    Anomaly {
-        /// How many standard deviations.
-        z: f64,
-        /// Over the last so many milliseconds.
-        window: u32,
-        /// Not judged with fewer samples than this.
-        min_samples: u32,
-        /// On which side of the mean.
-        direction: Direction,
-    },
-    /// `trend = { above = 90, horizon = "1h", window = "10m" }`: the line through the window is beyond the bound at the horizon.
-    Trend {
-        /// What the line crosses.
-        bound: f64,
-        /// Whether it is above that then; else below.
-        above: bool,
-        /// So many milliseconds from now.
-        horizon: u32,
-        /// Fitted to the last so many milliseconds.
-        window: u32,
-    },
+pub struct Condition {
+    pub(in crate::alert) function: Function,
+    pub(in crate::alert) test: Test,
 }
 
-/// On which side of the mean a value is an anomaly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    Both,
-    Above,
-    Below,
-}
-
-/// What is computed of a series before it is compared.
+/// What is computed of a series before it is compared. Times in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::alert) enum Function {
     Value,
@@ -146,235 +87,202 @@ impl Test {
 }
 
 impl Condition {
-    /// How its value comes from the series.
-    pub(in crate::alert) fn function(self) -> Function {
-        match self {
-            Self::Above(_) | Self::Below(_) | Self::Between(..) | Self::Outside(..) | Self::Equals(_) => {
-                Function::Value
-            }
-            Self::RateAbove { window, .. } | Self::RateBelow { window, .. } => Function::Rate { window },
-            Self::Absent { after } => Function::Age { after },
-            Self::Anomaly { window, min_samples, .. } => Function::Score { window, min_samples },
-            Self::Trend { window, horizon, .. } => Function::Forecast { window, horizon },
-        }
-    }
-
-    /// How its value is compared.
-    pub(in crate::alert) fn test(self) -> Test {
-        match self {
-            Self::Above(bound) | Self::RateAbove { bound, .. } | Self::Trend { bound, above: true, .. } => {
-                Test::Above(bound)
-            }
-            Self::Below(bound) | Self::RateBelow { bound, .. } | Self::Trend { bound, above: false, .. } => {
-                Test::Below(bound)
-            }
-            Self::Between(low, high) => Test::Inside(low, high),
-            Self::Outside(low, high) => Test::Outside(low, high),
-            Self::Equals(bound) => Test::Equals(bound),
-            Self::Absent { after } => Test::Above(f64::from(after) / 1e3),
-            Self::Anomaly { z, direction, .. } => match direction {
-                Direction::Both => Test::Beyond(z),
-                Direction::Above => Test::Above(z),
-                Direction::Below => Test::Below(-z),
-            },
-        }
-    }
-
     /// How its value is compared once the alert fires: with the bound beyond which it resolves.
     pub(in crate::alert) fn test_of_firing(self, resolve: Option<f64>) -> Test {
-        let Some(resolve) = resolve else { return self.test() };
-        match self.test() {
-            Test::Above(_) => Test::Above(resolve),
-            Test::Below(_) if matches!(self, Self::Anomaly { .. }) => Test::Below(-resolve),
-            Test::Below(_) => Test::Below(resolve),
-            Test::Beyond(_) => Test::Beyond(resolve),
-            other => other,
+        match (self.function, self.test, resolve) {
+            (_, Test::Above(_), Some(resolve)) => Test::Above(resolve),
+            (Function::Score { .. }, Test::Below(_), Some(resolve)) => Test::Below(-resolve),
+            (_, Test::Below(_), Some(resolve)) => Test::Below(resolve),
+            (_, Test::Beyond(_), Some(resolve)) => Test::Beyond(resolve),
+            (_, test, _) => test,
         }
     }
 
     /// Its bound for people, as `{{ threshold }}` has it.
     pub fn threshold(self) -> String {
-        match self {
-            Self::Above(bound)
-            | Self::Below(bound)
-            | Self::Equals(bound)
-            | Self::RateAbove { bound, .. }
-            | Self::RateBelow { bound, .. }
-            | Self::Trend { bound, .. } => bound.to_string(),
-            Self::Between(low, high) | Self::Outside(low, high) => format!("{low} to {high}"),
-            Self::Absent { after } => span(after),
-            Self::Anomaly { z, .. } => z.to_string(),
+        match (self.function, self.test) {
+            (Function::Age { after }, _) => span(after),
+            // Below the mean is a negative number of deviations.
+            (Function::Score { .. }, Test::Below(bound)) => (-bound).to_string(),
+            (_, Test::Inside(low, high) | Test::Outside(low, high)) => format!("{low} to {high}"),
+            (_, Test::Above(bound) | Test::Below(bound) | Test::Equals(bound) | Test::Beyond(bound)) => {
+                bound.to_string()
+            }
         }
-    }
-
-    /// Reads `condition`.
-    pub(in crate::alert) fn read(table: &mut RuleTable) -> Result<(Self, Option<u32>), RuleError> {
-        let Some(mut inner) = table.inner("condition")? else {
-            return Err(table.missing("condition", format!("one of {}", KINDS.join(", "))));
-        };
-        let keys = inner.keys();
-        let kinds: Vec<&'static str> = KINDS.into_iter().filter(|kind| inner.has(kind)).collect();
-        let kind = match kinds.as_slice() {
-            [kind] => *kind,
-            [] => {
-                let meant = keys.iter().map(|key| nearest(key, KINDS)).find(|meant| !meant.is_empty());
-                let problem = format!("one of {}{}", KINDS.join(", "), meant.unwrap_or_default());
-                return Err(table.place.wrong("condition", format!("{{ {} }}", keys.join(", ")), problem));
-            }
-            several => {
-                let problem = "exactly one of them; a second condition is a second rule";
-                return Err(table.place.wrong("condition", format!("{{ {} }}", several.join(", ")), problem));
-            }
-        };
-        let window = inner.span("window")?.map(short);
-        let condition = inner.condition(kind, window)?;
-        inner.end()?;
-        let uses_window = matches!(condition, Self::RateAbove { .. } | Self::RateBelow { .. });
-        Ok((condition, window.filter(|_| !uses_window)))
     }
 
     /// Refuses a bound for resolving that would never or always hold.
-    pub(in crate::alert) fn check_resolve(self, table: &RuleTable, resolve: f64) -> Result<(), RuleError> {
-        let (bound, at_most) = match self {
-            Self::Anomaly { z, .. } if resolve >= 0.0 => (z, true),
-            Self::Anomaly { z, .. } => {
-                return Err(table.wrong("resolve", resolve, format!("standard deviations, from 0 to {z}")));
+    pub(super) fn check_resolve(self, resolve: f64) -> Result<(), String> {
+        let (is_right, right) = match (self.function, self.test) {
+            (Function::Age { .. }, _) | (_, Test::Inside(..) | Test::Outside(..) | Test::Equals(_)) => {
+                (false, "only above, below, rate_above, rate_below, anomaly and trend can have it".to_owned())
             }
-            _ => match self.test() {
-                Test::Above(bound) if !matches!(self, Self::Absent { .. }) => (bound, true),
-                Test::Below(bound) => (bound, false),
-                _ => {
-                    let problem = "only above, below, rate_above, rate_below, anomaly and trend can have it";
-                    return Err(table.wrong("resolve", resolve, problem));
-                }
-            },
+            (Function::Score { .. }, Test::Above(z) | Test::Below(z) | Test::Beyond(z)) => {
+                let z = z.abs();
+                ((0.0..=z).contains(&resolve), format!("standard deviations, from 0 to {z}"))
+            }
+            (_, Test::Above(bound) | Test::Beyond(bound)) => {
+                (resolve <= bound, format!("at most {bound}, above which the alert fires"))
+            }
+            (_, Test::Below(bound)) => (resolve >= bound, format!("at least {bound}, below which the alert fires")),
         };
-        if at_most && resolve > bound {
-            return Err(table.wrong("resolve", resolve, format!("at most {bound}, above which the alert fires")));
+        if is_right { Ok(()) } else { Err(right) }
+    }
+
+    /// Reads `condition`; the window is that of a quantile.
+    pub(super) fn read(rule: &RuleTable, mut written: Table) -> Result<(Self, Option<u32>), RuleError> {
+        let keys: Vec<String> = written.keys().cloned().collect();
+        let window = written.remove("window").map(|window| rule.read::<Span>(&["condition", "window"], &window));
+        let window = window.transpose()?.map(|Span(window)| window);
+        let kinds: Vec<&str> = keys.iter().map(String::as_str).filter(|key| KINDS.contains(key)).collect();
+        let [kind] = kinds[..] else {
+            let meant = keys.iter().map(|key| nearest(key, KINDS)).find(|meant| !meant.is_empty()).unwrap_or_default();
+            let none = format!("one of {}{meant}", KINDS.join(", "));
+            let several = "exactly one of them; a second condition is a second rule".to_owned();
+            let problem = if kinds.is_empty() { none } else { several };
+            return Err(rule.place.wrong("condition", format!("{{ {} }}", keys.join(", ")), problem));
+        };
+        if let Some(key) = written.keys().find(|key| *key != kind) {
+            return Err(rule.unknown(&["condition", key], key, &[kind, "window"]));
         }
-        if !at_most && resolve < bound {
-            return Err(table.wrong("resolve", resolve, format!("at least {bound}, below which the alert fires")));
-        }
-        Ok(())
+        let rate = || {
+            let missing = "over what time the rate is taken, for example \"60s\"";
+            let window = window.ok_or_else(|| rule.place.missing("condition.window", missing))?;
+            Ok(Function::Rate { window })
+        };
+        let (function, test) = match rule.read(&["condition"], &written)? {
+            Kind::Above(Number(bound)) => (Function::Value, Test::Above(bound)),
+            Kind::Below(Number(bound)) => (Function::Value, Test::Below(bound)),
+            Kind::Between(Range(low, high)) => (Function::Value, Test::Inside(low, high)),
+            Kind::Outside(Range(low, high)) => (Function::Value, Test::Outside(low, high)),
+            Kind::Equals(Number(bound)) => (Function::Value, Test::Equals(bound)),
+            Kind::RateAbove(Number(bound)) => (rate()?, Test::Above(bound)),
+            Kind::RateBelow(Number(bound)) => (rate()?, Test::Below(bound)),
+            Kind::Absent(Span(after)) => (Function::Age { after }, Test::Above(f64::from(after) / 1e3)),
+            Kind::Anomaly(anomaly) => anomaly.check(rule)?,
+            Kind::Trend(trend) => trend.check(rule)?,
+        };
+        Ok((Self { function, test }, window.filter(|_| !matches!(function, Function::Rate { .. }))))
     }
 }
 
 const KINDS: [&str; 10] =
     ["above", "below", "between", "outside", "equals", "rate_above", "rate_below", "absent", "anomaly", "trend"];
 
-/// Milliseconds of a rule's time: at most thirty days.
-pub(in crate::alert) fn short(time: Millis) -> u32 {
-    u32::try_from(time).unwrap_or(u32::MAX)
+/// What has to stand at a path of keys within a condition.
+pub(super) fn right(path: &[&str]) -> &'static str {
+    match path {
+        [] => {
+            "a table with one of above, below, between, outside, equals, rate_above, rate_below, absent, anomaly, trend"
+        }
+        ["anomaly" | "trend"] => "a table",
+        ["between" | "outside"] => "two numbers, for example [10, 20]",
+        [.., "direction"] => "a text in quotes",
+        [.., "window" | "horizon" | "absent"] => A_TIME,
+        _ => A_NUMBER,
+    }
 }
 
-impl RuleTable {
-    fn condition(&mut self, kind: &'static str, window: Option<u32>) -> Result<Condition, RuleError> {
-        Ok(match kind {
-            "above" => Condition::Above(self.must(kind)?),
-            "below" => Condition::Below(self.must(kind)?),
-            "equals" => Condition::Equals(self.must(kind)?),
-            "between" | "outside" => {
-                let (low, high) = self.range(kind)?.unwrap_or_default();
-                if kind == "between" { Condition::Between(low, high) } else { Condition::Outside(low, high) }
-            }
-            "rate_above" | "rate_below" => {
-                let bound = self.must(kind)?;
-                let Some(window) = window else {
-                    return Err(self.missing("window", "over what time the rate is taken, for example \"60s\""));
-                };
-                if kind == "rate_above" {
-                    Condition::RateAbove { bound, window }
-                } else {
-                    Condition::RateBelow { bound, window }
-                }
-            }
-            "absent" => Condition::Absent { after: self.span(kind)?.map(short).unwrap_or_default() },
-            "anomaly" => self.inner(kind)?.map_or_else(|| Err(self.missing(kind, "")), Self::anomaly)?,
-            _ => self.inner(kind)?.map_or_else(|| Err(self.missing(kind, "")), Self::trend)?,
-        })
-    }
+/// The one key that says what a condition is; `window` may stand beside it.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Above(Number),
+    Below(Number),
+    Between(Range),
+    Outside(Range),
+    Equals(Number),
+    RateAbove(Number),
+    RateBelow(Number),
+    Absent(Span),
+    Anomaly(Anomaly),
+    Trend(Trend),
+}
 
-    fn must(&mut self, key: &'static str) -> Result<f64, RuleError> {
-        self.number(key)?.ok_or_else(|| self.missing(key, "a number"))
-    }
+/// More than `z` standard deviations away from the mean of the window.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Anomaly {
+    z: Number,
+    window: Span,
+    /// Not evaluated with fewer; 30 unless it is said.
+    min_samples: Option<Number>,
+    direction: Option<String>,
+}
 
-    fn must_span(&mut self, key: &'static str, example: &str) -> Result<u32, RuleError> {
-        let time = self.span(key)?.ok_or_else(|| self.missing(key, format!("a time, for example \"{example}\"")))?;
-        Ok(short(time))
-    }
-
-    fn anomaly(mut self) -> Result<Condition, RuleError> {
-        let z = self.must("z")?;
-        let window = self.must_span("window", "1h")?;
-        let least = self.number("min_samples")?.unwrap_or(f64::from(MIN_SAMPLES));
+impl Anomaly {
+    fn check(self, rule: &RuleTable) -> Result<(Function, Test), RuleError> {
+        let wrong = |key, problem: &str| Err(rule.wrong_at(&["condition", "anomaly", key], problem));
+        let (Number(z), Span(window), Number(least)) = (self.z, self.window, self.min_samples.unwrap_or(Number(30.0)));
         if !(3.0..=100_000.0).contains(&least) || least.fract() != 0.0 {
-            return Err(self.wrong("min_samples", least, "a whole number from 3 to 100000"));
+            return wrong("min_samples", "a whole number from 3 to 100000");
         }
         // Of n samples none is further from their mean than this many of their standard deviations.
         let furthest = (least - 1.0) / least.sqrt();
         if z <= 0.0 || z >= furthest {
-            let problem = format!(
-                "more than 0 and less than {furthest:.2}: of {least} samples (min_samples) none is further away than that"
-            );
-            return Err(self.wrong("z", z, problem));
+            let why = format!("of {least} samples (min_samples) none is further away than that");
+            return wrong("z", &format!("more than 0 and less than {furthest:.2}: {why}"));
         }
-        let direction = match self.text("direction")?.as_deref() {
-            None | Some("both") => Direction::Both,
-            Some("above") => Direction::Above,
-            Some("below") => Direction::Below,
-            Some(other) => {
-                return Err(self.wrong("direction", format!("{other:?}"), "\"both\", \"above\" or \"below\""));
-            }
+        let test = match self.direction.as_deref() {
+            None | Some("both") => Test::Beyond(z),
+            Some("above") => Test::Above(z),
+            Some("below") => Test::Below(-z),
+            Some(_) => return wrong("direction", "\"both\", \"above\" or \"below\""),
         };
-        self.end()?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number from 3 to 100000")]
         let min_samples = least as u32;
-        Ok(Condition::Anomaly { z, window, min_samples, direction })
+        Ok((Function::Score { window, min_samples }, test))
     }
+}
 
-    fn trend(mut self) -> Result<Condition, RuleError> {
-        let (bound, above) = match (self.number("above")?, self.number("below")?) {
-            (Some(bound), None) => (bound, true),
-            (None, Some(bound)) => (bound, false),
-            (None, None) => return Err(self.missing("above", "or below: what the line crosses")),
-            (Some(_), Some(below)) => return Err(self.wrong("below", below, "either above or below")),
+/// The line through the window is beyond the bound at the horizon.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Trend {
+    above: Option<Number>,
+    below: Option<Number>,
+    horizon: Option<Span>,
+    window: Option<Span>,
+}
+
+impl Trend {
+    fn check(self, rule: &RuleTable) -> Result<(Function, Test), RuleError> {
+        let missing = |key: &str, problem| rule.place.missing(&format!("condition.trend.{key}"), problem);
+        let test = match (self.above, self.below) {
+            (Some(Number(bound)), None) => Test::Above(bound),
+            (None, Some(Number(bound))) => Test::Below(bound),
+            (None, None) => return Err(missing("above", "or below: what the line crosses")),
+            (Some(_), Some(_)) => {
+                return Err(rule.wrong_at(&["condition", "trend", "below"], "either above or below"));
+            }
         };
-        let horizon = self.must_span("horizon", "1h")?;
-        let window = self.must_span("window", "10m")?;
-        self.end()?;
-        Ok(Condition::Trend { bound, above, horizon, window })
+        let Span(horizon) = self.horizon.ok_or_else(|| missing("horizon", A_TIME))?;
+        let Span(window) = self.window.ok_or_else(|| missing("window", A_TIME))?;
+        Ok((Function::Forecast { window, horizon }, test))
     }
 }
 
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let threshold = self.threshold();
-        match *self {
-            Self::Above(_) => write!(f, "above {threshold}"),
-            Self::Below(_) => write!(f, "below {threshold}"),
-            Self::Between(..) => write!(f, "between {threshold}"),
-            Self::Outside(..) => write!(f, "outside {threshold}"),
-            Self::Equals(_) => write!(f, "equals {threshold}"),
-            Self::RateAbove { window, .. } => write!(f, "rate over {} above {threshold}/s", span(window)),
-            Self::RateBelow { window, .. } => write!(f, "rate over {} below {threshold}/s", span(window)),
-            Self::Absent { .. } => write!(f, "absent for {threshold}"),
-            Self::Anomaly { window, direction, .. } => {
-                let side = match direction {
-                    Direction::Both => "from",
-                    Direction::Above => "above",
-                    Direction::Below => "below",
-                };
+        let side = match self.test {
+            Test::Above(_) => "above",
+            Test::Below(_) => "below",
+            Test::Inside(..) => "between",
+            Test::Outside(..) => "outside",
+            Test::Equals(_) => "equals",
+            Test::Beyond(_) => "from",
+        };
+        match self.function {
+            Function::Value => write!(f, "{side} {threshold}"),
+            Function::Rate { window } => write!(f, "rate over {} {side} {threshold}/s", span(window)),
+            Function::Age { .. } => write!(f, "absent for {threshold}"),
+            Function::Score { window, .. } => {
                 write!(f, "more than {threshold} standard deviations {side} the mean of {}", span(window))
             }
-            Self::Trend { above, horizon, window, .. } => {
-                let side = if above { "above" } else { "below" };
+            Function::Forecast { window, horizon } => {
                 write!(f, "the trend of {} is {side} {threshold} in {}", span(window), span(horizon))
             }
         }
     }
-}
-
-/// Milliseconds as a duration.
-pub(in crate::alert) fn duration(millis: u32) -> Duration {
-    Duration::from_millis(millis.into())
 }

@@ -6,37 +6,45 @@ use thiserror::Error;
 
 use crate::printable::Printable;
 
+/// Which rule of which file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file, or the key in CONFIG_DB.
+    pub file: String,
+    /// The rule's name; its place in the file where it has none.
+    pub rule: String,
+}
+
 /// A rule that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RuleError {
-    /// The file is no TOML, or holds something else than rules.
+    /// The file is no TOML, or holds something else than rules; what is wrong, with the line where that is known.
     #[error("{}", Printable(format_args!("{file}: {problem}")))]
-    File {
-        file: String,
-        /// What is wrong, with the line where that is known.
-        problem: String,
-    },
+    File { file: String, problem: String },
     /// A value that makes no sense.
-    #[error("{}", Printable(format_args!("{file}: rule {rule}: {key} = {value}: {problem}")))]
-    Value {
-        /// The file, or the key in CONFIG_DB.
-        file: String,
-        /// The rule's name; its place in the file where it has none.
-        rule: String,
-        key: String,
-        value: String,
-        problem: String,
-    },
+    #[error("{}", Printable(format_args!("{place}: {key} = {value}: {problem}")))]
+    Value { place: Place, key: String, value: String, problem: String },
     /// A key that has to be there.
-    #[error("{}", Printable(format_args!("{file}: rule {rule}: {key} is missing: {problem}")))]
-    Missing {
-        /// See [`Value`](Self::Value).
-        file: String,
-        /// See [`Value`](Self::Value).
-        rule: String,
-        key: String,
-        problem: String,
-    },
+    #[error("{}", Printable(format_args!("{place}: {key} is missing: {problem}")))]
+    Missing { place: Place, key: String, problem: String },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: rule {}", self.file, self.rule)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "values are shown, be they owned or not")]
+impl Place {
+    pub(super) fn wrong(&self, key: &str, value: impl ToString, problem: impl Into<String>) -> RuleError {
+        let (place, key) = (self.clone(), key.to_owned());
+        RuleError::Value { place, key, value: value.to_string(), problem: problem.into() }
+    }
+
+    pub(super) fn missing(&self, key: &str, problem: impl Into<String>) -> RuleError {
+        RuleError::Missing { place: self.clone(), key: key.to_owned(), problem: problem.into() }
+    }
 }
 
 /// Everything that is wrong with a set of rules, in the order of the files; of each rule the first thing only.
@@ -45,12 +53,7 @@ pub struct RuleErrors(pub Vec<RuleError>);
 
 impl fmt::Display for RuleErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, error) in self.0.iter().enumerate() {
-            if at > 0 {
-                f.write_str("\n")?;
-            }
-            write!(f, "{error}")?;
-        }
-        Ok(())
+        let all: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&all.join("\n"))
     }
 }

@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use super::error::{RuleError, RuleErrors};
+use super::error::{Place, RuleError, RuleErrors};
 use super::rule::Rule;
-use super::table::Place;
 use super::{DEFAULTS, DEFAULTS_FILE};
 use crate::alert::millis;
 use crate::config::toml_text;
@@ -24,7 +23,7 @@ pub const CONFIG_TABLE: &str = "PORTSYNCD_ALERT_RULE";
 /// Rules with different names, each explained by others of them only, and none by itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
-    rules: Vec<Arc<Rule>>,
+    rules: Box<[Arc<Rule>]>,
 }
 
 impl Rules {
@@ -86,23 +85,20 @@ impl Loader {
             Ok(table) => table,
             Err(error) => return self.errors.push(problem(error)),
         };
-        let rules = table.remove("rule");
+        let rules = match table.remove("rule") {
+            Some(Value::Array(rules)) => rules,
+            other => other.into_iter().collect(),
+        };
         if let Some(key) = table.keys().next() {
             let meant = nearest(key, ["rule"]);
             self.errors
                 .push(problem(format!("{key}: no such key{meant}; a file of rules has [[rule]] and nothing else")));
         }
-        match rules {
-            None => {}
-            Some(Value::Array(rules)) => {
-                for (at, rule) in rules.into_iter().enumerate() {
-                    match rule {
-                        Value::Table(table) => self.rule(name, &format!("number {}", at + 1), table),
-                        other => self.errors.push(problem(format!("rule = {other}: rules begin with [[rule]]"))),
-                    }
-                }
+        for (at, rule) in rules.into_iter().enumerate() {
+            match rule {
+                Value::Table(table) => self.rule(name, &format!("number {}", at + 1), table),
+                other => self.errors.push(problem(format!("rule = {other}: rules begin with [[rule]]"))),
             }
-            Some(other) => self.errors.push(problem(format!("rule = {other}: rules begin with [[rule]]"))),
         }
     }
 
@@ -110,17 +106,15 @@ impl Loader {
     /// without quotes; lists may be separated by commas, and `condition.above` is the key `above` within `condition`.
     pub fn fields<'a>(&mut self, name: &str, fields: impl IntoIterator<Item = (&'a str, &'a str)>) {
         let key = format!("{CONFIG_TABLE}|{name}");
-        let mut table = Table::new();
+        let (mut table, place) = (Table::new(), Place { file: key.clone(), rule: name.to_owned() });
         // In the order of the names, so that messages do not depend on Redis' order.
         for (field, text) in fields.into_iter().collect::<BTreeMap<_, _>>() {
-            let place = Place { file: key.clone(), rule: name.to_owned() };
             // SONiC marks lists by an @ behind the field's name.
             if let Err(error) = insert(&mut table, field.trim_end_matches('@'), text, &place) {
                 return self.errors.push(error);
             }
         }
         if let Some(other) = table.insert("name".to_owned(), name.into()).filter(|other| other.as_str() != Some(name)) {
-            let place = Place { file: key, rule: name.to_owned() };
             return self.errors.push(place.wrong("name", other, format!("{name:?}, as in the key, or left out")));
         }
         self.rule(&key, name, table);
@@ -173,10 +167,7 @@ impl Loader {
             return Err(RuleErrors(self.errors));
         }
         share(&mut rules);
-        let mut rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
-        // They would stay where the larger ones were.
-        rules.shrink_to_fit();
-        Ok(Rules { rules })
+        Ok(Rules { rules: rules.into_iter().map(Arc::new).collect() })
     }
 }
 
@@ -215,29 +206,17 @@ fn value(outer: &str, field: &str, text: &str) -> Value {
 /// Each rule is explained by rules that are there, and none by itself over others.
 fn check_explanations(rules: &[Rule]) -> Vec<RuleError> {
     let by_name: HashMap<&str, &Rule> = rules.iter().map(|rule| (&*rule.name, rule)).collect();
-    let mut errors = Vec::new();
-    for rule in rules {
-        if let Some(unknown) = rule.inhibited_by().iter().find(|name| !by_name.contains_key(&***name)) {
-            let meant = nearest(unknown, by_name.keys().copied());
-            errors.push(place(rule).wrong(
-                "inhibited_by",
-                format!("{unknown:?}"),
-                format!("a rule that is there{meant}"),
-            ));
-        }
-    }
-    let mut done: HashSet<&str> = HashSet::new();
-    for rule in rules {
-        let mut path = Vec::new();
-        if let Some(cycle) = cycle(rule, &by_name, &mut path, &mut done) {
-            errors.push(place(rule).wrong(
-                "inhibited_by",
-                cycle.join(" by "),
-                "no rule may explain itself, over others either",
-            ));
-        }
-    }
-    errors
+    let unknown = rules.iter().filter_map(|rule| {
+        let unknown = rule.inhibited_by().iter().find(|name| !by_name.contains_key(&***name))?;
+        let meant = nearest(unknown, by_name.keys().copied());
+        Some(place(rule).wrong("inhibited_by", format!("{unknown:?}"), format!("a rule that is there{meant}")))
+    });
+    let (mut path, mut done) = (Vec::new(), HashSet::new());
+    let cycles = rules.iter().filter_map(|rule| {
+        let cycle = cycle(rule, &by_name, &mut path, &mut done)?;
+        Some(place(rule).wrong("inhibited_by", cycle.join(" by "), "no rule may explain itself, over others either"))
+    });
+    unknown.chain(cycles).collect()
 }
 
 /// The names on a way from a rule back to itself.
@@ -270,11 +249,13 @@ fn share(rules: &mut [Rule]) {
             None => all.push(Arc::clone(one)),
         }
     }
-    let (mut annotations, mut actions, mut origins, mut globs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut annotations, mut actions, mut origins) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut globs, mut refined) = (Vec::new(), Vec::new());
     for rule in rules {
         once(&mut annotations, &mut rule.annotations);
         once(&mut actions, &mut rule.actions);
         once(&mut origins, &mut rule.origin);
+        once(&mut refined, &mut rule.refined);
         if let Some(glob) = &mut rule.ports {
             once(&mut globs, glob);
         }

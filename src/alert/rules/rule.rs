@@ -1,14 +1,17 @@
 //! A rule: what it looks at, what has to hold and for how long, and what is said then.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use toml::Table;
 
-use super::condition::{Condition, Test, short};
-use super::error::RuleError;
+use super::condition::{Condition, Function, Test};
+use super::error::{Place, RuleError};
 use super::metric_ref::MetricRef;
-use super::table::{Place, RuleTable};
+use super::table::{List, Number, RuleTable, Time, right};
 use super::template::Template;
+use crate::alert::span;
 use crate::config::glob::Glob;
 use crate::config::{Action, Severity};
 use crate::link::LinkName;
@@ -43,8 +46,8 @@ pub struct Rule {
     /// Texts for people, by name.
     pub annotations: Annotations,
     pub actions: Arc<[Action]>,
-    /// What most rules do not have.
-    pub(in crate::alert) refined: Option<Box<Refined>>,
+    /// What most rules do not have, and then have in common.
+    pub(in crate::alert) refined: Arc<Refined>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,32 +81,29 @@ impl Rule {
 
     /// Labels that its alerts have besides rule, port and severity: those that the rule names, and those that it selects by.
     pub fn labels(&self) -> impl Iterator<Item = (&str, String)> {
-        let refined = self.refined.as_deref();
-        let fixed = refined.map_or(&[][..], |refined| &refined.labels).iter();
-        let selecting = refined.map_or(&[][..], |refined| &refined.matchers).iter();
-        let selecting = selecting.filter(move |(name, _)| !fixed_has(refined, name));
-        fixed
-            .map(|(name, value)| (&**name, value.to_string()))
-            .chain(selecting.map(|(name, values)| (&**name, values.join("|"))))
+        let Refined { matchers, labels, .. } = &*self.refined;
+        let selecting = matchers.iter().filter(|(name, _)| labels.iter().all(|(fixed, _)| fixed != name));
+        let fixed = labels.iter().map(|(name, value)| (&**name, value.to_string()));
+        fixed.chain(selecting.map(|(name, values)| (&**name, values.join("|"))))
     }
 
     pub(in crate::alert) fn matchers(&self) -> &[LabelMatcher] {
-        self.refined.as_deref().map_or(&[], |refined| &refined.matchers)
+        &self.refined.matchers
     }
 
     /// Which quantile of a histogram it looks at.
     pub fn quantile(&self) -> Option<Quantile> {
-        self.refined.as_deref()?.quantile
+        self.refined.quantile
     }
 
     /// The bound beyond which a firing alert resolves, if it is another one.
     pub fn resolve(&self) -> Option<f64> {
-        self.refined.as_deref()?.resolve
+        self.refined.resolve
     }
 
     /// The rules that explain this one.
     pub fn inhibited_by(&self) -> &[Arc<str>] {
-        self.refined.as_deref().map_or(&[], |refined| &refined.inhibited_by)
+        &self.refined.inhibited_by
     }
 
     pub(in crate::alert) fn test_of_firing(&self) -> Test {
@@ -130,7 +130,6 @@ impl Rule {
     /// Whether an alert of the other rule goes on as one of this: all is the same but the ports, what is said, to whom, and for
     /// how long it takes.
     pub(in crate::alert) fn continues(&self, other: &Self) -> bool {
-        let labels = |rule: &Self| rule.refined.as_ref().map(|refined| refined.labels.clone()).unwrap_or_default();
         self.name == other.name
             && self.metric == other.metric
             && self.condition == other.condition
@@ -138,244 +137,220 @@ impl Rule {
             && self.enabled == other.enabled
             && self.matchers() == other.matchers()
             && self.quantile() == other.quantile()
-            && labels(self) == labels(other)
+            && self.labels().eq(other.labels())
     }
 
     /// Reads a rule. `sinks`: the names that `actions` may have besides `log` and `notify`; `None`: any.
-    pub(in crate::alert) fn read(place: Place, table: Table, sinks: Option<&[String]>) -> Result<Self, RuleError> {
-        let mut table = RuleTable::new(place, table);
-        let name = table.text("name")?.ok_or_else(|| table.missing("name", "for example \"PortFlapping\""))?;
-        check_name(&table, "name", &name)?;
-        let enabled = table.flag("enabled")?.unwrap_or(true);
-        let metric = table.text("metric")?.ok_or_else(|| {
-            table.missing("metric", "a name that `portsyncd metrics` lists, for example \"port_flaps_total\"")
-        })?;
-        let metric =
-            MetricRef::find(&metric).map_err(|problem| table.wrong("metric", format!("{metric:?}"), problem))?;
-        let ports = table.ports(metric)?;
-        let matchers = table.matchers(metric)?;
-        let (condition, window) = Condition::read(&mut table)?;
-        let quantile = table.quantile(metric, condition, window)?;
-        let resolve = table.number("resolve")?;
-        if let Some(resolve) = resolve {
-            condition.check_resolve(&table, resolve)?;
+    pub(super) fn read(place: Place, table: Table, sinks: Option<&[String]>) -> Result<Self, RuleError> {
+        let rule = RuleTable { place, table };
+        let keys: Keys = rule.read(&[], &rule.table)?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte);
+        if keys.name.is_empty() || keys.name.len() > 64 || !keys.name.bytes().all(plain) {
+            let problem = "1 to 64 letters, digits, \"_\", \":\" or \"-\", for example \"PortFlapping\"";
+            return Err(rule.wrong("name", problem));
         }
-        let for_millis = table.duration("for", std::time::Duration::ZERO)?.map_or(0, short);
-        let keep_firing_for = table.duration("keep_firing_for", std::time::Duration::ZERO)?.map_or(0, short);
-        let severity = table.severity()?;
-        let labels = table.labels()?;
-        let actions = table.actions(sinks)?;
-        let inhibited_by = table.list("inhibited_by")?;
-        if inhibited_by.contains(&name) {
-            return Err(table.wrong("inhibited_by", format!("{name:?}"), "another rule: none explains itself"));
+        let metric = MetricRef::find(&keys.metric).map_err(|problem| rule.wrong("metric", problem))?;
+        let ports = keys.ports.map(|text| rule.ports(metric, &text)).transpose()?;
+        let matchers = rule.matchers(metric, keys.matchers)?;
+        let (condition, window) = Condition::read(&rule, keys.condition)?;
+        let quantile = rule.quantile(metric, condition, keys.quantile, window)?;
+        let resolve = keys.resolve.map(|Number(resolve)| resolve);
+        resolve
+            .map_or(Ok(()), |bound| condition.check_resolve(bound))
+            .map_err(|problem| rule.wrong("resolve", problem))?;
+        let severity = keys.severity.ok_or_else(|| rule.place.missing("severity", right(&["severity"])))?;
+        let severity = rule.read(&["severity"], &severity)?;
+        let labels = rule.labels(keys.labels)?;
+        let actions = keys.actions.map_or_else(|| vec![Action::Log.name().to_owned()], Vec::from);
+        let actions = rule.actions(actions, sinks)?;
+        let inhibited_by = keys.inhibited_by.map_or_else(Vec::new, Vec::from);
+        if inhibited_by.contains(&keys.name) {
+            let problem = "another rule: none explains itself";
+            return Err(rule.place.wrong("inhibited_by", format!("{:?}", keys.name), problem));
         }
-        let known: Vec<&str> =
-            labels.iter().map(|(name, _)| &**name).chain(matchers.iter().map(|(name, _)| &**name)).collect();
-        let annotations = table.annotations(&known, metric)?;
-        let origin = Arc::from(table.place.file.as_str());
-        table.end()?;
-        let refined = Refined {
-            matchers,
-            labels,
-            quantile,
-            resolve,
-            inhibited_by: inhibited_by.into_iter().map(Arc::from).collect(),
-        };
-        let refined = (refined != Refined::default()).then(|| Box::new(refined));
+        let known = labels.iter().map(|(name, _)| &**name).chain(matchers.iter().map(|(name, _)| &**name));
+        let annotations = rule.annotations(keys.annotations, &known.collect::<Vec<_>>(), metric)?;
+        let inhibited_by = inhibited_by.into_iter().map(Arc::from).collect();
+        let refined = Refined { matchers, labels, quantile, resolve, inhibited_by };
         Ok(Self {
-            name: name.into(),
-            origin,
+            name: keys.name.into(),
+            origin: rule.place.file.into(),
             metric,
             ports,
             condition,
-            for_millis,
-            keep_firing_for,
+            for_millis: keys.for_millis.0,
+            keep_firing_for: keys.keep_firing_for.0,
             severity,
-            enabled,
+            enabled: keys.enabled.unwrap_or(true),
             annotations,
             actions,
-            refined,
+            refined: Arc::new(refined),
         })
     }
 }
 
-fn fixed_has(refined: Option<&Refined>, name: &str) -> bool {
-    refined.is_some_and(|refined| refined.labels.iter().any(|(fixed, _)| &**fixed == name))
-}
-
-fn check_name(table: &RuleTable, key: &str, name: &str) -> Result<(), RuleError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte);
-    if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
-        let problem = "1 to 64 letters, digits, \"_\", \":\" or \"-\", for example \"PortFlapping\"";
-        return Err(table.wrong(key, format!("{name:?}"), problem));
-    }
-    Ok(())
+/// The keys of a rule.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    name: String,
+    enabled: Option<bool>,
+    metric: String,
+    ports: Option<String>,
+    #[serde(default, rename = "match")]
+    matchers: BTreeMap<String, List>,
+    condition: Table,
+    quantile: Option<Number>,
+    resolve: Option<Number>,
+    #[serde(default, rename = "for")]
+    for_millis: Time,
+    #[serde(default)]
+    keep_firing_for: Time,
+    severity: Option<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    actions: Option<List>,
+    inhibited_by: Option<List>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 impl RuleTable {
-    fn ports(&mut self, metric: MetricRef) -> Result<Option<Arc<Glob>>, RuleError> {
-        let Some(text) = self.text("ports")? else { return Ok(None) };
+    fn ports(&self, metric: MetricRef, text: &str) -> Result<Arc<Glob>, RuleError> {
         if !metric.is_of_ports() {
-            let problem =
-                format!("{} is not a metric of ports: leave ports out, or take one with a label `port`", metric.name());
-            return Err(self.wrong("ports", format!("{text:?}"), problem));
+            let name = metric.name();
+            let problem = format!("{name} is not a metric of ports: leave ports out, or take one with a label `port`");
+            return Err(self.wrong("ports", problem));
         }
-        match Glob::new(&text) {
-            Ok(glob) => Ok(Some(Arc::new(glob))),
-            Err(problem) => Err(self.wrong("ports", format!("{text:?}"), problem)),
-        }
+        Glob::new(text).map(Arc::new).map_err(|problem| self.wrong("ports", problem))
     }
 
-    fn matchers(&mut self, metric: MetricRef) -> Result<LabelMatchers, RuleError> {
-        let mut matchers = Vec::new();
+    fn matchers(&self, metric: MetricRef, matchers: BTreeMap<String, List>) -> Result<LabelMatchers, RuleError> {
         let labels: Vec<&str> = metric.metric().labels.iter().copied().filter(|label| *label != "port").collect();
-        for (label, values) in self.lists("match")? {
-            let key = format!("match.{label}");
+        let one = |(label, values): (String, List)| {
+            let values: Vec<String> = values.into();
+            let wrong = |value, problem: String| Err(self.place.wrong(&format!("match.{label}"), value, problem));
+            let all = values.join(", ");
             if label == "port" && metric.is_of_ports() {
-                return Err(self.wrong(&key, values.join(", "), "ports are chosen by the key `ports`"));
+                return wrong(all, "ports are chosen by the key `ports`".to_owned());
+            }
+            if labels.is_empty() {
+                return wrong(all, format!("{} has no labels to choose by", metric.name()));
             }
             if !labels.contains(&&*label) {
-                let problem = if labels.is_empty() {
-                    format!("{} has no labels to choose by", metric.name())
-                } else {
-                    format!(
-                        "{} has the labels {}{}",
-                        metric.name(),
-                        labels.join(", "),
-                        nearest(&label, labels.iter().copied())
-                    )
-                };
-                return Err(self.wrong(&key, values.join(", "), problem));
+                let meant = nearest(&label, labels.iter().copied());
+                return wrong(all, format!("{} has the labels {}{meant}", metric.name(), labels.join(", ")));
             }
             if values.is_empty() {
-                return Err(self.wrong(&key, "[]", "at least one value"));
+                return wrong("[]".to_owned(), "at least one value".to_owned());
             }
             if let Some(known) = metric.values(&label)
                 && let Some(value) = values.iter().find(|value| !known.contains(&value.as_str()))
             {
                 let meant = nearest(value, known.iter().copied());
-                return Err(self.wrong(&key, format!("{value:?}"), format!("one of {}{meant}", known.join(", "))));
+                return wrong(format!("{value:?}"), format!("one of {}{meant}", known.join(", ")));
             }
-            matchers.push((label.into(), values.into_iter().map(Box::from).collect()));
-        }
-        Ok(matchers.into())
+            Ok((label.into(), values.into_iter().map(Box::from).collect()))
+        };
+        matchers.into_iter().map(one).collect()
     }
 
     fn quantile(
-        &mut self,
+        &self,
         metric: MetricRef,
         condition: Condition,
+        quantile: Option<Number>,
         window: Option<u32>,
     ) -> Result<Option<Quantile>, RuleError> {
-        let quantile = self.number("quantile")?;
-        match (metric.is_histogram(), quantile) {
-            (false, Some(quantile)) => {
-                Err(self.wrong("quantile", quantile, format!("{} is not a histogram: leave it out", metric.name())))
-            }
-            (true, None) => {
-                let problem = format!("{} is a histogram; for example quantile = 0.99", metric.name());
-                Err(self.missing("quantile", problem))
-            }
-            (false, None) if window.is_some() => {
+        let name = metric.name();
+        match (metric.is_histogram(), quantile, window) {
+            (false, None, None) => Ok(None),
+            (false, Some(_), _) => Err(self.wrong("quantile", format!("{name} is not a histogram: leave it out"))),
+            (false, None, Some(window)) => {
                 let problem =
                     "this condition looks at the last value only: leave window out, or use rate_above or rate_below";
-                Err(self.wrong("condition.window", crate::alert::span(window.unwrap_or_default()), problem))
+                Err(self.place.wrong("condition.window", span(window), problem))
             }
-            (false, None) => Ok(None),
-            (true, Some(quantile)) if quantile <= 0.0 || quantile >= 1.0 => {
-                Err(self.wrong("quantile", quantile, "more than 0 and less than 1, for example 0.99"))
+            (true, None, _) => {
+                Err(self.place.missing("quantile", format!("{name} is a histogram; for example quantile = 0.99")))
             }
-            (true, Some(quantile)) => {
-                if matches!(condition, Condition::RateAbove { .. } | Condition::RateBelow { .. }) {
-                    let problem = "a quantile of durations has no rate: use above, below, anomaly or trend";
-                    return Err(self.wrong("condition", condition, problem));
-                }
-                let Some(window) = window else {
-                    let problem = "over what time the quantile is taken, for example \"5m\"";
-                    return Err(self.missing("condition.window", problem));
-                };
-                Ok(Some(Quantile { quantile, window }))
+            (true, Some(Number(quantile)), _) if quantile <= 0.0 || quantile >= 1.0 => {
+                Err(self.wrong("quantile", "more than 0 and less than 1, for example 0.99"))
             }
+            (true, Some(_), _) if matches!(condition.function, Function::Rate { .. }) => {
+                let problem = "a quantile of durations has no rate: use above, below, anomaly or trend";
+                Err(self.place.wrong("condition", condition, problem))
+            }
+            (true, Some(_), None) => {
+                let problem = "over what time the quantile is taken, for example \"5m\"";
+                Err(self.place.missing("condition.window", problem))
+            }
+            (true, Some(Number(quantile)), Some(window)) => Ok(Some(Quantile { quantile, window })),
         }
     }
 
-    fn severity(&mut self) -> Result<Severity, RuleError> {
-        let Some(text) = self.text("severity")? else {
-            return Err(self.missing("severity", "\"critical\", \"warning\" or \"info\""));
-        };
-        [Severity::Critical, Severity::Warning, Severity::Info]
-            .into_iter()
-            .find(|severity| severity.name() == text)
-            .ok_or_else(|| self.wrong("severity", format!("{text:?}"), "\"critical\", \"warning\" or \"info\""))
-    }
-
-    fn labels(&mut self) -> Result<Labels, RuleError> {
-        let labels = self.texts("labels")?;
-        for (name, value) in &labels {
-            self.check_label_name("labels", name, value)?;
+    fn labels(&self, labels: BTreeMap<String, String>) -> Result<Labels, RuleError> {
+        let one = |(name, value): (String, String)| {
+            self.check_label_name("labels", &name)?;
             if value.contains("{{") {
                 let problem =
                     "a text without variables: labels name an alert, and port and severity are among them already";
-                return Err(self.wrong(&format!("labels.{name}"), format!("{value:?}"), problem));
+                return Err(self.wrong_at(&["labels", &name], problem));
             }
             if ["rule", "port", "severity", "alertname"].contains(&name.as_str()) {
-                return Err(self.wrong(
-                    &format!("labels.{name}"),
-                    format!("{value:?}"),
-                    "every alert has this one already",
-                ));
+                return Err(self.wrong_at(&["labels", &name], "every alert has this one already"));
             }
-        }
-        Ok(labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+            Ok((name.into(), value.into()))
+        };
+        labels.into_iter().map(one).collect()
     }
 
-    fn actions(&mut self, sinks: Option<&[String]>) -> Result<Arc<[Action]>, RuleError> {
+    fn actions(&self, names: Vec<String>, sinks: Option<&[String]>) -> Result<Arc<[Action]>, RuleError> {
         let mut actions = Vec::new();
-        let said = self.has("actions");
-        let names = self.list("actions")?;
-        let names = if said { names } else { vec!["log".to_owned()] };
         for name in names {
+            let wrong = |problem| Err(self.place.wrong("actions", format!("{name:?}"), problem));
             let action = match name.as_str() {
                 "log" => Action::Log,
                 "notify" => Action::Notify,
                 _ if sinks.is_none_or(|sinks| sinks.contains(&name)) => Action::Sink(name.as_str().into()),
                 _ => {
-                    let sinks = sinks.unwrap_or_default();
-                    let all: Vec<&str> =
-                        ["log", "notify"].into_iter().chain(sinks.iter().map(String::as_str)).collect();
+                    let sinks = sinks.unwrap_or_default().iter().map(String::as_str);
+                    let all: Vec<&str> = ["log", "notify"].into_iter().chain(sinks).collect();
                     let meant = nearest(&name, all.iter().copied());
-                    let problem = format!("{}{meant}; a sink has to stand in [[alerts.sink]]", all.join(", "));
-                    return Err(self.wrong("actions", format!("{name:?}"), problem));
+                    return wrong(format!("{}{meant}; a sink has to stand in [[alerts.sink]]", all.join(", ")));
                 }
             };
             if actions.contains(&action) {
-                return Err(self.wrong("actions", format!("{name:?}"), "once"));
+                return wrong("once".to_owned());
             }
             actions.push(action);
         }
         Ok(actions.into())
     }
 
-    fn annotations(&mut self, labels: &[&str], metric: MetricRef) -> Result<Annotations, RuleError> {
-        let texts = self.texts("annotations")?;
+    fn annotations(
+        &self,
+        annotations: BTreeMap<String, String>,
+        labels: &[&str],
+        metric: MetricRef,
+    ) -> Result<Annotations, RuleError> {
         let one = |(name, text): (String, String)| {
-            self.check_label_name("annotations", &name, &text)?;
-            match Template::new(&text, labels, metric.is_of_ports()) {
-                Ok(template) => Ok((name.into(), template)),
-                Err(problem) => Err(self.wrong(&format!("annotations.{name}"), format!("{text:?}"), problem)),
-            }
+            self.check_label_name("annotations", &name)?;
+            let template = Template::new(&text, labels, metric.is_of_ports());
+            let template = template.map_err(|problem| self.wrong_at(&["annotations", &name], problem))?;
+            Ok((name.into(), template))
         };
-        texts.into_iter().map(one).collect()
+        annotations.into_iter().map(one).collect()
     }
 
     /// Prometheus and Alertmanager take no other names, of annotations either.
-    fn check_label_name(&self, table: &str, name: &str, value: &str) -> Result<(), RuleError> {
+    fn check_label_name(&self, table: &str, name: &str) -> Result<(), RuleError> {
         let starts = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
         let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if plain && name.as_bytes().first().is_some_and(starts) {
             return Ok(());
         }
         let problem = format!("a name in {table} has letters, digits and \"_\", and no digit first");
-        Err(self.wrong(&format!("{table}.{name}"), format!("{value:?}"), problem))
+        Err(self.wrong_at(&[table, name], problem))
     }
 }

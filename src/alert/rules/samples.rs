@@ -1,22 +1,20 @@
 //! Whether a rule has the samples that it needs to fire, by how often it is evaluated.
 
-use super::condition::{Condition, SAMPLES};
-use super::error::RuleError;
+use super::condition::{Function, SAMPLES};
+use super::error::{Place, RuleError};
 use super::rule::Rule;
-use super::table::Place;
 use crate::alert::{Millis, span};
 
 impl Rule {
     /// Refuses a rule that can never fire.
     pub(super) fn check_samples(&self, place: &Place, interval: Millis) -> Result<(), RuleError> {
-        let every = span(super::condition::short(interval));
-        let (key, window) = match self.condition {
-            Condition::RateAbove { window, .. } | Condition::RateBelow { window, .. } => {
-                ("condition.window", Some(window))
-            }
-            Condition::Anomaly { window, .. } => ("condition.anomaly.window", Some(window)),
-            Condition::Trend { window, .. } => ("condition.trend.window", Some(window)),
-            _ => ("", None),
+        let every = span(short(interval));
+        let function = self.condition.function;
+        let (key, window) = match function {
+            Function::Rate { window } => ("condition.window", Some(window)),
+            Function::Score { window, .. } => ("condition.anomaly.window", Some(window)),
+            Function::Forecast { window, .. } => ("condition.trend.window", Some(window)),
+            Function::Value | Function::Age { .. } => ("", None),
         };
         let quantile = self.quantile().map(|quantile| ("condition.window", quantile.window));
         for (key, window) in window.map(|window| (key, window)).into_iter().chain(quantile) {
@@ -24,12 +22,12 @@ impl Rule {
                 let problem = format!(
                     "at least {}: in less there are no two samples, for rules are evaluated every {every} \
                      (alerts.evaluation_interval)",
-                    span(super::condition::short(2 * interval))
+                    span(short(2 * interval))
                 );
                 return Err(place.wrong(key, format!("{:?}", span(window)), problem));
             }
         }
-        if let Condition::Anomaly { window, min_samples, .. } = self.condition {
+        if let Function::Score { window, min_samples } = function {
             // Both ends of the window belong to it; growth is from one sample to the next.
             let ends = Millis::from(!self.metric.is_counter());
             let most = (Millis::from(window) / interval + ends).min(SAMPLES);
@@ -44,4 +42,9 @@ impl Rule {
         }
         Ok(())
     }
+}
+
+/// No rule has a longer time.
+fn short(time: Millis) -> u32 {
+    u32::try_from(time).unwrap_or(u32::MAX)
 }

@@ -13,32 +13,13 @@ const NAMES: [&str; 6] = ["port", "value", "threshold", "rule", "severity", "sin
 impl Template {
     /// Understands a text. `known` says which labels there are; `has_port` whether alerts of the rule have a port.
     pub(in crate::alert) fn new(text: &str, known: &[&str], has_port: bool) -> Result<Self, String> {
-        let check = |variable: Option<&str>| -> Result<(), String> {
-            let variable = variable.ok_or("a variable is {{ name }}, closed by }}")?;
-            match variable.strip_prefix("labels.") {
-                Some(label) if known.contains(&label) => Ok(()),
-                Some(label) if known.is_empty() => Err(format!("the rule has no labels, so none is called {label:?}")),
-                Some(label) => Err(format!("the rule has no label {label:?}; it has {}", known.join(", "))),
-                None if variable == "port" && !has_port => {
-                    Err("the metric is not one of ports, so there is no {{ port }}".to_owned())
-                }
-                None if NAMES.contains(&variable) => Ok(()),
-                None => {
-                    let meant = nearest(variable, NAMES);
-                    Err(format!(
-                        "no variable is called {variable:?}{meant}; there are {}, labels.NAME",
-                        NAMES.join(", ")
-                    ))
-                }
-            }
-        };
-        let mut problem = Ok(());
-        each(text, |piece| {
-            if let Piece::Variable(variable) = piece {
-                problem = std::mem::replace(&mut problem, Ok(())).and_then(|()| check(variable));
-            }
-        });
-        problem.map(|()| Self(text.into()))
+        let mut rest = text;
+        while let Some((_, after)) = rest.split_once("{{") {
+            let (variable, after) = after.split_once("}}").ok_or("a variable is {{ name }}, closed by }}")?;
+            check(variable.trim(), known, has_port)?;
+            rest = after;
+        }
+        Ok(Self(text.into()))
     }
 
     /// The text with its variables.
@@ -48,29 +29,32 @@ impl Template {
 
     /// Fills in the variables.
     pub(in crate::alert) fn render(&self, value_of: impl Fn(&str) -> String) -> String {
-        let mut text = String::with_capacity(self.0.len() + 32);
-        each(&self.0, |piece| match piece {
-            Piece::Text(piece) => text.push_str(piece),
-            Piece::Variable(variable) => text.push_str(&value_of(variable.unwrap_or_default())),
-        });
-        text
+        let (mut text, mut rest) = (String::with_capacity(self.0.len() + 32), &*self.0);
+        while let Some((before, after)) = rest.split_once("{{")
+            && let Some((variable, after)) = after.split_once("}}")
+        {
+            text.push_str(before);
+            text.push_str(&value_of(variable.trim()));
+            rest = after;
+        }
+        text + rest
     }
 }
 
-enum Piece<'a> {
-    Text(&'a str),
-    /// `None`: it is never closed.
-    Variable(Option<&'a str>),
-}
-
-fn each<'a>(mut text: &'a str, mut visit: impl FnMut(Piece<'a>)) {
-    while let Some((before, after)) = text.split_once("{{") {
-        visit(Piece::Text(before));
-        let Some((variable, rest)) = after.split_once("}}") else { return visit(Piece::Variable(None)) };
-        visit(Piece::Variable(Some(variable.trim())));
-        text = rest;
+fn check(variable: &str, labels: &[&str], has_port: bool) -> Result<(), String> {
+    match variable.strip_prefix("labels.") {
+        Some(label) if labels.contains(&label) => Ok(()),
+        Some(label) if labels.is_empty() => Err(format!("the rule has no labels, so none is called {label:?}")),
+        Some(label) => Err(format!("the rule has no label {label:?}; it has {}", labels.join(", "))),
+        None if variable == "port" && !has_port => {
+            Err("the metric is not one of ports, so there is no {{ port }}".to_owned())
+        }
+        None if NAMES.contains(&variable) => Ok(()),
+        None => {
+            let (meant, names) = (nearest(variable, NAMES), NAMES.join(", "));
+            Err(format!("no variable is called {variable:?}{meant}; there are {names}, labels.NAME"))
+        }
     }
-    visit(Piece::Text(text));
 }
 
 /// A number for people: whole if it is, else three digits that matter.
@@ -78,17 +62,12 @@ pub fn number(value: f64) -> String {
     if value.fract() == 0.0 && value.abs() < 1e15 {
         return format!("{value:.0}");
     }
-    let magnitude = value.abs();
-    let digits = if magnitude >= 100.0 {
-        1
-    } else if magnitude >= 1.0 {
-        2
-    } else if magnitude >= 0.1 {
-        3
-    } else if magnitude >= 0.001 {
-        5
-    } else {
-        return format!("{value:.2e}");
+    let digits = match value.abs() {
+        100.0.. => 1,
+        1.0.. => 2,
+        0.1.. => 3,
+        0.001.. => 5,
+        _ => return format!("{value:.2e}"),
     };
     let text = format!("{value:.digits$}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

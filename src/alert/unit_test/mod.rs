@@ -43,11 +43,6 @@ impl Report {
     pub fn is_ok(&self) -> bool {
         self.problems.is_empty()
     }
-
-    fn is_wrong(&mut self, problem: String) {
-        self.wrong = true;
-        self.problems.push(problem);
-    }
 }
 
 impl fmt::Display for Report {
@@ -115,15 +110,17 @@ struct Expectation {
     at: Duration,
     rule: String,
     port: Option<String>,
-    state: Expected,
+    #[serde(with = "Expected")]
+    state: State,
     value: Option<f64>,
     summary: Option<String>,
     #[serde(default)]
     annotations: std::collections::BTreeMap<String, String>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// What a state may be expected to be.
+#[derive(Deserialize)]
+#[serde(remote = "State", rename_all = "lowercase")]
 enum Expected {
     Inactive,
     Pending,
@@ -133,18 +130,11 @@ enum Expected {
 
 /// Runs the tests of a file.
 pub fn run(path: &Path) -> Report {
-    let mut report = Report { file: path.display().to_string(), checked: 0, wrong: false, problems: Vec::new() };
-    match prepare(path) {
-        Ok(mut run) => {
-            report.checked = run.test.expect.len();
-            match run.play() {
-                Ok(problems) => report.problems = problems,
-                Err(problem) => report.is_wrong(problem),
-            }
-        }
-        Err(problem) => report.is_wrong(problem),
+    let file = path.display().to_string();
+    match prepare(path).and_then(|mut run| Ok((run.test.expect.len(), run.play()?))) {
+        Ok((checked, problems)) => Report { file, checked, wrong: false, problems },
+        Err(problem) => Report { file, checked: 0, wrong: true, problems: vec![problem] },
     }
-    report
 }
 
 /// A test with its rules, ready to be played.
@@ -275,15 +265,9 @@ impl Expectation {
         let mut differs = |what: &str, wanted: String, found: String| {
             problems.push(format!("{}: {what}\nwanted: {wanted}\nfound:  {found}", self.title()));
         };
-        let wanted = match self.state {
-            Expected::Inactive => State::Inactive,
-            Expected::Pending => State::Pending,
-            Expected::Firing => State::Firing,
-            Expected::Suppressed => State::Suppressed,
-        };
         let shown = |value: Option<f64>| value.map_or("none".to_owned(), number);
-        if state != wanted {
-            differs("state", wanted.to_string(), format!("{state}, value {}", shown(value)));
+        if state != self.state {
+            differs("state", self.state.to_string(), format!("{state}, value {}", shown(value)));
         }
         if let Some(wanted) = self.value
             && value.is_none_or(|value| (value - wanted).abs() > wanted.abs() * 1e-6 + 1e-12)

@@ -79,6 +79,12 @@ fn every_message_names_where_which_key_and_what_would_be_right() {
         ("[http]\nlisten = \"localhost\"", [("", "")], ["http.listen", "localhost", "127.0.0.1:9477"]),
         ("[http]\ntls_cert = \"c.pem\"", [("", "")], ["http.tls_cert", "c.pem", "http.tls_key"]),
         ("[http]\nclient_ca = \"c.pem\"", [("", "")], ["http.client_ca", "c.pem", "http.tls_cert"]),
+        ("[http]\nexternal_url = \"leaf1\"", [("", "")], ["http.external_url", "leaf1", "https://host/path"]),
+        (
+            "[alerts]\nrunbook_base_url = \"https://u:p@x/\"",
+            [("", "")],
+            ["alerts.runbook_base_url", "https://u:p@x/", "without user"],
+        ),
         ("[http]\nmax_connections = 0", [("", "")], ["http.max_connections", "0", "1 to 10000"]),
         ("[state]\nsave_interval = \"1ms\"", [("", "")], ["state.save_interval", "1ms", "at least \"1s\""]),
         ("[health]\nwindow = \"0s\"", [("", "")], ["health.window", "0ns", "at least \"1s\""]),

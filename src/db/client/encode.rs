@@ -3,16 +3,14 @@
 use super::resp::{Request, argument};
 use crate::db::pending::Write;
 use crate::db::tables;
-use crate::sync::port_sync::{Row, RowKey, Table};
+use crate::sync::port_sync::{Row, RowKey};
 
 /// Encodes rows for one database.
 #[derive(Debug)]
 pub struct Encoder {
     separator: String,
-    /// `HSET` of a port by `IFF_RUNNING`, then `IFF_UP`, up to the value of its MTU.
-    ports: [[Template; 2]; 2],
-    /// `HSET` of a management port by `IFF_RUNNING`.
-    management: [Template; 2],
+    /// `HSET` of a row of each form.
+    sets: Box<[Template]>,
     remove: Template,
 }
 
@@ -33,18 +31,17 @@ impl Template {
         Self { before_key, after_key }
     }
 
-    fn set(table: Table, row: Row) -> Self {
-        let (mut fields, mut names) = (Request::default(), tables::fields(table).iter());
+    /// `HSET` of a row of this form, without the number at its end if it has one.
+    fn set(row: Row) -> Self {
+        let (mut fields, mut names) = (Request::default(), tables::fields(tables::table(row)).iter());
         tables::values(row, |value| {
             let field = names.next().copied().unwrap_or_default();
             fields = std::mem::take(&mut fields).arg(field).arg(value);
         });
-        Self::new("HSET", &fields)
-    }
-
-    fn set_port(admin_up: bool, oper_up: bool) -> Self {
-        let mut template = Self::set(Table::Port, Row::Port { admin_up, oper_up, mtu: 0 });
-        template.after_key.truncate(template.after_key.len() - b"$1\r\n0\r\n".len());
+        let mut template = Self::new("HSET", &fields);
+        if tables::form(row).1.is_some() {
+            template.after_key.truncate(template.after_key.len() - b"$1\r\n0\r\n".len());
+        }
         template
     }
 }
@@ -52,29 +49,21 @@ impl Template {
 impl Encoder {
     /// For a database whose keys have this between their parts.
     pub fn new(separator: &str) -> Self {
-        const BOTH: [bool; 2] = [false, true];
-        Self {
-            separator: separator.to_owned(),
-            ports: BOTH.map(|oper_up| BOTH.map(|admin_up| Template::set_port(admin_up, oper_up))),
-            management: BOTH.map(|oper_up| Template::set(Table::Management, Row::Management { oper_up })),
-            remove: Template::new("DEL", &Request::default()),
-        }
+        let sets = tables::forms().into_iter().map(Template::set).collect();
+        Self { separator: separator.to_owned(), sets, remove: Template::new("DEL", &Request::default()) }
     }
 
     /// Appends the request of a write. That of [`Write::Replace`] is the second: a [`Write::Remove`] goes before it.
     pub fn encode(&self, out: &mut Vec<u8>, key: RowKey, write: Write) {
-        let (template, mtu) = match write.leaves() {
-            Some(Row::Port { admin_up, oper_up, mtu }) => {
-                (&self.ports[usize::from(oper_up)][usize::from(admin_up)], Some(mtu))
-            }
-            Some(Row::Management { oper_up }) => (&self.management[usize::from(oper_up)], None),
+        let (template, number) = match write.leaves().map(tables::form) {
+            Some((form, number)) => (&self.sets[form], number),
             None => (&self.remove, None),
         };
         out.extend_from_slice(&template.before_key);
         argument(out, &[tables::name(key.table).as_bytes(), self.separator.as_bytes(), key.name.as_bytes()]);
         out.extend_from_slice(&template.after_key);
-        if let Some(mtu) = mtu {
-            argument(out, &[itoa::Buffer::new().format(mtu).as_bytes()]);
+        if let Some(number) = number {
+            argument(out, &[itoa::Buffer::new().format(number).as_bytes()]);
         }
     }
 }
@@ -83,6 +72,7 @@ impl Encoder {
 mod tests {
     use super::*;
     use crate::link::LinkName;
+    use crate::sync::port_sync::Table;
 
     fn encoded(table: Table, write: Write) -> Vec<u8> {
         let key = RowKey { table, name: LinkName::new(b"Ethernet12").unwrap() };

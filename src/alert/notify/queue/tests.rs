@@ -2,8 +2,8 @@
 
 mod restarts;
 
-use super::super::tests::{fires, resolved};
 use super::*;
+use crate::lab::notifications::{fires, resolved};
 use proptest::prelude::*;
 
 const EVER: Duration = Duration::from_secs(3600);

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::server::{Answer, Server};
 use super::*;
-use crate::lab::certificates;
+use portsyncd::lab::certificates;
 
 fn ok() -> Answer {
     Answer::Bytes(OK.to_owned())

@@ -1,14 +1,17 @@
-//! Against a listener that says just what a test wants, and to the last byte when it wants it.
+//! The client of the control socket, against a listener that says just what a test wants, and to the last byte when it wants it.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use portsyncd::alert::model::Suppression;
+use portsyncd::api::{PortList, Readiness};
+use portsyncd::config::ControlConfig;
+use portsyncd::control::{Control, ControlError, Event};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
-
-use super::*;
-use crate::alert::model::Suppression;
-use crate::api::{PortList, Readiness};
+use tokio::time::timeout;
 
 /// A listener that answers the first connection with these pieces, one after the other, and then ends or holds it.
 struct Fake {
@@ -18,7 +21,7 @@ struct Fake {
 
 impl Fake {
     fn impatient(&self) -> Control {
-        Control { patience: Duration::from_millis(50), ..self.control.clone() }
+        self.control.clone().with_patience(Duration::from_millis(50))
     }
 }
 
@@ -108,7 +111,7 @@ async fn refusals_and_other_shapes_are_told() {
 
 #[tokio::test]
 async fn a_verdict_may_be_no_however_long_its_reasons_are() {
-    let reasons = "x".repeat(2 * SHOWN);
+    let reasons = "x".repeat(2000);
     let no = fake(&[&whole("503 Service Unavailable", &reasons)], true);
     assert_eq!(no.control.verdict("/readyz").await.unwrap(), (false, reasons.into_bytes()));
     let yes = fake(&[&whole("200 OK", "ok\n")], true);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use redis::Commands;
 
 use super::*;
-use crate::lab::redis_server::{RedisServer, STATE_DB};
+use portsyncd::lab::redis_server::{RedisServer, STATE_DB};
 
 const SINK: &str = "[[sink]]\nname = \"noc\"\ntype = \"state_db\"\n";
 

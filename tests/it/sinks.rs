@@ -6,52 +6,26 @@ mod server;
 mod state_db;
 mod webhook;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::{Deref, DerefMut};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::super::model::{Alert, Fingerprint, State};
-use super::super::rules::Severity;
-use super::*;
-use crate::db::store::Store;
-use crate::lab::wait;
-use crate::link::LinkName;
-use crate::locks::lock;
+use portsyncd::alert::model::{Fingerprint, Notification, State};
+use portsyncd::alert::notify::{Active, DeliveryOutcome, NotificationLog, Notifier, SavedSink, Surroundings};
+use portsyncd::alert::rules::{Action, Severity};
+use portsyncd::config::{RedisConfig, SinkConfig};
+use portsyncd::db::store::Store;
+use portsyncd::lab::notifications::{fires, resolved};
+use portsyncd::lab::wait;
+use portsyncd::locks::lock;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 /// How long anything may take. Far more than it does.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A notification for the sinks `noc` and `other`, and the log.
-pub(super) fn fires(port: usize) -> Notification {
-    let port = LinkName::new(format!("Ethernet{port}").as_bytes()).unwrap();
-    let alert = Alert {
-        fingerprint: Fingerprint::new("PortFlapping", Some(&port)),
-        rule: "PortFlapping".into(),
-        port: Some(port),
-        state: State::Firing,
-        severity: Severity::Critical,
-        labels: BTreeMap::from([("team".to_owned(), "net".to_owned())]),
-        annotations: BTreeMap::from([("summary".to_owned(), format!("{port} flaps"))]),
-        value: 7.0,
-        since: 1_795_549_000.25,
-        suppressed: None,
-        notified: true,
-    };
-    let actions = ["noc", "other"].map(|name| Action::Sink(name.into()));
-    Notification { alert, ended: None, actions: actions.into_iter().chain([Action::Log]).collect::<Vec<_>>().into() }
-}
-
-pub(super) fn resolved(port: usize) -> Notification {
-    let mut notification = fires(port);
-    notification.alert.state = State::Resolved;
-    notification.ended = Some(1_795_549_060.0);
-    notification
-}
-
 /// Just these fire.
-pub(super) fn fire(alerts: impl IntoIterator<Item = Notification>) -> Active {
+fn fire(alerts: impl IntoIterator<Item = Notification>) -> Active {
     Active { alerts: alerts.into_iter().collect(), ..Active::default() }
 }
 
@@ -132,7 +106,7 @@ fn nowhere() -> Store {
 }
 
 fn store(url: &str) -> Store {
-    let mut config = crate::config::RedisConfig { url: url.into(), ..Default::default() };
+    let mut config = RedisConfig { url: url.into(), ..Default::default() };
     config.database_config = "/nonexistent".into();
     config.store().unwrap()
 }
@@ -225,18 +199,4 @@ async fn what_a_receiver_knows_of_an_earlier_run_stays_while_rules_are_not_known
     assert_eq!(server.requests()[0].json()["alerts"][0]["port"], "Ethernet4");
     sinks.notify(&[resolved(0)]);
     until_counted(&sinks, "noc", DeliveryOutcome::Sent, 2).await;
-}
-
-#[test]
-fn the_daemon_says_where_it_is_reached() {
-    for (listen, cert, url) in [
-        ("127.0.0.1:9477", "", Some("http://127.0.0.1:9477/")),
-        ("[::]:9477", "", Some("http://leaf1:9477/")),
-        ("0.0.0.0:1", "c.pem", Some("https://leaf1:1/")),
-        ("", "", None),
-    ] {
-        let mut config = Config::default();
-        (config.http.listen, config.http.tls_cert) = (listen.to_owned(), cert.into());
-        assert_eq!(daemon_url(&config, "leaf1").as_deref(), url);
-    }
 }

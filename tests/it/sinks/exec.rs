@@ -16,6 +16,7 @@ fn program(dir: &Path, script: &str) -> PathBuf {
 }
 
 fn exec(program: &Path, more: &str) -> String {
+    let program = program.display().to_string();
     format!("[[sink]]\nname = \"noc\"\ntype = \"exec\"\nprogram = {program:?}\n{more}\n")
 }
 
