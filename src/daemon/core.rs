@@ -76,6 +76,10 @@ impl Core {
     pub fn event(&mut self, event: &LinkEvent) {
         trace!(?event, "link message");
         self.machine.event(event, &mut self.actions);
+        // Of a link that waits nothing is written.
+        if let (LinkEvent::New(link), true) = (event, self.actions.is_empty()) {
+            self.observe_waiting(link.name);
+        }
         self.settle();
     }
 
@@ -99,10 +103,20 @@ impl Core {
         metrics.dump_retries.add((), u64::from(dump.retries));
         self.machine.resync(&dump.links, dump.complete, &mut self.actions);
         self.settle();
+        for name in self.machine.port_names().collect::<Vec<_>>() {
+            self.observe_waiting(name);
+        }
         self.observer.forget_gone();
         if !dump.complete {
             info!(retries = dump.retries, "every list of links lacked some, asking again later");
             self.list_links_in(Duration::from_secs(1), Cause::InterruptedDump);
+        }
+    }
+
+    /// Notes what the kernel says of a port, if it waits for its row in APPL_DB.
+    fn observe_waiting(&mut self, name: LinkName) {
+        if let Some(up_down) = self.machine.up_down(&name) {
+            self.observer.link(name, up_down);
         }
     }
 
@@ -358,6 +372,7 @@ impl Core {
                     debug!(port = %name, "link waits for its row in APPL_DB");
                     self.pending.withdraw(RowKey { table: Table::Port, name });
                     self.observer.waiting(name);
+                    self.observe_waiting(name);
                     self.awaited_rows.add(name);
                 }
                 Action::Forget(name) => self.awaited_rows.forget(&name),

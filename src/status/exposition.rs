@@ -219,7 +219,7 @@ mod tests {
         observer.wanted(other, (true, false, 9100), 7.into(), true);
         let text = expose(&reader);
         assert!(text.contains("portsyncd_port_oper_up{port=\"Ethernet4\"} 0\n"), "{text}");
-        assert!(!text.contains("portsyncd_port_oper_up{port=\"Ethernet0\"}"), "it waits: {text}");
+        assert!(!text.contains("portsyncd_port_oper_up{port=\"Ethernet0\"}"), "the kernel has not said: {text}");
         assert!(text.contains("portsyncd_ports{state=\"waiting\"} 1\n"), "{text}");
     }
 

@@ -256,6 +256,14 @@ impl PortSync {
         })
     }
 
+    /// Whether the port's link is wanted up, and whether it is; `None`: no link of ours holds the name.
+    pub fn up_down(&self, name: &LinkName) -> Option<(bool, bool)> {
+        match self.links.get(&self.ports.get(name)?.link?)?.row {
+            Row::Port { admin_up, oper_up, .. } => Some((admin_up, oper_up)),
+            Row::Management { .. } => None,
+        }
+    }
+
     /// The names of all ports that a link of ours holds.
     pub fn port_names(&self) -> impl Iterator<Item = LinkName> + '_ {
         self.ports.iter().filter(|(_, port)| port.link.is_some()).map(|(name, _)| *name)

@@ -204,9 +204,9 @@ computed! {
     /// Rows out of step.
     PORTS_OUT_OF_STEP = gauge("ports_out_of_step", &[], "Ports whose row in STATE_DB does not say yet what the kernel says");
     /// Operational state of a port.
-    PORT_OPER_UP = gauge("port_oper_up", &["port"], "Whether the port's link is up (1) or not (0), while its row is written; of the first telemetry.per_port_limit ports");
+    PORT_OPER_UP = gauge("port_oper_up", &["port"], "Whether the port's link is up (1) or not (0); of the first telemetry.per_port_limit ports");
     /// A port that ought to be up.
-    PORT_DOWN = gauge("port_down", &["port"], "Whether the port is wanted up and is not (1), or not (0), while its row is written; of the first telemetry.per_port_limit ports");
+    PORT_DOWN = gauge("port_down", &["port"], "Whether the port is wanted up and is not (1), or not (0); of the first telemetry.per_port_limit ports");
     /// Flaps of a port.
     PORT_FLAPS = Computed {
         name: "port_flaps_total",

@@ -59,6 +59,15 @@ impl PortObserver {
         self.update(name, Cell::waiting);
     }
 
+    /// What the kernel says of a port's link, whether it is wanted up and is, while it waits.
+    pub fn link(&mut self, name: LinkName, (admin_up, oper_up): (bool, bool)) {
+        if let Some(cell) = self.cells.get(&name)
+            && cell.link(admin_up, oper_up)
+        {
+            self.telemetry.ports.touch(cell);
+        }
+    }
+
     /// The start waits for the rows of these ports, and for no others.
     pub fn awaited<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) {
         for cell in self.cells.values().filter(|cell| cell.awaited(false)) {
@@ -170,6 +179,12 @@ mod tests {
         observer.awaited([b"Ethernet0".as_slice(), b"no name of a link"].into_iter());
         assert_eq!(port_state(), Some(PortState::Awaited));
         observer.waiting(name("Ethernet0"));
+        let up_down = || telemetry.ports.cell(name("Ethernet0")).up_down();
+        assert_eq!(up_down(), None);
+        observer.link(name("Ethernet0"), (true, true));
+        assert_eq!(up_down(), Some((true, true)));
+        observer.link(name("Ethernet0"), (true, false));
+        assert_eq!(up_down(), Some((true, false)));
         assert_eq!(port_state(), Some(PortState::Waiting));
         observer.wanted(name("Ethernet0"), (true, false, 9100), 7.into(), false);
         assert_eq!(port_state(), Some(PortState::Pending));
@@ -182,8 +197,12 @@ mod tests {
             (Some("up"), Some("down"), Some(9100), Some(7))
         );
         assert!(port.in_step && port.flaps == 0 && port.last_change.is_some());
+        observer.link(name("Ethernet0"), (true, true));
+        assert_eq!(up_down(), Some((true, false)), "its row says it");
+        observer.waiting(name("Ethernet0"));
+        assert_eq!(up_down(), Some((true, false)), "Redis lost the row, not the kernel the link");
         observer.removed(name("Ethernet0"));
-        assert_eq!(port_state(), None);
+        assert_eq!((port_state(), up_down()), (None, None));
     }
 
     #[test]

@@ -36,6 +36,8 @@ const CONFIGURED: u64 = 1 << 6;
 const IGNORED: u64 = 1 << 7;
 /// Its key in STATE_DB holds another type than a hash.
 const BLOCKED: u64 = 1 << 8;
+/// What the flags say of the link is known.
+const KNOWN: u64 = 1 << 9;
 const MTU_SHIFT: u32 = 32;
 
 #[derive(Debug)]
@@ -77,6 +79,7 @@ impl Cell {
         let before = self.flags();
         let flag = |set, flag| if set { flag } else { 0 };
         let after = PRESENT
+            | KNOWN
             | flag(admin_up, ADMIN_UP)
             | flag(oper_up, OPER_UP)
             | flag(there, IN_STEP)
@@ -124,12 +127,22 @@ impl Cell {
     pub(super) fn removed(&self) -> bool {
         self.changed.store(now_ms(), Ordering::Relaxed);
         self.flaps.gone();
-        self.flag(0, PRESENT | IN_STEP | BLOCKED | WAITING | ADMIN_UP | OPER_UP)
+        self.flag(0, PRESENT | IN_STEP | BLOCKED | WAITING | ADMIN_UP | OPER_UP | KNOWN)
     }
 
     /// The link is there, and APPL_DB does not have the port's row.
     pub(super) fn waiting(&self) -> bool {
         self.flag(WAITING, PRESENT | IN_STEP | BLOCKED)
+    }
+
+    /// What the kernel says of a link that waits. Of any other its row says it.
+    pub(super) fn link(&self, admin_up: bool, oper_up: bool) -> bool {
+        if self.flags() & WAITING == 0 {
+            return false;
+        }
+        let flag = |set, flag| if set { (flag, 0) } else { (0, flag) };
+        let (admin, oper) = (flag(admin_up, ADMIN_UP), flag(oper_up, OPER_UP));
+        self.flag(KNOWN | admin.0 | oper.0, admin.1 | oper.1)
     }
 
     /// The start waits for this port.
@@ -185,7 +198,7 @@ impl Cell {
     /// Whether somebody wants the link up, and whether it is; `None` while that is not known, or there is none.
     pub fn up_down(&self) -> Option<(bool, bool)> {
         let flags = self.flags();
-        (flags & PRESENT != 0).then_some((flags & ADMIN_UP != 0, flags & OPER_UP != 0))
+        (flags & KNOWN != 0).then_some((flags & ADMIN_UP != 0, flags & OPER_UP != 0))
     }
 
     /// How the port stands; `None` for one that has no link and is not awaited.

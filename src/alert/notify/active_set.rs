@@ -89,6 +89,16 @@ mod tests {
     }
 
     #[test]
+    fn what_others_left_there_stays_until_it_is_known_what_fires() {
+        let mut active = ActiveSet::default();
+        active.resend_at_once();
+        active.ends_of_others(&[], false);
+        assert_eq!(active.due(ENDED_FOR), None, "rules are not known yet");
+        active.ends_of_others(&[], true);
+        assert!(active.due(ENDED_FOR).is_some());
+    }
+
+    #[test]
     fn what_is_wanted_no_longer_ends() {
         let (mut active, now) = (ActiveSet::default(), Instant::now());
         let [first, second, third] = [fires(0), fires(4), resolved(8)].map(Arc::new);

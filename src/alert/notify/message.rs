@@ -86,6 +86,7 @@ mod tests {
     fn the_message_has_the_documented_shape() {
         let (firing, mut ended) = (fires(0), resolved(4));
         ended.alert.port = None;
+        ended.alert.annotations.insert("summary".to_owned(), "Ethernet4 flapped".to_owned());
         let alerts = [firing.clone(), ended.clone()].map(Arc::new).to_vec();
         let batch = Batch { host: "leaf1", sink: "noc", now: 1_795_549_012.5, resend: false, alerts };
         let bytes = batch.json().unwrap();
@@ -96,7 +97,7 @@ mod tests {
                  "labels": {"team": "net"}, "annotations": {"summary": "Ethernet0 flaps"}, "value": 7.0,
                  "since": 1_795_549_000.25, "fingerprint": firing.alert.fingerprint.to_string()},
                 {"status": "resolved", "rule": "PortFlapping", "severity": "critical",
-                 "labels": {"team": "net"}, "annotations": {"summary": "Ethernet4 flaps"}, "value": 7.0,
+                 "labels": {"team": "net"}, "annotations": {"summary": "Ethernet4 flapped"}, "value": 7.0,
                  "since": 1_795_549_000.25, "ended": 1_795_549_060.0,
                  "fingerprint": ended.alert.fingerprint.to_string()},
             ],

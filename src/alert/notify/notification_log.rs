@@ -24,7 +24,7 @@ pub struct NotificationLog {
 }
 
 /// Brings the log to the disk.
-type WriteAhead = dyn Fn() -> BoxFuture<'static, ()> + Send + Sync;
+pub type WriteAhead = dyn Fn() -> BoxFuture<'static, ()> + Send + Sync;
 
 /// A sink, and what tells its receivers apart.
 type ReceiverKey = (String, String);
@@ -37,7 +37,7 @@ impl fmt::Debug for NotificationLog {
 
 impl NotificationLog {
     /// How the log comes to the disk; to be said once. Without it nothing is written ahead.
-    pub(in crate::alert) fn set_write_ahead(&self, write: Box<WriteAhead>) {
+    pub fn set_write_ahead(&self, write: Box<WriteAhead>) {
         let _ = self.write_ahead.set(write);
     }
 

@@ -28,7 +28,9 @@ impl Rule {
             }
         }
         if let Function::Score { window, min_samples } = function {
-            let most = (Millis::from(window) / interval).min(SAMPLES);
+            // Both ends of the window belong to it; growth is from one sample to the next.
+            let ends = Millis::from(!self.metric.is_counter());
+            let most = (Millis::from(window) / interval + ends).min(SAMPLES);
             if Millis::from(min_samples) > most {
                 let problem = format!(
                     "at most {most}, or the condition never holds: a window of {} has no more samples, evaluated every {every} \

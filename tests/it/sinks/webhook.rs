@@ -11,8 +11,6 @@ use super::server::{Answer, Server};
 use super::*;
 use portsyncd::lab::certificates;
 
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-
 fn ok() -> Answer {
     Answer::Bytes(OK.to_owned())
 }

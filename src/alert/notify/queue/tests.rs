@@ -1,5 +1,7 @@
 //! What waits for a receiver, step by step and in random order.
 
+mod restarts;
+
 use super::*;
 use crate::lab::notifications::{fires, resolved};
 use proptest::prelude::*;

@@ -310,7 +310,8 @@ fn rules_that_can_never_fire_are_refused() {
         ("pending_rows", "{ trend = { above = 1, horizon = \"1h\", window = \"20s\" } }", "", "condition.trend.window"),
         ("pending_rows", "{ anomaly = { z = 1, window = \"20s\" } }", "", "condition.anomaly.window"),
         ("event_latency_seconds", "{ above = 1, window = \"20s\" }", "quantile = 0.5", "condition.window"),
-        ("pending_rows", "{ anomaly = { z = 4, window = \"7m\" } }", "", "min_samples = 30: at most 28"),
+        ("pending_rows", "{ anomaly = { z = 4, window = \"7m\" } }", "", "min_samples = 30: at most 29"),
+        ("drift_rows_total", "{ anomaly = { z = 4, window = \"7m 15s\" } }", "", "min_samples = 30: at most 29"),
         ("pending_rows", "{ anomaly = { z = 4, window = \"1day\", min_samples = 121 } }", "", "at most 120"),
     ] {
         let error = load(metric, condition, more).unwrap_err();
@@ -319,6 +320,7 @@ fn rules_that_can_never_fire_are_refused() {
     }
     for (metric, condition, more) in [
         ("pending_rows", "{ rate_above = 1, window = \"30s\" }", ""),
+        ("pending_rows", "{ anomaly = { z = 4, window = \"7m 15s\" } }", ""),
         ("pending_rows", "{ anomaly = { z = 4, window = \"1h\", min_samples = 120 } }", ""),
         ("event_latency_seconds", "{ above = 1, window = \"30s\" }", "quantile = 0.5"),
     ] {

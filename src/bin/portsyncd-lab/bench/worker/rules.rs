@@ -24,7 +24,7 @@ const FILE: &str = "/run/lab/rules/bench.toml";
 /// Between two evaluations: fifteen times as often as by default, so that each measurement has some.
 const EVERY: Duration = Duration::from_secs(1);
 /// Evaluations after which every window of [`CONDITIONS`] is full.
-const SETTLED: u64 = 3;
+const SETTLED: u64 = 4;
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9477);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 const LIMIT: Duration = Duration::from_secs(30);
