@@ -54,7 +54,7 @@ struct Sources {
     config: AlertsConfig,
     /// Of CONFIG_DB, once they were read.
     rows: Option<Vec<RuleRow>>,
-    /// Why the rules in force are not the ones that stand there now.
+    /// Why the rules in force are not the ones that stand there now, a line for each that is wrong.
     problem: Option<String>,
 }
 
@@ -193,7 +193,9 @@ impl Evaluator {
 
     /// The values of the metrics about alerts.
     #[expect(clippy::cast_precision_loss, reason = "numbers of alerts")]
-    pub fn values(&self, tell: &mut dyn FnMut(&Computed, &[&str], f64)) {
+    pub fn values(&self, visit: &mut dyn FnMut(&Computed, &[&str], f64)) {
+        let wrong = lock(&self.sources).problem.as_ref().map_or(0, |problem| problem.lines().count());
+        visit(&catalog::RULES_WRONG, &[], wrong as f64);
         let engine = lock(&self.engine);
         let counts = engine.counts();
         for rule in engine.rules().filter(|rule| rule.enabled) {
@@ -203,10 +205,10 @@ impl Evaluator {
                     firing = count.alerts;
                 } else {
                     let labels = [&*rule.name, rule.severity.name(), count.state.name()];
-                    tell(&catalog::ALERTS, &labels, count.alerts as f64);
+                    visit(&catalog::ALERTS, &labels, count.alerts as f64);
                 }
             }
-            tell(&catalog::ALERTS, &[&*rule.name, rule.severity.name(), State::Firing.name()], firing as f64);
+            visit(&catalog::ALERTS, &[&*rule.name, rule.severity.name(), State::Firing.name()], firing as f64);
         }
     }
 
@@ -295,7 +297,8 @@ impl Evaluator {
 /// The rules of the configuration: the default ones, files, and rows of CONFIG_DB.
 pub fn load(config: &AlertsConfig, rows: &[RuleRow]) -> Result<Rules, ConfigError> {
     let sinks = config.sink.iter().map(|sink| sink.name.clone()).collect();
-    let mut loader = Loader::new(sinks).evaluated_every(config.evaluation_interval);
+    let mut loader =
+        Loader::new(sinks).evaluated_every(config.evaluation_interval).runbooks_at(&config.runbook_base_url);
     if config.default_rules {
         loader.defaults();
     }

@@ -55,6 +55,8 @@ impl Alerting {
             states.values(visit);
             deliveries.metrics.values(visit);
         });
+        let deliveries = Arc::clone(&notification_log);
+        reader.add_receivers(move || deliveries.receivers());
         Self { reader: Arc::clone(reader), evaluator, notification_log, whole: Mutex::default() }
     }
 

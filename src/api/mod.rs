@@ -32,6 +32,9 @@ pub struct Status {
     pub redis: Redis,
     pub kernel: Kernel,
     /// What survives a restart.
+    /// Where alerts are delivered to, besides the log.
+    #[serde(default)]
+    pub receivers: Vec<Receiver>,
     pub state_file: StateFile,
 }
 
@@ -212,6 +215,23 @@ pub struct Kernel {
     /// When everything was last compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_resync: Option<f64>,
+}
+
+/// How a receiver of alerts stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Receiver {
+    /// The sink of the configuration.
+    pub sink: String,
+    /// Which of its receivers; nothing secret.
+    pub receiver: String,
+    /// How many notifications wait.
+    pub waiting: usize,
+    /// Since when deliveries fail; absent if the last one did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<f64>,
+    /// Why the last delivery failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// What survives a restart.

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use portsyncd::alert::api::AlertList;
-use portsyncd::api::{Component, Health, Kernel, Latency, PortCounts, Redis, Start, Starts, StateFile, Status};
+use portsyncd::api::{
+    Component, Health, Kernel, Latency, PortCounts, Receiver, Redis, Start, Starts, StateFile, Status,
+};
 use portsyncd::config::ControlConfig;
 use portsyncd::control::{Control, ControlError};
 
@@ -83,6 +85,7 @@ fn told(status: &Status, alerts: Option<String>, now: f64, paint: Paint) -> Stri
     }
     page.redis(&status.redis);
     page.kernel(&status.kernel, now);
+    page.receivers(&status.receivers, now);
     page.state_file(&status.state_file, now);
     page.text
 }
@@ -223,6 +226,30 @@ impl Page {
         if kernel.drift_found > 0 {
             let found = plural(kernel.drift_found, "row");
             self.line("  drift", &format!("{found} found to differ, {} mended", count(kernel.drift_repaired)));
+        }
+    }
+
+    /// Where alerts go. Those that fail have lines of their own.
+    fn receivers(&mut self, receivers: &[Receiver], now: f64) {
+        if receivers.is_empty() {
+            return;
+        }
+        let failing = receivers.iter().filter(|receiver| receiver.failing_since.is_some()).count();
+        let text = format!("{} of alerts", plural(receivers.len() as u64, "receiver"));
+        let value = match failing {
+            0 => text,
+            failing => format!("{text}, {}", self.paint.bad(&format!("{failing} of them failing"))),
+        };
+        self.line("receivers", &value);
+        for receiver in receivers {
+            let Some(since) = receiver.failing_since else { continue };
+            let (name, why) =
+                (plain(&receiver.receiver), plain(receiver.problem.as_deref().unwrap_or("no reason given")));
+            let since = span(now - since);
+            self.line(
+                &format!("  {}", plain(&receiver.sink)),
+                &format!("failing for {since}, {} waiting: {name}: {why}", receiver.waiting),
+            );
         }
     }
 

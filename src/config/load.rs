@@ -180,7 +180,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         let is_plain = |rest: &str| {
             !rest.starts_with('/')
                 && !rest.is_empty()
-                && rest.chars().all(|c| c.is_ascii_graphic() && !"@?#\"<>".contains(c))
+                && rest.chars().all(|c| c.is_ascii_graphic() && !"@?#\"<>{}".contains(c))
         };
         if !url.is_empty() && !rest.is_some_and(is_plain) {
             let right = "http://host/path or https://host/path, without user, password, query and fragment";

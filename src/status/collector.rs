@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::words::{summary, unserved};
 use super::yielding::giving_way;
 use crate::api::{
-    Events, Health, Kernel, Latency, Port, PortCounts, PortList, PortState, Readiness, Redis, Sample, Start, StateFile,
-    Status,
+    Events, Health, Kernel, Latency, Port, PortCounts, PortList, PortState, Readiness, Receiver, Redis, Sample, Start,
+    StateFile, Status,
 };
 use crate::clock::{now_ms, seconds};
 use crate::config::HealthConfig;
@@ -44,6 +44,7 @@ pub struct Reader {
     unserved: Mutex<(bool, f64)>,
     host: String,
     pub(super) others: OnceLock<Others>,
+    receivers: OnceLock<Receivers>,
 }
 
 /// Computes values of metrics that others look after.
@@ -54,6 +55,14 @@ pub(super) struct Others(pub(super) Box<Compute>);
 impl fmt::Debug for Others {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Others")
+    }
+}
+
+struct Receivers(Box<dyn Fn() -> Vec<Receiver> + Send + Sync>);
+
+impl fmt::Debug for Receivers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Receivers")
     }
 }
 
@@ -85,6 +94,7 @@ impl Reader {
             unserved: Mutex::default(),
             host: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             others: OnceLock::new(),
+            receivers: OnceLock::new(),
         }
     }
 
@@ -92,6 +102,11 @@ impl Reader {
     /// of the reader's.
     pub fn add_metrics(&self, compute: impl Fn(&mut dyn FnMut(&Computed, &[&str], f64)) + Send + Sync + 'static) {
         let _ = self.others.set(Others(Box::new(compute)));
+    }
+
+    /// From now on receivers of alerts stand as this says; to be said once.
+    pub fn add_receivers(&self, receivers: impl Fn() -> Vec<Receiver> + Send + Sync + 'static) {
+        let _ = self.receivers.set(Receivers(Box::new(receivers)));
     }
 
     pub fn host(&self) -> &str {
@@ -226,6 +241,7 @@ impl Reader {
                 drift_repaired: metrics.drift_repairs.sum(),
                 last_resync: (last_resync > 0).then(|| seconds(last_resync)),
             },
+            receivers: self.receivers.get().map(|receivers| receivers.0()).unwrap_or_default(),
             state_file,
         }
     }

@@ -123,7 +123,10 @@ mod tests {
         telemetry.starts.restore(&[1.0]);
         let text = expose(&reader(&telemetry, 10));
         // Only alerting knows rules and sinks.
-        for metric in catalog().into_iter().filter(|metric| !["alerts", "notifications_total"].contains(&metric.name)) {
+        for metric in catalog()
+            .into_iter()
+            .filter(|metric| !["alerts", "notifications_total", "rules_wrong"].contains(&metric.name))
+        {
             let name = metric.full_name();
             assert!(text.contains(&format!("# HELP {name} {}\n", metric.help)), "{name} is not described:\n{text}");
             assert!(text.contains(&format!("# TYPE {name} {}\n", metric.kind.name())), "{name}:\n{text}");

@@ -243,6 +243,8 @@ computed! {
     COMPONENT_READY = gauge("component_ready", &["component"], "Whether the component is ready (1) or not (0); /readyz says why not");
     /// Alerts by rule and state.
     ALERTS = gauge("alerts", &["rule", "severity", "state"], "Alerts by rule: firing of every rule that is on; pending and suppressed where there are any");
+    /// Rules that cannot be used.
+    RULES_WRONG = gauge("rules_wrong", &[], "Rules that are wrong, by the last reading of files and CONFIG_DB; while there are any, the rules of before hold");
     /// Notifications by sink.
     NOTIFICATIONS = Computed { kind: MetricKind::Counter, ..gauge("notifications_total", &["sink", "outcome"], "Notifications by sink and what became of them: sent, retried, failed, dropped, filtered, or replaced by a newer one") };
     /// The health score.

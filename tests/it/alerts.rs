@@ -145,6 +145,7 @@ fn rules_of_config_db_are_followed() {
         let rules: RuleList = rig.api("/api/v1/rules");
         rules.problem.is_some_and(|problem| problem.contains(key) && problem.contains("no_such_metric"))
     });
+    rig.expect_metric("portsyncd_rules_wrong", |wrong| wrong > 0.5);
     rig.down("Ethernet0");
     expect_state(&rig, "Down", Some("Ethernet0"), Some(State::Firing));
 }

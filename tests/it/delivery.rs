@@ -122,6 +122,25 @@ fn run(rig: &Rig, arguments: &[&str]) -> String {
 }
 
 #[test]
+fn a_receiver_that_fails_is_named_since_when_and_why() {
+    let (rig, webhook) = at_work(1);
+    let receiver = || {
+        let status: portsyncd::api::Status = rig.api("/api/v1/status");
+        status.receivers.into_iter().find(|receiver| receiver.sink == "hook").unwrap()
+    };
+    assert_eq!(receiver().failing_since, None);
+    webhook.refuse(true);
+    rig.down("Ethernet0");
+    rig.until("the failure", || receiver().problem.is_some_and(|problem| problem.contains("503")));
+    let since = receiver().failing_since.unwrap();
+    assert!(rig.printed(&["status"]).contains("receivers of alerts, 1 of them failing"));
+    rig.until("another attempt", || webhook.refused() > 2);
+    assert!((receiver().failing_since.unwrap() - since).abs() < 1e-6, "since the first of them");
+    webhook.refuse(false);
+    rig.until("the delivery", || receiver().failing_since.is_none());
+}
+
+#[test]
 fn a_webhook_and_rows_hear_of_an_alert_and_of_its_end() {
     let (rig, webhook) = at_work(2);
     let (firing, resolved) = ("firing Down Ethernet0", "resolved Down Ethernet0");

@@ -34,6 +34,7 @@ use tracing::info;
 
 use super::model::{Fingerprint, Notification};
 use super::rules::Action;
+use crate::api;
 use crate::config::{Config, SinkConfig};
 
 pub use integration::Surroundings;
@@ -54,18 +55,6 @@ pub struct Active {
     pub unclaimed: HashSet<Fingerprint>,
 }
 
-/// How a receiver stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReceiverState {
-    pub sink: String,
-    /// Which of its receivers; nothing secret.
-    pub receiver: String,
-    /// How many notifications wait.
-    pub waiting: usize,
-    /// Why the last attempt failed, if it did.
-    pub problem: Option<String>,
-}
-
 /// All receivers. Ended without a word when dropped; see [`finish`](Self::finish).
 #[derive(Debug)]
 pub struct Notifier {
@@ -81,6 +70,7 @@ impl Notifier {
         for sink in config {
             notifier.start_sink(sink, surroundings);
         }
+        notifier.register();
         notifier
     }
 
@@ -91,14 +81,12 @@ impl Notifier {
     }
 
     /// How each receiver stands.
-    pub fn states(&self) -> Vec<ReceiverState> {
-        let state = |Running { receiver, .. }: &Running| ReceiverState {
-            sink: receiver.config.name.clone(),
-            receiver: receiver.shown().to_owned(),
-            waiting: receiver.queue().len(),
-            problem: receiver.problem(),
-        };
-        self.all.iter().map(state).collect()
+    pub fn states(&self) -> Vec<api::Receiver> {
+        self.log.receivers()
+    }
+
+    fn register(&self) {
+        self.log.register(self.all.iter().map(|running| Arc::downgrade(&running.receiver)).collect());
     }
 
     /// From now on receivers are to know of all of it: `changes` are alerts that began to fire or ended since the last
@@ -149,6 +137,7 @@ impl Notifier {
                 receiver.give_up();
             }
         }
+        self.register();
     }
 
     /// Sends what waits, at most for so long, each message once. What is left stays in the [`NotificationLog`] if it is

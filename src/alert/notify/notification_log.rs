@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -12,14 +12,17 @@ use tokio::time::Instant;
 use super::Active;
 use super::metrics::DeliveryMetrics;
 use super::queue::{Queue, SharedQueue};
+use super::receiver::Receiver;
 use super::saved::SavedSink;
 use crate::alert::model::Fingerprint;
+use crate::api;
 use crate::locks::lock;
 
 #[derive(Default)]
 pub struct NotificationLog {
     pub metrics: DeliveryMetrics,
     queues: Mutex<BTreeMap<ReceiverKey, SharedQueue>>,
+    receivers: Mutex<Vec<Weak<Receiver>>>,
     write_ahead: OnceLock<Box<WriteAhead>>,
 }
 
@@ -46,6 +49,17 @@ impl NotificationLog {
         if let Some(write) = self.write_ahead.get() {
             write().await;
         }
+    }
+
+    /// These receivers are at work.
+    pub(super) fn register(&self, receivers: Vec<Weak<Receiver>>) {
+        *lock(&self.receivers) = receivers;
+    }
+
+    /// How each receiver stands.
+    pub fn receivers(&self) -> Vec<api::Receiver> {
+        let receivers = lock(&self.receivers).clone();
+        receivers.iter().filter_map(Weak::upgrade).map(|receiver| receiver.state()).collect()
     }
 
     /// That of the receiver, which may go on from an earlier task.

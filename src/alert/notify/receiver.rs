@@ -23,6 +23,7 @@ use super::metrics::DeliveryOutcome;
 use super::notification_log::NotificationLog;
 use super::queue::{Queue, SharedQueue};
 use super::retry::Retry;
+use crate::api;
 use crate::clock::{now_ms, seconds};
 use crate::config::SinkConfig;
 use crate::locks::lock;
@@ -37,7 +38,8 @@ pub(super) struct Receiver {
     pub queue: SharedQueue,
     changed: Notify,
     closing: AtomicBool,
-    problem: Mutex<Option<String>>,
+    /// Since when deliveries fail (Unix time), and why the last one did.
+    problem: Mutex<Option<(f64, String)>>,
 }
 
 /// A receiver and its task, which ends when nobody holds it any longer.
@@ -96,9 +98,11 @@ impl Receiver {
         self.integration.shown()
     }
 
-    /// Why deliveries fail, while they do.
-    pub fn problem(&self) -> Option<String> {
-        lock(&self.problem).clone()
+    /// How it stands.
+    pub fn state(&self) -> api::Receiver {
+        let (failing_since, problem) = lock(&self.problem).clone().unzip();
+        let (sink, receiver) = (self.config.name.clone(), self.shown().to_owned());
+        api::Receiver { sink, receiver, waiting: self.queue().len(), failing_since, problem }
     }
 
     pub fn notify(&self) {
@@ -211,7 +215,10 @@ impl Receiver {
                 retry.refused(reason, alerts.len());
             }
         }
-        *lock(&self.problem) = problem;
+        let mut known = lock(&self.problem);
+        let since = known.take().map_or_else(|| seconds(now_ms()), |(since, _)| since);
+        *known = problem.map(|problem| (since, problem));
+        drop(known);
         again
     }
 }

@@ -45,6 +45,8 @@ pub struct Loader {
     sinks: Option<Vec<String>>,
     /// How often rules are evaluated; `None`: not known.
     interval: Option<Duration>,
+    /// Where the pages about the rules that come with the daemon are; empty: nobody knows.
+    runbooks: String,
     defaults: Vec<Rule>,
     rules: Vec<Rule>,
     /// Names of default rules that are turned off without saying anything else, with the file.
@@ -66,6 +68,13 @@ impl Loader {
         self
     }
 
+    /// The rules that come with the daemon link to their pages, which are here.
+    #[must_use]
+    pub fn runbooks_at(mut self, url: &str) -> Self {
+        url.trim_end_matches('/').clone_into(&mut self.runbooks);
+        self
+    }
+
     /// Takes any name for a sink's, for checks apart from a configuration.
     pub fn with_any_sink() -> Self {
         Self::default()
@@ -76,6 +85,9 @@ impl Loader {
         let rules = std::mem::take(&mut self.rules);
         self.file(DEFAULTS_FILE, DEFAULTS);
         self.defaults = std::mem::replace(&mut self.rules, rules);
+        if !self.runbooks.is_empty() {
+            self.defaults.iter_mut().for_each(|rule| rule.add_runbook(&self.runbooks));
+        }
     }
 
     /// Adds a file of rules, whose name is for messages.

@@ -110,6 +110,14 @@ impl Rule {
         self.condition.test_of_firing(self.resolve())
     }
 
+    /// Links to the page about it.
+    pub(super) fn add_runbook(&mut self, folder: &str) {
+        let url = format!("{folder}/{}.md", self.name);
+        // A URL of the configuration has no braces, so that it is a text as it is.
+        let Ok(url) = Template::new(&url, &[], self.is_of_ports()) else { return };
+        self.annotations = self.annotations.iter().cloned().chain([("runbook_url".into(), url)]).collect();
+    }
+
     /// Whether its alerts can be of this port.
     pub fn is_for_port(&self, port: &LinkName) -> bool {
         self.ports.as_ref().is_none_or(|ports| ports.matches_port(port))

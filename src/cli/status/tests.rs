@@ -62,6 +62,7 @@ pub fn well() -> Status {
             last_resync: Some(9988.0),
             ..Kernel::default()
         },
+        receivers: Vec::new(),
         state_file: StateFile {
             path: "/var/lib/portsyncd/state".to_owned(),
             written: Some(9808.0),
@@ -150,4 +151,18 @@ fn alerts_that_cannot_be_read_are_said_and_hide_nothing_else() {
     let line = alerts_line(Err(ControlError::Declined("evaluation\nhangs".to_owned())), paint);
     let text = told(&well(), line, 10_000.0, paint);
     assert!(text.contains("\nalerts      cannot be read: evaluation?hangs\nports "), "{text}");
+}
+
+#[test]
+fn a_receiver_that_fails_is_named_with_its_reason() {
+    let mut status = well();
+    let pager =
+        Receiver { sink: "pager".to_owned(), receiver: "https://pager.example".to_owned(), ..Receiver::default() };
+    status.receivers = vec![pager.clone()];
+    assert!(told(&status, None, 10_000.0, Paint { on: false }).contains("receivers   1 receiver of alerts\n"));
+    let noc = Receiver { sink: "noc".to_owned(), failing_since: Some(9_940.0), waiting: 3, ..pager };
+    status.receivers.push(Receiver { problem: Some("answered 503".to_owned()), ..noc });
+    let text = told(&status, None, 10_000.0, Paint { on: false });
+    assert!(text.contains("receivers   2 receivers of alerts, 1 of them failing\n"), "{text}");
+    assert!(text.contains("  noc       failing for 1m 0s, 3 waiting: https://pager.example: answered 503\n"), "{text}");
 }

@@ -78,3 +78,19 @@ fn each_fires_when_it_should_and_not_before() {
         assert!(expectations.any(|expectation| !expectation.contains("state = \"firing\"")), "{}", rule.name);
     }
 }
+
+#[test]
+fn each_has_a_page_and_links_to_it_where_that_is_known() {
+    let mut loader = Loader::with_any_sink().runbooks_at("https://wiki.example/runbooks/");
+    loader.defaults();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbooks");
+    let mut pages = std::fs::read_dir(&folder).unwrap().count();
+    for rule in loader.finish().unwrap().iter() {
+        let url = rule.annotations.iter().find(|(name, _)| &**name == "runbook_url").unwrap().1.source();
+        assert_eq!(url, format!("https://wiki.example/runbooks/{}.md", rule.name));
+        let page = std::fs::read_to_string(folder.join(format!("{}.md", rule.name))).unwrap();
+        assert!(page.starts_with(&format!("# {}\n", rule.name)) && page.contains("## Do\n"), "{}", rule.name);
+        pages -= 1;
+    }
+    assert_eq!(pages, 0, "a page without a rule");
+}
