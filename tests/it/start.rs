@@ -589,7 +589,11 @@ fn said_of_the_start(rig: &Rig) -> (bool, usize) {
     assert!(!done || awaited == 0, "{awaited_first:?}");
     assert_eq!(awaited, awaited_first.len());
     let start = status.health.parts.into_iter().find(|part| part.name == "start").unwrap();
-    let said = if awaited == 1 { "1 port is awaited".to_owned() } else { format!("{awaited} ports are awaited") };
+    let said = match awaited {
+        0 => "due".to_owned(),
+        1 => "1 port is awaited".to_owned(),
+        _ => format!("{awaited} ports are awaited"),
+    };
     assert!(start.reason.is_none_or(|reason| reason.ends_with(&said)) || done);
     (done, awaited)
 }

@@ -22,17 +22,11 @@ pub enum RuleError {
     #[error("{}", Printable(format_args!("{file}: {problem}")))]
     File { file: String, problem: String },
     /// A value that makes no sense.
-    #[error("{}", Printable(format_args!("{place}: {key} = {value}: {problem}")))]
+    #[error("{}", Printable(format_args!("{}: rule {}: {key} = {value}: {problem}", place.file, place.rule)))]
     Value { place: Place, key: String, value: String, problem: String },
     /// A key that has to be there.
-    #[error("{}", Printable(format_args!("{place}: {key} is missing: {problem}")))]
+    #[error("{}", Printable(format_args!("{}: rule {}: {key} is missing: {problem}", place.file, place.rule)))]
     Missing { place: Place, key: String, problem: String },
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: rule {}", self.file, self.rule)
-    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "values are shown, be they owned or not")]

@@ -151,8 +151,9 @@ impl Rule {
         }
         let metric = MetricRef::find(&keys.metric).map_err(|problem| rule.wrong("metric", problem))?;
         let ports = keys.ports.map(|text| rule.ports(metric, &text)).transpose()?;
-        let matchers = rule.matchers(metric, keys.matchers)?;
-        let (condition, window) = Condition::read(&rule, keys.condition)?;
+        let matchers = rule.matchers(metric, keys.r#match.unwrap_or_default())?;
+        let condition = keys.condition.ok_or_else(|| rule.place.missing("condition", right(&["condition"])))?;
+        let (condition, window) = Condition::read(&rule, condition)?;
         let quantile = rule.quantile(metric, condition, keys.quantile, window)?;
         let resolve = keys.resolve.map(|Number(resolve)| resolve);
         resolve
@@ -160,7 +161,7 @@ impl Rule {
             .map_err(|problem| rule.wrong("resolve", problem))?;
         let severity = keys.severity.ok_or_else(|| rule.place.missing("severity", right(&["severity"])))?;
         let severity = rule.read(&["severity"], &severity)?;
-        let labels = rule.labels(keys.labels)?;
+        let labels = rule.labels(keys.labels.unwrap_or_default())?;
         let actions = keys.actions.map_or_else(|| vec![Action::Log.name().to_owned()], Vec::from);
         let actions = rule.actions(actions, sinks)?;
         let inhibited_by = keys.inhibited_by.map_or_else(Vec::new, Vec::from);
@@ -169,7 +170,8 @@ impl Rule {
             return Err(rule.place.wrong("inhibited_by", format!("{:?}", keys.name), problem));
         }
         let known = labels.iter().map(|(name, _)| &**name).chain(matchers.iter().map(|(name, _)| &**name));
-        let annotations = rule.annotations(keys.annotations, &known.collect::<Vec<_>>(), metric)?;
+        let annotations = keys.annotations.unwrap_or_default();
+        let annotations = rule.annotations(annotations, &known.collect::<Vec<_>>(), metric)?;
         let inhibited_by = inhibited_by.into_iter().map(Arc::from).collect();
         let refined = Refined { matchers, labels, quantile, resolve, inhibited_by };
         Ok(Self {
@@ -178,8 +180,8 @@ impl Rule {
             metric,
             ports,
             condition,
-            for_millis: keys.for_millis.0,
-            keep_firing_for: keys.keep_firing_for.0,
+            for_millis: keys.r#for.unwrap_or_default().0,
+            keep_firing_for: keys.keep_firing_for.unwrap_or_default().0,
             severity,
             enabled: keys.enabled.unwrap_or(true),
             annotations,
@@ -197,22 +199,17 @@ struct Keys {
     enabled: Option<bool>,
     metric: String,
     ports: Option<String>,
-    #[serde(default, rename = "match")]
-    matchers: BTreeMap<String, List>,
-    condition: Table,
+    r#match: Option<BTreeMap<String, List>>,
+    condition: Option<Table>,
     quantile: Option<Number>,
     resolve: Option<Number>,
-    #[serde(default, rename = "for")]
-    for_millis: Time,
-    #[serde(default)]
-    keep_firing_for: Time,
+    r#for: Option<Time>,
+    keep_firing_for: Option<Time>,
     severity: Option<String>,
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
+    labels: Option<BTreeMap<String, String>>,
     actions: Option<List>,
     inhibited_by: Option<List>,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 impl RuleTable {

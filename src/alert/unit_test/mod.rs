@@ -83,13 +83,8 @@ struct Series {
     #[serde(default)]
     labels: std::collections::BTreeMap<String, String>,
     values: String,
-    /// For histograms: how many durations of each value's seconds.
-    #[serde(default = "one")]
-    observations: u32,
-}
-
-fn one() -> u32 {
-    1
+    /// For histograms: how many durations of each value's seconds; one unless it is said.
+    observations: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -207,7 +202,7 @@ impl Series {
             return Err(wrong(format!("labels.{name}: the metric has no such label")));
         }
         let values = expand(&self.values).map_err(|problem| wrong(format!("values: {problem}")))?;
-        let durations = metric.is_histogram().then(|| (Histogram::default(), self.observations));
+        let durations = metric.is_histogram().then(|| (Histogram::default(), self.observations.unwrap_or(1)));
         if durations.is_some() && values.iter().flatten().any(|value| *value < 0.0) {
             return Err(wrong("values: a histogram takes durations in seconds, which are not negative".to_owned()));
         }
@@ -309,9 +304,7 @@ impl TestRun {
         let mut problems = Vec::new();
         let mut left = expectations.into_iter().peekable();
         for look in 0.. {
-            if left.peek().is_none() {
-                break;
-            }
+            let Some(_) = left.peek() else { break };
             let monotonic = interval * look;
             let mut snapshot = engine.snapshot();
             for series in &mut self.series {
