@@ -213,6 +213,7 @@ mod tests {
         let cell = telemetry.ports.cell(port);
         observer.ignored(port, true);
         assert_eq!((cell.port_state(), cell.unserved()), (Some(PortState::Ignored), None), "it is not configured");
+        assert_eq!(cell.up_down(), Some((false, false)), "it is set down");
         observer.configured([b"Ethernet0".as_slice(), b"Ethernet4"].into_iter());
         observer.awaited([b"Ethernet0".as_slice(), b"Ethernet4"].into_iter());
         assert_eq!((cell.port_state(), cell.unserved()), (Some(PortState::Ignored), Some(PortState::Ignored)));

@@ -198,7 +198,8 @@ impl Cell {
     /// Whether somebody wants the link up, and whether it is; `None` while that is not known, or there is none.
     pub fn up_down(&self) -> Option<(bool, bool)> {
         let flags = self.flags();
-        (flags & KNOWN != 0).then_some((flags & ADMIN_UP != 0, flags & OPER_UP != 0))
+        // An ignored link, from before a cold start, is set down.
+        (flags & (KNOWN | IGNORED) != 0).then_some((flags & ADMIN_UP != 0, flags & OPER_UP != 0))
     }
 
     /// How the port stands; `None` for one that has no link and is not awaited.
