@@ -77,7 +77,10 @@ impl Core {
         trace!(?event, "link message");
         self.machine.event(event, &mut self.actions);
         // Of a link that waits nothing is written.
-        if let (LinkEvent::New(link), true) = (event, self.actions.is_empty()) {
+        if let LinkEvent::New(link) = event
+            && self.actions.is_empty()
+            && self.awaited_rows.any()
+        {
             self.observe_waiting(link.name);
         }
         self.settle();
