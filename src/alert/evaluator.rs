@@ -14,7 +14,7 @@ use super::api::{AlertList, AlertView, History, RuleList, RuleView, SilenceList}
 use super::engine::silence::SilenceError;
 use super::engine::{Saved, Silence, SilenceRequest};
 use super::model::{AlertCount, Evaluation};
-use super::notify::{Active, SavedSink};
+use super::notify::{ActiveAlerts, SavedSink};
 use super::rules::{Action, Loader, Rules};
 use super::{Alert, Engine, Notification, Now, Settings, State};
 use crate::clock::{now_ms, seconds};
@@ -174,7 +174,7 @@ impl Evaluator {
     }
 
     /// What fires and was told, as far as it is known; and what sinks have to know before they hear of it, once.
-    pub fn told(&self) -> (Active, Option<Before>) {
+    pub fn active(&self) -> (ActiveAlerts, Option<Before>) {
         let engine = lock(&self.engine);
         let actions: BTreeMap<&str, &Arc<[Action]>> = engine.rules().map(|rule| (&*rule.name, &rule.actions)).collect();
         let told = engine.alerts().filter(|alert| alert.notified);
@@ -182,7 +182,7 @@ impl Evaluator {
             let actions = Arc::clone(actions.get(&*alert.rule)?);
             Some(Notification { alert, ended: None, actions })
         });
-        let active = Active { alerts: alerts.collect(), unclaimed: engine.unclaimed().collect() };
+        let active = ActiveAlerts { alerts: alerts.collect(), unclaimed: engine.unclaimed().collect() };
         (active, lock(&self.before).take())
     }
 
@@ -283,7 +283,7 @@ impl Evaluator {
 
     /// Goes on from an earlier run, if `restore`, which gives the counters back what they were, has something of it. Nothing
     /// is evaluated meanwhile, so that no counter is seen to jump.
-    pub fn go_on(&self, restore: impl FnOnce() -> Option<Saved>) {
+    pub fn restore(&self, restore: impl FnOnce() -> Option<Saved>) {
         let mut engine = lock(&self.engine);
         let Some(mut saved) = restore() else { return };
         let now = self.now();

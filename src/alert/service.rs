@@ -118,7 +118,7 @@ impl Alerting {
     fn step(&self, notifier: &Notifier, happens: impl FnOnce() -> Vec<Notification>) {
         let _whole = lock(&self.whole);
         let changes = happens();
-        let (active, before) = self.evaluator.told();
+        let (active, before) = self.evaluator.active();
         if let Some(before) = before {
             self.notification_log.restore(before.sinks.as_ref(), before.ago, &active);
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portsyncd::alert::model::Fingerprint;
-use portsyncd::alert::notify::{Active, DeliveryOutcome, NotificationLog, Notifier, Surroundings};
+use portsyncd::alert::notify::{ActiveAlerts, DeliveryOutcome, NotificationLog, Notifier, Surroundings};
 use portsyncd::alert::rules::{Action, Severity};
 use portsyncd::alert::{Alert, Notification, State};
 use portsyncd::config::{RedisConfig, SinkConfig};
@@ -63,7 +63,7 @@ impl Sinks {
         let mut active = self.active.borrow_mut();
         active.retain(|one| changes.iter().all(|change| change.alert.fingerprint != one.alert.fingerprint));
         active.extend(changes.iter().filter(|change| change.ended.is_none()).cloned());
-        self.notifier.reconcile(changes.to_vec(), Active { alerts: active.clone(), ..Active::default() });
+        self.notifier.reconcile(changes.to_vec(), ActiveAlerts { alerts: active.clone(), ..ActiveAlerts::default() });
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use portsyncd::alert::model::Fingerprint;
-use portsyncd::alert::notify::{Active, Notifier, Surroundings};
+use portsyncd::alert::notify::{ActiveAlerts, Notifier, Surroundings};
 use portsyncd::alert::rules::{Action, Loader, Rule, Severity};
 use portsyncd::alert::{Alert, Notification, State};
 use portsyncd::config::RedisConfig;
@@ -112,7 +112,7 @@ fn told(notifications: &[Notification]) -> Vec<String> {
     let store = config.store().unwrap();
     let surroundings = Surroundings { host: "leaf1", url: None, store: &store };
     let notifier = Notifier::start(&[], surroundings, Arc::default());
-    let lines = logged(|| notifier.reconcile(notifications.to_vec(), Active::default()));
+    let lines = logged(|| notifier.reconcile(notifications.to_vec(), ActiveAlerts::default()));
     assert_eq!(lines.len(), notifications.len(), "{lines:?}");
     lines
 }

@@ -8,7 +8,7 @@ use crate::alert::model::{State, Suppression};
 
 /// An alert that is pending or firing.
 #[derive(Clone, Debug)]
-pub(in crate::alert) struct Active {
+pub(in crate::alert) struct AlertInstance {
     /// The port's index; 0 for the whole.
     pub index: u32,
     pub phase: Phase,
@@ -25,7 +25,7 @@ pub(in crate::alert) struct Active {
     pub restored: Option<Millis>,
 }
 
-impl Active {
+impl AlertInstance {
     pub fn new(index: u32, phase: Phase, since: f64) -> Self {
         let state = State::Inactive;
         Self { index, phase, state, suppressed: None, value: 0.0, since, notified: false, restored: None }

@@ -8,13 +8,13 @@ use crate::alert::rules::load::{Loader, Rules};
 use crate::link::LinkName;
 use crate::telemetry::value::Reading;
 
-pub(in crate::alert) type Labels = Vec<(&'static str, String)>;
+pub(in crate::alert) type LabelPairs = Vec<(&'static str, String)>;
 
 /// An engine, the time, and what the metrics say.
 pub(in crate::alert) struct Fixture {
     pub engine: Engine,
     pub now: Now,
-    pub values: Vec<(&'static str, Labels, Reading)>,
+    pub values: Vec<(&'static str, LabelPairs, Reading)>,
 }
 
 pub(in crate::alert) fn rules(text: &str) -> Rules {

@@ -32,7 +32,7 @@ use super::rules::load::Rules;
 use super::rules::rule::Rule;
 use super::{Millis, millis};
 use crate::link::LinkName;
-use active::{Active, Phase};
+use active::{AlertInstance, Phase};
 use columns::Columns;
 use history::TransitionHistory;
 use port_index::PortIndex;
@@ -70,7 +70,7 @@ pub struct Engine {
     columns: Columns,
     ports: PortIndex,
     /// For each rule its alerts, in the order of the ports' indexes.
-    active: Vec<Vec<Active>>,
+    active: Vec<Vec<AlertInstance>>,
     silences: Silences,
     history: TransitionHistory,
     clock: EngineClock,
@@ -175,7 +175,7 @@ impl Engine {
         }
         let mut keep = self.columns.known(self.ports.len(), self.clock.time);
         let of_ports = self.rules.iter().zip(&mut self.active).filter(|(rule, _)| rule.is_of_ports());
-        let mut active: Vec<&mut Active> = of_ports.flat_map(|(_, all)| all).collect();
+        let mut active: Vec<&mut AlertInstance> = of_ports.flat_map(|(_, all)| all).collect();
         for active in &active {
             keep[active.index as usize] = true;
         }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::active::{Active, Phase};
+use super::active::{AlertInstance, Phase};
 use super::columns::Columns;
 use super::functions::seconds;
 use super::ring::Ring;
-use super::selector::Source;
+use super::selector::SeriesSource;
 use super::silence::Silence;
 use super::{Engine, Settings, numbers};
 use crate::alert::Millis;
@@ -148,7 +148,7 @@ impl Engine {
     pub fn reload(&mut self, rules: &Rules, now: Now) -> Evaluation {
         let rules: Vec<Arc<Rule>> = rules.iter().cloned().collect();
         let mut evaluation = Evaluation::default();
-        let mut kept: Vec<Vec<Active>> = rules.iter().map(|_| Vec::new()).collect();
+        let mut kept: Vec<Vec<AlertInstance>> = rules.iter().map(|_| Vec::new()).collect();
         for (number, all) in std::mem::take(&mut self.active).into_iter().enumerate().filter(|(_, all)| !all.is_empty())
         {
             let new = rules.iter().position(|rule| rule.continues(&self.rules[number]));
@@ -171,7 +171,7 @@ impl Engine {
 
 impl SavedSamples {
     /// `None`: it is no counter that goes on counting after a restart, or there is no sample.
-    fn new(source: &Source, ring: &Ring<Vec<f64>>, time: Millis) -> Option<Self> {
+    fn new(source: &SeriesSource, ring: &Ring<Vec<f64>>, time: Millis) -> Option<Self> {
         let metric = source.selector.metric;
         if !Self::survives(source) {
             return None;
@@ -190,12 +190,12 @@ impl SavedSamples {
         (!points.is_empty()).then(|| Self { metric: metric.name().to_owned(), matching, points })
     }
 
-    fn survives(source: &Source) -> bool {
+    fn survives(source: &SeriesSource) -> bool {
         let metric = source.selector.metric;
         metric.is_counter() && metric.metric().survives && !metric.is_of_ports()
     }
 
-    pub(super) fn is_of(&self, source: &Source) -> bool {
+    pub(super) fn is_of(&self, source: &SeriesSource) -> bool {
         let selector = &source.selector;
         Self::survives(source) && selector.metric.name() == self.metric && selector.matchers == self.matching
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::active::{Active, Phase};
+use super::active::{AlertInstance, Phase};
 use super::functions::seconds;
 use super::persist::{Saved, SavedAlert, SavedRule, SavedSamples};
 use super::{Engine, GAP};
@@ -105,12 +105,12 @@ impl Engine {
         let firing = saved.is_firing();
         let phase =
             if firing { Phase::Firing { since, ceased: saved.ceased.map(then) } } else { Phase::Pending { since } };
-        let active = Active {
+        let active = AlertInstance {
             state: saved.state,
             value: saved.value,
             notified: saved.notified,
             restored: Some(anchor),
-            ..Active::new(index, phase, saved.since)
+            ..AlertInstance::new(index, phase, saved.since)
         };
         let all = &mut self.active[number];
         match all.binary_search_by_key(&index, |other| other.index) {
