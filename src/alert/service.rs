@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::engine::Saved;
+use super::engine::SavedEngine;
 use super::evaluator::Evaluator;
 use super::model::Notification;
 use super::notify::{NotificationLog, Notifier, Surroundings, daemon_url, status_line};
@@ -66,7 +66,7 @@ impl Alerting {
         self.notification_log.set_write_ahead(Box::new(write));
     }
 
-    pub fn save(&self) -> Saved {
+    pub fn save(&self) -> SavedEngine {
         let _whole = lock(&self.whole);
         let mut saved = self.evaluator.save();
         if let Some(sinks) = &mut saved.sinks {

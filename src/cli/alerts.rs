@@ -7,7 +7,7 @@ use portsyncd::alert::api::{AlertList, AlertView, History, SilenceList};
 use portsyncd::alert::model::Suppression;
 use portsyncd::alert::rules::Severity;
 use portsyncd::alert::rules::template::number;
-use portsyncd::alert::{State, Transition};
+use portsyncd::alert::{AlertState, Transition};
 use portsyncd::config::ControlConfig;
 use portsyncd::control::Control;
 
@@ -101,10 +101,10 @@ pub fn run(config: &ControlConfig, action: &AlertsCommand, as_json: bool) -> any
 pub fn order(alerts: &mut [AlertView]) {
     alerts.sort_by_key(|AlertView { alert, .. }| {
         let place = match alert.state {
-            State::Firing => 0,
-            State::Suppressed => 1,
-            State::Pending => 2,
-            State::Inactive | State::Resolved => 3,
+            AlertState::Firing => 0,
+            AlertState::Suppressed => 1,
+            AlertState::Pending => 2,
+            AlertState::Inactive | AlertState::Resolved => 3,
         };
         (place, Reverse(alert.severity))
     });
@@ -115,7 +115,7 @@ pub fn firing(alerts: &[AlertView], paint: Paint) -> Option<String> {
     let parts: Vec<String> = SEVERITIES
         .into_iter()
         .filter_map(|severity| {
-            let fires = |view: &&AlertView| view.alert.state == State::Firing && view.alert.severity == severity;
+            let fires = |view: &&AlertView| view.alert.state == AlertState::Firing && view.alert.severity == severity;
             let number = alerts.iter().filter(fires).count();
             (number > 0).then(|| mark(severity, &format!("{} {}", count(number as u64), severity.name()), paint))
         })
@@ -162,7 +162,7 @@ fn table(mut alerts: Vec<AlertView>, now: f64, paint: Paint) -> String {
     ALERTS.text(&rows, |row, column, cell| {
         let severity = SEVERITIES.into_iter().find(|severity| severity.name() == row[0]);
         match (column, severity) {
-            (0 | 1, Some(severity)) if row[1] == State::Firing.name() => mark(severity, &cell, paint),
+            (0 | 1, Some(severity)) if row[1] == AlertState::Firing.name() => mark(severity, &cell, paint),
             _ => cell,
         }
     })

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use portsyncd::alert::model::Fingerprint;
 use portsyncd::alert::notify::{ActiveAlerts, DeliveryOutcome, NotificationLog, Notifier, Surroundings};
 use portsyncd::alert::rules::{Action, Severity};
-use portsyncd::alert::{Alert, Notification, State};
+use portsyncd::alert::{Alert, AlertState, Notification};
 use portsyncd::config::{RedisConfig, SinkConfig};
 use portsyncd::lab::{netns, wait};
 use portsyncd::link::LinkName;
@@ -35,7 +35,7 @@ fn fires(port: &str) -> Notification {
         fingerprint: Fingerprint::new("PortFlapping", Some(&port)),
         rule: "PortFlapping".into(),
         port: Some(port),
-        state: State::Firing,
+        state: AlertState::Firing,
         severity: Severity::Critical,
         labels: BTreeMap::from([("team".to_owned(), "net".to_owned())]),
         annotations: BTreeMap::from([("summary".to_owned(), format!("{port} flaps"))]),

@@ -11,7 +11,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use portsyncd::alert::model::{Fingerprint, Notification, State};
+use portsyncd::alert::model::{AlertState, Fingerprint, Notification};
 use portsyncd::alert::notify::{ActiveAlerts, DeliveryOutcome, NotificationLog, Notifier, SavedSink, Surroundings};
 use portsyncd::alert::rules::{Action, Severity};
 use portsyncd::config::{RedisConfig, SinkConfig};

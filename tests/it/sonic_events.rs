@@ -7,7 +7,7 @@ use std::sync::Arc;
 use portsyncd::alert::model::Fingerprint;
 use portsyncd::alert::notify::{ActiveAlerts, Notifier, Surroundings};
 use portsyncd::alert::rules::{Action, Loader, Rule, Severity};
-use portsyncd::alert::{Alert, Notification, State};
+use portsyncd::alert::{Alert, AlertState, Notification};
 use portsyncd::config::RedisConfig;
 use portsyncd::lab::captured::Captured;
 use portsyncd::link::LinkName;
@@ -129,7 +129,7 @@ fn notification(rule: &str, port: Option<&str>, severity: Severity, ended: bool)
         fingerprint: Fingerprint::new(rule, port.as_ref()),
         rule: rule.into(),
         port,
-        state: if ended { State::Resolved } else { State::Firing },
+        state: if ended { AlertState::Resolved } else { AlertState::Firing },
         severity,
         labels: BTreeMap::new(),
         annotations: BTreeMap::from([("summary".to_owned(), SUMMARY.to_owned())]),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::Engine;
 use super::active::{AlertInstance, Phase};
 use crate::alert::Millis;
-use crate::alert::model::{Alert, Evaluation, Fingerprint, Notification, Now, PRESENT, State, Suppression, Transition};
+use crate::alert::model::{
+    Alert, AlertState, Evaluation, Fingerprint, Notification, Now, PRESENT, Suppression, Transition,
+};
 use crate::alert::rules::condition::Function;
 use crate::alert::rules::rule::{RESOLVED_SUMMARY, Rule};
 use crate::alert::rules::template::number;
@@ -75,7 +77,7 @@ impl Engine {
         now: Now,
         evaluation: &mut Evaluation,
     ) {
-        let to = if active.phase.is_firing() { State::Resolved } else { State::Inactive };
+        let to = if active.phase.is_firing() { AlertState::Resolved } else { AlertState::Inactive };
         evaluation.transitions.push(self.transition(number, active, to, None, now));
         // Whoever was notified that it fires is notified that it ended, silence or not: else it would fire there for ever.
         if active.notified {
@@ -100,15 +102,15 @@ impl Engine {
             let firing = active.phase.is_firing();
             let suppressed = if firing { self.suppression(number, active, now.wall) } else { None };
             let state = match (firing, &suppressed) {
-                (false, _) => State::Pending,
-                (true, None) => State::Firing,
-                (true, Some(_)) => State::Suppressed,
+                (false, _) => AlertState::Pending,
+                (true, None) => AlertState::Firing,
+                (true, Some(_)) => AlertState::Suppressed,
             };
             if state != active.state {
                 evaluation.transitions.push(self.transition(number, active, state, suppressed.clone(), now));
             }
             (active.state, active.suppressed) = (state, suppressed);
-            if state == State::Firing && !active.notified {
+            if state == AlertState::Firing && !active.notified {
                 active.notified = true;
                 evaluation.notifications.push(self.notification(number, self.alert(number, active), None));
             }
@@ -142,7 +144,7 @@ impl Engine {
         &self,
         number: usize,
         active: &AlertInstance,
-        to: State,
+        to: AlertState,
         suppressed: Option<Suppression>,
         now: Now,
     ) -> Transition {

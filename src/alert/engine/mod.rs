@@ -27,7 +27,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{Alert, AlertCount, Evaluation, Now, State, Transition};
+use super::model::{Alert, AlertCount, AlertState, Evaluation, Now, Transition};
 use super::rules::load::Rules;
 use super::rules::rule::Rule;
 use super::{Millis, millis};
@@ -39,7 +39,7 @@ use port_index::PortIndex;
 use restore::Unclaimed;
 use silence::{SilenceError, Silences};
 
-pub use persist::{Saved, SavedAlert, SavedSamples};
+pub use persist::{SavedAlert, SavedEngine, SavedSamples};
 pub use silence::{Silence, SilenceRequest};
 pub use snapshot::Snapshot;
 
@@ -206,22 +206,22 @@ impl Engine {
     }
 
     /// The state of a rule's alert, and its value; `None` without a value.
-    pub fn state_of(&self, rule: &str, port: Option<&LinkName>) -> (State, Option<f64>) {
+    pub fn state_of(&self, rule: &str, port: Option<&LinkName>) -> (AlertState, Option<f64>) {
         let find = || {
             let number = self.rule_number(rule).filter(|number| self.rules[*number].is_of_ports() == port.is_some())?;
             Some((number, port.map_or(Some(0), |port| self.ports.find(port))?))
         };
-        let Some((number, index)) = find() else { return (State::Inactive, None) };
+        let Some((number, index)) = find() else { return (AlertState::Inactive, None) };
         let active = self.active[number].iter().find(|active| active.index == index);
         let value = self.columns.of_rule(number).get(index as usize).copied().filter(|value| !value.is_nan());
-        (active.map_or(State::Inactive, |active| active.state), value)
+        (active.map_or(AlertState::Inactive, |active| active.state), value)
     }
 
     /// How many alerts of each rule stand how; nothing for rules without alerts.
     pub fn counts(&self) -> Vec<AlertCount> {
         let mut counts = Vec::new();
         for (rule, all) in self.rules.iter().zip(&self.active).filter(|(_, all)| !all.is_empty()) {
-            for state in [State::Pending, State::Firing, State::Suppressed] {
+            for state in [AlertState::Pending, AlertState::Firing, AlertState::Suppressed] {
                 let alerts = all.iter().filter(|active| active.state == state).count();
                 if alerts > 0 {
                     counts.push(AlertCount { rule: Arc::clone(&rule.name), severity: rule.severity, state, alerts });

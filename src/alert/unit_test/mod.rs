@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::engine::Snapshot;
 use super::engine::silence::SilenceRequest;
 use super::engine::{Engine, Settings};
-use super::model::{Now, State};
+use super::model::{AlertState, Now};
 use super::rules::MetricRef;
 use super::rules::load::{Loader, Rules};
 use super::rules::template::number;
@@ -106,7 +106,7 @@ struct Expectation {
     rule: String,
     port: Option<String>,
     #[serde(with = "Expected")]
-    state: State,
+    state: AlertState,
     value: Option<f64>,
     summary: Option<String>,
     #[serde(default)]
@@ -115,7 +115,7 @@ struct Expectation {
 
 /// What a state may be expected to be.
 #[derive(Deserialize)]
-#[serde(remote = "State", rename_all = "lowercase")]
+#[serde(remote = "AlertState", rename_all = "lowercase")]
 enum Expected {
     Inactive,
     Pending,
