@@ -81,7 +81,7 @@ impl Notifier {
     }
 
     /// How each receiver stands.
-    pub fn states(&self) -> Vec<api::Receiver> {
+    pub fn states(&self) -> Vec<api::ReceiverStatus> {
         self.log.receivers()
     }
 

@@ -57,7 +57,7 @@ impl NotificationLog {
     }
 
     /// How each receiver stands.
-    pub fn receivers(&self) -> Vec<api::Receiver> {
+    pub fn receivers(&self) -> Vec<api::ReceiverStatus> {
         let receivers = lock(&self.receivers).clone();
         receivers.iter().filter_map(Weak::upgrade).map(|receiver| receiver.state()).collect()
     }

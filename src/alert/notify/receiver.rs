@@ -99,10 +99,10 @@ impl Receiver {
     }
 
     /// How it stands.
-    pub fn state(&self) -> api::Receiver {
+    pub fn state(&self) -> api::ReceiverStatus {
         let (failing_since, problem) = lock(&self.problem).clone().unzip();
         let (sink, receiver) = (self.config.name.clone(), self.shown().to_owned());
-        api::Receiver { sink, receiver, waiting: self.queue().len(), failing_since, problem }
+        api::ReceiverStatus { sink, receiver, waiting: self.queue().len(), failing_since, problem }
     }
 
     pub fn notify(&self) {
