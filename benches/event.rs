@@ -14,7 +14,7 @@ use portsyncd::lab::redis_server::RedisServer;
 use portsyncd::link::dump::Dump;
 use portsyncd::link::parse::{Messages, NetlinkMessage};
 use portsyncd::link::{Link, LinkEvent, LinkName};
-use portsyncd::sync::port_sync::{Action, PortSync, Row, RowKey, Table};
+use portsyncd::sync::port_sync::{PortSync, Row, RowKey, SyncAction, Table};
 use tokio::time::Instant;
 
 const SIZES: [usize; 3] = [32, 512, 10_000];
@@ -65,7 +65,7 @@ fn machine(criterion: &mut Criterion) {
                 for link in &rounds[round % 2] {
                     machine.event(&LinkEvent::New(*link), &mut actions);
                 }
-                assert!(matches!(actions.as_slice(), [Action::Write(..), ..]) && actions.len() == ports);
+                assert!(matches!(actions.as_slice(), [SyncAction::Write(..), ..]) && actions.len() == ports);
             });
         });
     }

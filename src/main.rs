@@ -14,7 +14,7 @@ use portsyncd::nowait::Stream;
 #[command(name = "portsyncd", version, about = "Turns the kernel's link events into rows of SONiC's Redis databases")]
 struct Arguments {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<MainCommand>,
     /// Configuration file [default: /etc/sonic/portsyncd.toml, which may be absent]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -24,7 +24,7 @@ struct Arguments {
 }
 
 #[derive(Clone, Subcommand)]
-enum Command {
+enum MainCommand {
     /// Run the daemon in the foreground; so does no command at all
     Run,
     #[command(flatten)]
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
             return if error.use_stderr() { cli::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
-    if !matches!(arguments.command, None | Some(Command::Run)) && held.is_ok() {
+    if !matches!(arguments.command, None | Some(MainCommand::Run)) && held.is_ok() {
         let _ = signals.thread_unblock();
     }
     match run(arguments) {
@@ -81,9 +81,9 @@ fn main() -> ExitCode {
 /// Whether all went well.
 fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let flags = Flags { file: arguments.config, log_level: arguments.log_level.map(LogLevel::from) };
-    match arguments.command.unwrap_or(Command::Run) {
-        Command::Run => app::run(config::load(&flags)?, flags),
-        Command::Other(command) => command.run(&flags),
+    match arguments.command.unwrap_or(MainCommand::Run) {
+        MainCommand::Run => app::run(config::load(&flags)?, flags),
+        MainCommand::Other(command) => command.run(&flags),
     }
 }
 

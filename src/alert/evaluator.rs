@@ -12,11 +12,11 @@ use tracing::{info, warn};
 
 use super::api::{AlertList, AlertView, History, RuleList, RuleView, SilenceList};
 use super::engine::silence::SilenceError;
-use super::engine::{Saved, Silence, SilenceRequest};
+use super::engine::{SavedEngine, Silence, SilenceRequest};
 use super::model::{AlertCount, Evaluation};
-use super::notify::{Active, SavedSink};
+use super::notify::{ActiveAlerts, SavedSink};
 use super::rules::{Action, Loader, Rules};
-use super::{Alert, Engine, Notification, Now, Settings, State};
+use super::{Alert, AlertState, Engine, Notification, Now, Settings};
 use crate::clock::{now_ms, seconds};
 use crate::config::{AlertsConfig, ConfigError};
 use crate::db::queries::RuleRow;
@@ -174,7 +174,7 @@ impl Evaluator {
     }
 
     /// What fires and was told, as far as it is known; and what sinks have to know before they hear of it, once.
-    pub fn told(&self) -> (Active, Option<Before>) {
+    pub fn active(&self) -> (ActiveAlerts, Option<Before>) {
         let engine = lock(&self.engine);
         let actions: BTreeMap<&str, &Arc<[Action]>> = engine.rules().map(|rule| (&*rule.name, &rule.actions)).collect();
         let told = engine.alerts().filter(|alert| alert.notified);
@@ -182,7 +182,7 @@ impl Evaluator {
             let actions = Arc::clone(actions.get(&*alert.rule)?);
             Some(Notification { alert, ended: None, actions })
         });
-        let active = Active { alerts: alerts.collect(), unclaimed: engine.unclaimed().collect() };
+        let active = ActiveAlerts { alerts: alerts.collect(), unclaimed: engine.unclaimed().collect() };
         (active, lock(&self.before).take())
     }
 
@@ -201,14 +201,14 @@ impl Evaluator {
         for rule in engine.rules().filter(|rule| rule.enabled) {
             let mut firing = 0;
             for count in counts.iter().filter(|count| count.rule == rule.name) {
-                if count.state == State::Firing {
+                if count.state == AlertState::Firing {
                     firing = count.alerts;
                 } else {
                     let labels = [&*rule.name, rule.severity.name(), count.state.name()];
                     visit(&catalog::ALERTS, &labels, count.alerts as f64);
                 }
             }
-            visit(&catalog::ALERTS, &[&*rule.name, rule.severity.name(), State::Firing.name()], firing as f64);
+            visit(&catalog::ALERTS, &[&*rule.name, rule.severity.name(), AlertState::Firing.name()], firing as f64);
         }
     }
 
@@ -272,18 +272,18 @@ impl Evaluator {
     }
 
     /// For the disk. What sinks were told is only here until they know it themselves.
-    pub fn save(&self) -> Saved {
+    pub fn save(&self) -> SavedEngine {
         let engine = lock(&self.engine);
         let sinks = match &*lock(&self.before) {
             Some(before) => before.sinks.clone(),
             None => Some(BTreeMap::new()),
         };
-        Saved { sinks, ..engine.save(self.now()) }
+        SavedEngine { sinks, ..engine.save(self.now()) }
     }
 
     /// Goes on from an earlier run, if `restore`, which gives the counters back what they were, has something of it. Nothing
     /// is evaluated meanwhile, so that no counter is seen to jump.
-    pub fn go_on(&self, restore: impl FnOnce() -> Option<Saved>) {
+    pub fn restore(&self, restore: impl FnOnce() -> Option<SavedEngine>) {
         let mut engine = lock(&self.engine);
         let Some(mut saved) = restore() else { return };
         let now = self.now();

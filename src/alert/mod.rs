@@ -19,7 +19,7 @@ pub mod unit_test;
 use std::time::Duration;
 
 pub use engine::{Engine, Settings};
-pub use model::{Alert, Evaluation, Notification, Now, State, Transition};
+pub use model::{Alert, AlertState, Evaluation, Notification, Now, Transition};
 
 /// Times of the engine in milliseconds, as Prometheus has them.
 pub(crate) type Millis = i64;

@@ -13,7 +13,7 @@ use crate::link::LinkName;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum AlertState {
     Inactive,
     /// The condition holds, but not for long enough.
     Pending,
@@ -24,7 +24,7 @@ pub enum State {
     Resolved,
 }
 
-impl State {
+impl AlertState {
     pub fn name(self) -> &'static str {
         match self {
             Self::Inactive => "inactive",
@@ -36,7 +36,7 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for AlertState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -101,8 +101,8 @@ pub struct Transition {
     #[serde(default, with = "port", skip_serializing_if = "Option::is_none")]
     pub port: Option<LinkName>,
     pub severity: Severity,
-    pub from: State,
-    pub to: State,
+    pub from: AlertState,
+    pub to: AlertState,
     /// The condition's value then, or the last one if there was none.
     pub value: f64,
     /// When, by the clock that only goes on, of the run that it happened in.
@@ -131,7 +131,7 @@ pub struct Alert {
     pub rule: Arc<str>,
     #[serde(default, with = "port", skip_serializing_if = "Option::is_none")]
     pub port: Option<LinkName>,
-    pub state: State,
+    pub state: AlertState,
     pub severity: Severity,
     /// Labels besides rule, port and severity.
     pub labels: BTreeMap<String, String>,
@@ -182,7 +182,7 @@ pub struct AlertCount {
     pub rule: Arc<str>,
     pub severity: Severity,
     /// Pending, firing or suppressed.
-    pub state: State,
+    pub state: AlertState,
     pub alerts: usize,
 }
 

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::engine::Saved;
+use super::engine::SavedEngine;
 use super::evaluator::Evaluator;
 use super::model::Notification;
 use super::notify::{NotificationLog, Notifier, Surroundings, daemon_url, status_line};
@@ -66,7 +66,7 @@ impl Alerting {
         self.notification_log.set_write_ahead(Box::new(write));
     }
 
-    pub fn save(&self) -> Saved {
+    pub fn save(&self) -> SavedEngine {
         let _whole = lock(&self.whole);
         let mut saved = self.evaluator.save();
         if let Some(sinks) = &mut saved.sinks {
@@ -118,7 +118,7 @@ impl Alerting {
     fn step(&self, notifier: &Notifier, happens: impl FnOnce() -> Vec<Notification>) {
         let _whole = lock(&self.whole);
         let changes = happens();
-        let (active, before) = self.evaluator.told();
+        let (active, before) = self.evaluator.active();
         if let Some(before) = before {
             self.notification_log.restore(before.sinks.as_ref(), before.ago, &active);
         }

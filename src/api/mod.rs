@@ -19,7 +19,7 @@ pub struct Status {
     pub summary: String,
     /// Whether every component that readiness asks for is ready.
     pub ready: bool,
-    pub components: Vec<Component>,
+    pub components: Vec<ComponentStatus>,
     /// The health score and its parts.
     pub health: Health,
     /// How many ports stand how.
@@ -28,19 +28,19 @@ pub struct Status {
     /// All starts, over restarts.
     pub starts: Starts,
     /// Link messages and rows.
-    pub events: Events,
+    pub events: EventStats,
     pub redis: Redis,
     pub kernel: Kernel,
     /// What survives a restart.
     /// Where alerts are delivered to, besides the log.
     #[serde(default)]
-    pub receivers: Vec<Receiver>,
+    pub receivers: Vec<ReceiverStatus>,
     pub state_file: StateFile,
 }
 
 /// A component of the daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Component {
+pub struct ComponentStatus {
     /// `kernel`, `redis`, `rows`, `ports`, `state`, `http` or `control`.
     pub name: String,
     pub ready: bool,
@@ -57,7 +57,7 @@ pub struct Component {
 pub struct Readiness {
     /// Whether every required component is ready.
     pub ready: bool,
-    pub components: Vec<Component>,
+    pub components: Vec<ComponentStatus>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -152,7 +152,7 @@ pub struct Durations {
 
 /// Link messages and rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Events {
+pub struct EventStats {
     /// Link messages since the start.
     pub total: u64,
     /// From a message to Redis' acknowledgement of its row, since the start.
@@ -219,7 +219,7 @@ pub struct Kernel {
 
 /// How a receiver of alerts stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Receiver {
+pub struct ReceiverStatus {
     /// The sink of the configuration.
     pub sink: String,
     /// Which of its receivers; nothing secret.

@@ -175,7 +175,7 @@ impl StateSaver {
 fn work(keeper: &Mutex<Keeper>, alerting: &Alerting, reader: &Reader, job: Job) {
     let mut keeper = lock(keeper);
     keeper.read();
-    alerting.evaluator.go_on(|| keeper.restore());
+    alerting.evaluator.restore(|| keeper.restore());
     match job.task {
         Task::Read => {}
         Task::Save => drop(keeper.save_if_changed(alerting.save())),

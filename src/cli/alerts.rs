@@ -7,28 +7,28 @@ use portsyncd::alert::api::{AlertList, AlertView, History, SilenceList};
 use portsyncd::alert::model::Suppression;
 use portsyncd::alert::rules::Severity;
 use portsyncd::alert::rules::template::number;
-use portsyncd::alert::{State, Transition};
+use portsyncd::alert::{AlertState, Transition};
 use portsyncd::config::ControlConfig;
 use portsyncd::control::Control;
 
 use super::silence::{self, Wanted};
-use super::table::Table;
+use super::table::TextTable;
 use super::text::{Paint, ago, count, plain};
 use super::{block_on, json, now, put, shows_colour};
 
 /// Where they are asked for.
 pub const PATH: &str = "/api/v1/alerts";
 const HISTORY: &str = "/api/v1/alerts/history";
-const ALERTS: Table<7> =
-    Table { headings: ["severity", "state", "rule", "port", "since", "value", "summary"], numbers: &[5] };
-const TRANSITIONS: Table<7> =
-    Table { headings: ["when", "severity", "from", "to", "rule", "port", "value"], numbers: &[6] };
+const ALERTS: TextTable<7> =
+    TextTable { headings: ["severity", "state", "rule", "port", "since", "value", "summary"], numbers: &[5] };
+const TRANSITIONS: TextTable<7> =
+    TextTable { headings: ["when", "severity", "from", "to", "rule", "port", "value"], numbers: &[6] };
 /// From the worst.
 const SEVERITIES: [Severity; 3] = [Severity::Critical, Severity::Warning, Severity::Info];
 
 /// What is to be done; nothing said: [`List`](Self::List).
 #[derive(Clone, Subcommand)]
-pub enum Action {
+pub enum AlertsCommand {
     /// What fires, is suppressed or pending, and the silences; so does no word at all
     List,
     /// What went from one state to another, oldest first
@@ -49,16 +49,16 @@ pub enum Action {
 }
 
 /// Does it.
-pub fn run(config: &ControlConfig, action: &Action, as_json: bool) -> anyhow::Result<bool> {
+pub fn run(config: &ControlConfig, action: &AlertsCommand, as_json: bool) -> anyhow::Result<bool> {
     let control = Control::new(config)?;
     let paint = Paint { on: shows_colour() };
     let text = block_on(async {
         let raw = match action {
-            Action::List if as_json => control.fetch(PATH).await?,
-            Action::History { last: None } if as_json => control.fetch(HISTORY).await?,
-            Action::History { last: Some(last) } if as_json => newest(&control.fetch(HISTORY).await?, *last)?,
-            Action::Silences if as_json => control.fetch(silence::PATH).await?,
-            Action::List => {
+            AlertsCommand::List if as_json => control.fetch(PATH).await?,
+            AlertsCommand::History { last: None } if as_json => control.fetch(HISTORY).await?,
+            AlertsCommand::History { last: Some(last) } if as_json => newest(&control.fetch(HISTORY).await?, *last)?,
+            AlertsCommand::Silences if as_json => control.fetch(silence::PATH).await?,
+            AlertsCommand::List => {
                 let alerts: AlertList = control.get(PATH).await?;
                 let SilenceList { silences } = control.get(silence::PATH).await?;
                 let mut text = table(alerts.alerts, now(), paint);
@@ -67,23 +67,23 @@ pub fn run(config: &ControlConfig, action: &Action, as_json: bool) -> anyhow::Re
                 }
                 return Ok(text);
             }
-            Action::History { last } => {
+            AlertsCommand::History { last } => {
                 let History { transitions } = control.get(HISTORY).await?;
                 let first = transitions.len().saturating_sub(last.unwrap_or(usize::MAX));
                 return Ok(told(&transitions[first..], now(), paint));
             }
-            Action::Silences => {
+            AlertsCommand::Silences => {
                 let SilenceList { silences } = control.get(silence::PATH).await?;
                 return Ok(silence::table(&silences, now(), paint));
             }
-            Action::Silence(wanted) => {
+            AlertsCommand::Silence(wanted) => {
                 let made = control.post(silence::PATH, serde_json::to_vec(&wanted.request(now()))?).await?;
                 if !as_json {
                     return silence::made(&made, now());
                 }
                 made
             }
-            Action::Unsilence { id } => {
+            AlertsCommand::Unsilence { id } => {
                 let ended = control.delete(&format!("{}/{id}", silence::PATH)).await?;
                 if !as_json {
                     return silence::ended(&ended);
@@ -101,10 +101,10 @@ pub fn run(config: &ControlConfig, action: &Action, as_json: bool) -> anyhow::Re
 pub fn order(alerts: &mut [AlertView]) {
     alerts.sort_by_key(|AlertView { alert, .. }| {
         let place = match alert.state {
-            State::Firing => 0,
-            State::Suppressed => 1,
-            State::Pending => 2,
-            State::Inactive | State::Resolved => 3,
+            AlertState::Firing => 0,
+            AlertState::Suppressed => 1,
+            AlertState::Pending => 2,
+            AlertState::Inactive | AlertState::Resolved => 3,
         };
         (place, Reverse(alert.severity))
     });
@@ -115,7 +115,7 @@ pub fn firing(alerts: &[AlertView], paint: Paint) -> Option<String> {
     let parts: Vec<String> = SEVERITIES
         .into_iter()
         .filter_map(|severity| {
-            let fires = |view: &&AlertView| view.alert.state == State::Firing && view.alert.severity == severity;
+            let fires = |view: &&AlertView| view.alert.state == AlertState::Firing && view.alert.severity == severity;
             let number = alerts.iter().filter(fires).count();
             (number > 0).then(|| mark(severity, &format!("{} {}", count(number as u64), severity.name()), paint))
         })
@@ -162,7 +162,7 @@ fn table(mut alerts: Vec<AlertView>, now: f64, paint: Paint) -> String {
     ALERTS.text(&rows, |row, column, cell| {
         let severity = SEVERITIES.into_iter().find(|severity| severity.name() == row[0]);
         match (column, severity) {
-            (0 | 1, Some(severity)) if row[1] == State::Firing.name() => mark(severity, &cell, paint),
+            (0 | 1, Some(severity)) if row[1] == AlertState::Firing.name() => mark(severity, &cell, paint),
             _ => cell,
         }
     })

@@ -39,7 +39,7 @@ const CONFIGURATION: u8 = 78;
 #[derive(Clone, Subcommand)]
 pub enum Command {
     /// Hold Redis against the kernel and tell what the daemon would write, without writing anything
-    Observe(observe::Options),
+    Observe(observe::ObserveOptions),
     /// Read everything that the daemon would read, and print what holds
     CheckConfig,
     /// Ask the running daemon how it stands; 0 if it answers, ready or not, 69 if it does not
@@ -63,7 +63,7 @@ pub enum Command {
     /// Ask the running daemon about its alerts, and silence some
     Alerts {
         #[command(subcommand)]
-        action: Option<alerts::Action>,
+        action: Option<alerts::AlertsCommand>,
         /// The daemon's JSON
         #[arg(long, global = true)]
         json: bool,
@@ -71,7 +71,7 @@ pub enum Command {
     /// Ask the running daemon about its rules, or test rules without it
     Rules {
         #[command(subcommand)]
-        action: rules::Action,
+        action: rules::RulesCommand,
     },
     /// Watch the running daemon and its ports, live in the terminal
     Watch,
@@ -94,10 +94,10 @@ impl Command {
             Self::Healthcheck { ready } => healthcheck::run(&config()?.control, ready),
             Self::Ports { json } => ports::run(&config()?.control, json),
             Self::Alerts { action, json } => {
-                alerts::run(&config()?.control, &action.unwrap_or(alerts::Action::List), json)
+                alerts::run(&config()?.control, &action.unwrap_or(alerts::AlertsCommand::List), json)
             }
-            Self::Rules { action: rules::Action::List { json } } => rules::list(&config()?.control, json),
-            Self::Rules { action: rules::Action::Test { files } } => rules::test(&files),
+            Self::Rules { action: rules::RulesCommand::List { json } } => rules::list(&config()?.control, json),
+            Self::Rules { action: rules::RulesCommand::Test { files } } => rules::test(&files),
             Self::Watch => watch::run(&config()?.control),
             Self::Metrics { markdown } => metrics::run(markdown),
         }

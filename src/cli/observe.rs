@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// How to observe.
 #[derive(Args, Clone)]
-pub struct Options {
+pub struct ObserveOptions {
     /// Compare once and end: with 0 if nothing differs, with 1 if something does
     #[arg(long)]
     once: bool,
@@ -36,7 +36,7 @@ pub struct Options {
 }
 
 /// Whether nothing differed at the end.
-pub fn run(config: &Config, options: &Options) -> anyhow::Result<bool> {
+pub fn run(config: &Config, options: &ObserveOptions) -> anyhow::Result<bool> {
     // One provider of cryptography is compiled in; a second call would find it there.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let store = config.redis.store()?;
@@ -44,7 +44,7 @@ pub fn run(config: &Config, options: &Options) -> anyhow::Result<bool> {
         let observer = Observer::new(config, store).map_err(ObserveError::from)?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to signals")?;
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen to signals")?;
-        let mut told = Told::new(options);
+        let mut told = ToldDifferences::new(options);
         tokio::select! {
             outcome = observe(observer, config.netlink.audit_interval, options, &mut told) => outcome?,
             _ = interrupt.recv() => {}
@@ -57,8 +57,8 @@ pub fn run(config: &Config, options: &Options) -> anyhow::Result<bool> {
 async fn observe(
     mut observer: Observer,
     interval: Duration,
-    options: &Options,
-    told: &mut Told<'_>,
+    options: &ObserveOptions,
+    told: &mut ToldDifferences<'_>,
 ) -> anyhow::Result<()> {
     let mut failing = false;
     loop {
@@ -87,8 +87,8 @@ async fn observe(
 }
 
 /// What was told.
-struct Told<'a> {
-    options: &'a Options,
+struct ToldDifferences<'a> {
+    options: &'a ObserveOptions,
     /// What differs, and was told.
     lasting: BTreeSet<Difference>,
     /// What the last comparison found.
@@ -109,8 +109,8 @@ struct Line<'a> {
     hint: Option<&'static str>,
 }
 
-impl<'a> Told<'a> {
-    fn new(options: &'a Options) -> Self {
+impl<'a> ToldDifferences<'a> {
+    fn new(options: &'a ObserveOptions) -> Self {
         Self { options, lasting: BTreeSet::new(), found: BTreeSet::new(), compared: false }
     }
 
@@ -188,8 +188,8 @@ mod tests {
 
     #[test]
     fn a_difference_is_told_when_it_still_stands() {
-        let options = Options { once: true, settle: Duration::ZERO, json: false };
-        let mut told = Told::new(&options);
+        let options = ObserveOptions { once: true, settle: Duration::ZERO, json: false };
+        let mut told = ToldDifferences::new(&options);
         assert!(!told.take(report(&["a", "b"])).unwrap());
         assert!(told.lasting.is_empty());
         assert!(!told.take(report(&["b", "c"])).unwrap());

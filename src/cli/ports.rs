@@ -4,13 +4,13 @@ use portsyncd::api::{Port, PortList, PortState};
 use portsyncd::config::ControlConfig;
 use portsyncd::control::Control;
 
-use super::table::Table;
+use super::table::TextTable;
 use super::text::{Paint, ago, count, plain};
 use super::{block_on, json, now, put, shows_colour};
 
 const PATH: &str = "/api/v1/ports";
 const COLUMNS: usize = 8;
-const TABLE: Table<COLUMNS> = Table {
+const TABLE: TextTable<COLUMNS> = TextTable {
     headings: ["port", "admin", "oper", "mtu", "ifindex", "flaps", "last change", "in step"],
     numbers: &[3, 4, 5],
 };

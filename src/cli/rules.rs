@@ -9,16 +9,17 @@ use portsyncd::alert::unit_test;
 use portsyncd::config::ControlConfig;
 use portsyncd::control::Control;
 
-use super::table::Table;
+use super::table::TextTable;
 use super::text::{Paint, ago, duration, exact, plain, plural};
 use super::{CommandError, block_on, json, now, put, shows_colour};
 
 const PATH: &str = "/api/v1/rules";
-const RULES: Table<6> = Table { headings: ["rule", "severity", "for", "alerts", "looks at", "from"], numbers: &[] };
+const RULES: TextTable<6> =
+    TextTable { headings: ["rule", "severity", "for", "alerts", "looks at", "from"], numbers: &[] };
 
 /// What is to be done.
 #[derive(Clone, Subcommand)]
-pub enum Action {
+pub enum RulesCommand {
     /// The rules that the daemon looks at, and how they stand
     List {
         /// The daemon's JSON

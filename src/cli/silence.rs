@@ -8,13 +8,13 @@ use clap::builder::NonEmptyStringValueParser;
 use portsyncd::alert::engine::{Silence, SilenceRequest};
 use portsyncd::config::duration;
 
-use super::table::Table;
+use super::table::TextTable;
 use super::text::{Paint, ago, exact, plain, span};
 
 /// Where they are asked for, made and ended.
 pub const PATH: &str = "/api/v1/silences";
-const SILENCES: Table<7> =
-    Table { headings: ["silence", "rule", "port", "begins", "ends", "author", "comment"], numbers: &[0] };
+const SILENCES: TextTable<7> =
+    TextTable { headings: ["silence", "rule", "port", "begins", "ends", "author", "comment"], numbers: &[0] };
 
 /// What somebody wants silenced.
 #[derive(Clone, Args)]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use portsyncd::alert::api::AlertList;
 use portsyncd::api::{
-    Component, Health, Kernel, Latency, PortCounts, Receiver, Redis, Start, Starts, StateFile, Status,
+    ComponentStatus, Health, Kernel, Latency, PortCounts, ReceiverStatus, Redis, Start, Starts, StateFile, Status,
 };
 use portsyncd::config::ControlConfig;
 use portsyncd::control::{Control, ControlError};
@@ -98,7 +98,7 @@ impl Page {
         }
     }
 
-    fn readiness(&mut self, ready: bool, components: &[Component], now: f64) {
+    fn readiness(&mut self, ready: bool, components: &[ComponentStatus], now: f64) {
         self.line("ready", &if ready { self.paint.good("yes") } else { self.paint.bad("no") });
         for component in components {
             let for_how_long = span(now - component.since);
@@ -230,7 +230,7 @@ impl Page {
     }
 
     /// Where alerts go. Those that fail have lines of their own.
-    fn receivers(&mut self, receivers: &[Receiver], now: f64) {
+    fn receivers(&mut self, receivers: &[ReceiverStatus], now: f64) {
         if receivers.is_empty() {
             return;
         }

@@ -1,14 +1,14 @@
 //! Tables: columns that stand below each other.
 
 /// A table of so many columns.
-pub struct Table<const N: usize> {
+pub struct TextTable<const N: usize> {
     /// What stands above them.
     pub headings: [&'static str; N],
     /// Columns of numbers, which stand at the right.
     pub numbers: &'static [usize],
 }
 
-impl<const N: usize> Table<N> {
+impl<const N: usize> TextTable<N> {
     /// All of it. `mark` may put something around a cell that has its width already: it is told the row, the column, the cell.
     pub fn text(&self, rows: &[[String; N]], mark: impl Fn(&[String; N], usize, String) -> String) -> String {
         let widths: [usize; N] = std::array::from_fn(|column| {

@@ -15,7 +15,7 @@ use crate::db::tables::up_down;
 use crate::link::dump::Dump;
 use crate::link::{IfIndex, LinkEvent, LinkName};
 use crate::sync::init::Init;
-use crate::sync::port_sync::{Action, Names, PortSync, Row, RowKey, Source, Table};
+use crate::sync::port_sync::{Names, PortSync, Row, RowKey, Source, SyncAction, Table};
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::{Cause, Db, DumpOutcome, Outcome};
 use crate::telemetry::observe::PortObserver;
@@ -33,15 +33,15 @@ pub struct Core {
     /// When everything has to be compared next, for what happened to links, and to rows.
     links_due: Due,
     rows_due: Due,
-    actions: Vec<Action>,
-    unlogged: Vec<Change>,
+    actions: Vec<SyncAction>,
+    unlogged: Vec<LoggedChange>,
     listed: Option<Instant>,
     /// The last list of all links lacked none: only then is a link absent that is not in it.
     complete: bool,
 }
 
 /// What became of a port, for the log: what it is now, known from which link, or that it is gone.
-struct Change {
+struct LoggedChange {
     name: LinkName,
     now: Option<(Row, Source)>,
 }
@@ -162,7 +162,7 @@ impl Core {
         let there = self.pending.set(key, row);
         self.want(key, row, source, there);
         if !there {
-            self.unlogged.push(Change { name: key.name, now: Some((row, source)) });
+            self.unlogged.push(LoggedChange { name: key.name, now: Some((row, source)) });
         }
     }
 
@@ -171,7 +171,7 @@ impl Core {
         let differs = self.pending.ensure(key, row);
         let written = !self.pending.is_unwritten(key);
         if differs {
-            self.unlogged.push(Change { name: key.name, now: Some((row, source)) });
+            self.unlogged.push(LoggedChange { name: key.name, now: Some((row, source)) });
         } else if written {
             self.observer.telemetry().metrics.redis_writes_spared.count(());
             self.row_written(key);
@@ -307,7 +307,7 @@ impl Core {
 
     /// Logs what changed since the last time.
     pub fn log_changes(&mut self) {
-        for Change { name, now } in self.unlogged.drain(..) {
+        for LoggedChange { name, now } in self.unlogged.drain(..) {
             match now {
                 Some((Row::Port { admin_up, oper_up, mtu }, source)) => info!(
                     port = %name, admin = up_down(admin_up), oper = up_down(oper_up), mtu,
@@ -363,23 +363,23 @@ impl Core {
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {
             match action {
-                Action::Write(key, row, source) => self.write(key, row, source),
-                Action::Remove(key) => {
+                SyncAction::Write(key, row, source) => self.write(key, row, source),
+                SyncAction::Remove(key) => {
                     self.pending.remove(key);
                     if key.table == Table::Port {
                         self.observer.removed(key.name);
                     }
-                    self.unlogged.push(Change { name: key.name, now: None });
+                    self.unlogged.push(LoggedChange { name: key.name, now: None });
                 }
-                Action::Await(name) => {
+                SyncAction::Await(name) => {
                     debug!(port = %name, "link waits for its row in APPL_DB");
                     self.pending.withdraw(RowKey { table: Table::Port, name });
                     self.observer.waiting(name);
                     self.observe_waiting(name);
                     self.awaited_rows.add(name);
                 }
-                Action::Forget(name) => self.awaited_rows.forget(&name),
-                Action::Old(name, old) => {
+                SyncAction::Forget(name) => self.awaited_rows.forget(&name),
+                SyncAction::Old(name, old) => {
                     if old {
                         self.observer.removed(name);
                     }

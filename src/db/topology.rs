@@ -70,7 +70,7 @@ struct File {
     #[serde(rename = "INSTANCES")]
     instances: HashMap<String, Instance>,
     #[serde(rename = "DATABASES")]
-    databases: HashMap<String, Entry>,
+    databases: HashMap<String, DatabaseEntry>,
 }
 
 #[derive(Default, Deserialize)]
@@ -82,7 +82,7 @@ struct Instance {
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct DatabaseEntry {
     id: i64,
     separator: String,
     instance: String,

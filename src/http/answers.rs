@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hyper::body::Bytes;
 use tokio::sync::OnceCell;
 
-use super::{Exposed, gzip};
+use super::{ExpositionHook, gzip};
 use crate::locks::lock;
 
 /// How old an answer may be. Short enough that nobody notices, long enough that a hundred clients cost little more than one.
@@ -15,17 +15,17 @@ const FRESH: Duration = Duration::from_millis(250);
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     /// `/metrics`.
-    pub metrics: Answer,
+    pub metrics: CachedAnswer,
     /// The same in `OpenMetrics`' format.
-    pub openmetrics: Answer,
+    pub openmetrics: CachedAnswer,
     /// `/api/v1/status`.
-    pub status: Answer,
+    pub status: CachedAnswer,
     /// `/api/v1/ports`.
-    pub ports: Answer,
+    pub ports: CachedAnswer,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct CachedAnswer {
     last: Mutex<Option<(Instant, Made)>>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Made {
     noted: Arc<OnceCell<()>>,
 }
 
-impl Answer {
+impl CachedAnswer {
     /// The last one if it is fresh, else a new one.
     pub fn get(&self, make: impl FnOnce() -> Bytes) -> Made {
         let mut last = lock(&self.last);
@@ -71,7 +71,7 @@ impl Made {
     }
 
     /// To be called before it is shown: the first caller notes what it shows, and whoever comes meanwhile waits for that.
-    pub async fn note(&self, exposed: &Exposed) {
+    pub async fn note(&self, exposed: &ExpositionHook) {
         self.noted.get_or_init(exposed).await;
     }
 

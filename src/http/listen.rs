@@ -24,7 +24,7 @@ use super::Service;
 use super::connections::Connections;
 use super::credentials::Password;
 use super::hosts::Hosts;
-use super::route::{self, Access, Client};
+use super::route::{self, Access, Requester};
 use super::tls::{self, TlsError};
 use crate::backoff::Backoff;
 use crate::config::HttpConfig;
@@ -91,7 +91,7 @@ pub(super) async fn tcp(service: &Arc<Service>, config: &HttpConfig) {
         let (access, acceptor) = (Arc::clone(&access), acceptor.clone());
         let open = Open::new(service, &count);
         let serve = |lasting| async move {
-            let client = Client { access: &access, lasting };
+            let client = Requester { access: &access, lasting };
             over_tcp(&open.service, &client, stream, acceptor).await;
         };
         if connections.serve(serve) {
@@ -123,7 +123,7 @@ impl Drop for Open {
     }
 }
 
-async fn over_tcp(service: &Service, client: &Client<'_>, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+async fn over_tcp(service: &Service, client: &Requester<'_>, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
     // Messages of the stream are small and are not to wait for each other.
     let _ = stream.set_nodelay(true);
     match acceptor {
@@ -150,7 +150,7 @@ pub(super) async fn unix(service: &Arc<Service>, path: &Path) {
             Ok((stream, _)) => {
                 let service = Arc::clone(service);
                 connections.serve(|lasting| async move {
-                    connection(&service, &Client { access: &Access::Change, lasting }, stream).await;
+                    connection(&service, &Requester { access: &Access::Change, lasting }, stream).await;
                 });
             }
             Err(error) => accept_failed(&error).await,
@@ -218,7 +218,7 @@ async fn accept_failed(error: &io::Error) {
     sleep(Duration::from_millis(100)).await;
 }
 
-async fn connection<S: AsyncRead + AsyncWrite>(service: &Service, client: &Client<'_>, stream: S) {
+async fn connection<S: AsyncRead + AsyncWrite>(service: &Service, client: &Requester<'_>, stream: S) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let stream = pin!(stream);

@@ -23,24 +23,24 @@ use crate::config::{ControlConfig, HttpConfig};
 use crate::status::collector::Reader;
 use crate::telemetry::Telemetry;
 use answers::Answers;
-use stream::Stream;
+use stream::ChangeStream;
 
 /// What every connection is served from.
 pub struct Service {
     reader: Arc<Reader>,
     evaluator: Arc<Evaluator>,
     answers: Answers,
-    stream: Stream,
-    exposed: Exposed,
+    stream: ChangeStream,
+    exposed: ExpositionHook,
 }
 
 /// Called when `/metrics` was made and before it is shown.
-pub type Exposed = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+pub type ExpositionHook = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl Service {
     /// Serves what this reads.
-    pub fn new(reader: Arc<Reader>, evaluator: Arc<Evaluator>, exposed: Exposed) -> Arc<Self> {
-        let stream = Stream::new(Arc::clone(&reader), Arc::clone(&evaluator));
+    pub fn new(reader: Arc<Reader>, evaluator: Arc<Evaluator>, exposed: ExpositionHook) -> Arc<Self> {
+        let stream = ChangeStream::new(Arc::clone(&reader), Arc::clone(&evaluator));
         Arc::new(Self { answers: Answers::default(), stream, reader, evaluator, exposed })
     }
 

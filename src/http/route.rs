@@ -62,12 +62,12 @@ pub(super) enum Access {
 }
 
 /// Who asks.
-pub(super) struct Client<'a> {
+pub(super) struct Requester<'a> {
     pub access: &'a Access,
     pub lasting: Lasting,
 }
 
-pub(super) async fn answer(service: &Service, client: &Client<'_>, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(service: &Service, client: &Requester<'_>, request: Request<Incoming>) -> Response<Body> {
     let head = *request.method() == Method::HEAD;
     let mut response = match (client.access.refusal(&request), request.method()) {
         (Some(refusal), _) => refusal,

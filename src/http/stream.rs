@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, OwnedSemaphorePermit, broadcast};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::answers::Answer;
+use super::answers::CachedAnswer;
 use super::route::Body;
 use crate::alert::evaluator::Evaluator;
 use crate::api::PortChanges;
@@ -35,17 +35,17 @@ const QUIET: Duration = Duration::from_secs(10);
 const BEHIND: usize = 16;
 
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct ChangeStream {
     reader: Arc<Reader>,
     evaluator: Arc<Evaluator>,
     /// What a client is told first: made once for all who come, or fall behind, before anything else is told.
-    whole: Arc<Answer>,
+    whole: Arc<CachedAnswer>,
     messages: broadcast::Sender<Bytes>,
     /// Somebody began to listen.
     listener: Notify,
 }
 
-impl Stream {
+impl ChangeStream {
     pub fn new(reader: Arc<Reader>, evaluator: Arc<Evaluator>) -> Self {
         let messages = broadcast::Sender::new(BEHIND);
         Self { reader, evaluator, whole: Arc::default(), messages, listener: Notify::new() }
@@ -85,13 +85,13 @@ impl Stream {
             ports.watch(true);
             // Whatever changed since the listener was told the whole, while nobody watched.
             ports.changed.notify_one();
-            self.tell().await;
+            self.send_changes().await;
             ports.watch(false);
             self.whole.forget();
         }
     }
 
-    async fn tell(&self) {
+    async fn send_changes(&self) {
         let ports = &self.reader.telemetry().ports;
         let mut samples = interval(SAMPLE);
         samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -160,7 +160,7 @@ mod tests {
     #[tokio::test]
     async fn the_whole_is_shared_until_something_is_told() {
         let reader = Reader::new(Arc::new(Telemetry::default()), 1, HealthConfig::default());
-        let stream = Stream::new(Arc::new(reader), Evaluator::new(&AlertsConfig::default()));
+        let stream = ChangeStream::new(Arc::new(reader), Evaluator::new(&AlertsConfig::default()));
         let places = Arc::new(tokio::sync::Semaphore::new(8));
         let place = || Arc::clone(&places).try_acquire_owned().unwrap();
         let first = async || stream.subscribe(place()).frame().await.unwrap().unwrap().into_data().unwrap();

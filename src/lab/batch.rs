@@ -173,7 +173,7 @@ impl Batch {
     pub fn refusals(&mut self) -> Result<(), Error> {
         let (mut first, mut count) = (None, 0);
         while let Some(length) = self.read(MsgFlags::MSG_DONTWAIT)? {
-            for message in Messages(&self.buffer[..length]) {
+            for message in NetlinkReplies(&self.buffer[..length]) {
                 let Ok(NetlinkPayload::Error(answer)) = message.map(|message| message.payload) else { continue };
                 if answer.raw_code() != 0 {
                     count += 1;
@@ -193,7 +193,7 @@ impl Batch {
         let mut links = Vec::new();
         loop {
             let length = self.read(MsgFlags::empty())?.unwrap_or_default();
-            for message in Messages(&self.buffer[..length]) {
+            for message in NetlinkReplies(&self.buffer[..length]) {
                 match message.map(|message| message.payload) {
                     Ok(NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link))) => links.push(seen(&link)),
                     Ok(NetlinkPayload::Done(_)) => return Ok(links),
@@ -227,9 +227,9 @@ impl Batch {
 }
 
 /// The messages of one datagram.
-struct Messages<'a>(&'a [u8]);
+struct NetlinkReplies<'a>(&'a [u8]);
 
-impl Iterator for Messages<'_> {
+impl Iterator for NetlinkReplies<'_> {
     type Item = io::Result<NetlinkMessage<RouteNetlinkMessage>>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::alert::model::{Alert, Fingerprint, Notification, State};
+use crate::alert::model::{Alert, AlertState, Fingerprint, Notification};
 use crate::alert::rules::{Action, Severity};
 use crate::link::LinkName;
 
@@ -16,7 +16,7 @@ pub fn fires(port: usize) -> Notification {
         fingerprint: Fingerprint::new("PortFlapping", Some(&port)),
         rule: "PortFlapping".into(),
         port: Some(port),
-        state: State::Firing,
+        state: AlertState::Firing,
         severity: Severity::Critical,
         labels: BTreeMap::from([("team".to_owned(), "net".to_owned())]),
         annotations: BTreeMap::from([("summary".to_owned(), format!("{port} flaps"))]),
@@ -32,7 +32,7 @@ pub fn fires(port: usize) -> Notification {
 /// The same alert a minute later, when it ended.
 pub fn resolved(port: usize) -> Notification {
     let mut notification = fires(port);
-    notification.alert.state = State::Resolved;
+    notification.alert.state = AlertState::Resolved;
     notification.ended = Some(1_795_549_060.0);
     notification
 }

@@ -8,14 +8,14 @@ use super::Error;
 
 /// One row of `CONFIG_DB`'s `PORT` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct PortConfigRow {
     /// The port, such as `Ethernet4`.
     pub name: String,
     /// Fields and values, in the order in which they are written.
     pub fields: Vec<(String, String)>,
 }
 
-impl Row {
+impl PortConfigRow {
     /// The value of `field`, if the row has it.
     pub fn get(&self, field: &str) -> Option<&str> {
         let (_, value) = self.fields.iter().find(|(name, _)| name == field)?;
@@ -35,12 +35,12 @@ fn scheme(count: usize) -> (usize, u32) {
 }
 
 /// The rows of a switch with `count` ports.
-pub fn rows(count: usize) -> Vec<Row> {
+pub fn rows(count: usize) -> Vec<PortConfigRow> {
     let (width, speed) = scheme(count);
     (0..count).map(|n| row(n, width, speed)).collect()
 }
 
-fn row(n: usize, width: usize, speed: u32) -> Row {
+fn row(n: usize, width: usize, speed: u32) -> PortConfigRow {
     let first = n * width;
     let lanes: Vec<String> = (first + 1..=first + width).map(|lane| lane.to_string()).collect();
     let fields = [
@@ -53,7 +53,7 @@ fn row(n: usize, width: usize, speed: u32) -> Row {
         ("mtu", "9100".to_owned()),
         ("speed", speed.to_string()),
     ];
-    Row {
+    PortConfigRow {
         name: format!("Ethernet{first}"),
         fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
     }
@@ -61,7 +61,7 @@ fn row(n: usize, width: usize, speed: u32) -> Row {
 
 /// The rows of a port that is broken out into so many: the lanes are shared out, and so is the speed. The first has the name of
 /// the port itself, the others are numbered by their first lane, as `SONiC` does it.
-pub fn breakout(port: &Row, into: usize) -> Result<Vec<Row>, Error> {
+pub fn breakout(port: &PortConfigRow, into: usize) -> Result<Vec<PortConfigRow>, Error> {
     let impossible = |why: &str| Err(Error::Breakout { port: port.name.clone(), into, why: why.to_owned() });
     let lanes: Vec<&str> = port.get("lanes").unwrap_or_default().split(',').filter(|lane| !lane.is_empty()).collect();
     if into == 0 || lanes.is_empty() || !lanes.len().is_multiple_of(into) {
@@ -83,7 +83,7 @@ pub fn breakout(port: &Row, into: usize) -> Result<Vec<Row>, Error> {
             };
             (field.clone(), value)
         });
-        Row { name: format!("{prefix}{}", number + at * width), fields: fields.collect() }
+        PortConfigRow { name: format!("{prefix}{}", number + at * width), fields: fields.collect() }
     };
     Ok(lanes.chunks(width).enumerate().map(share).collect())
 }
@@ -97,11 +97,16 @@ pub fn cable(port: &str) -> String {
 
 /// Writes `rows` to `CONFIG_DB` (`PORT|<name>` with this separator); returns how many were written. Rows that are there stay
 /// as they are unless `overwrite`, which replaces them. All appear at once: no reader sees a part of them.
-pub fn seed(config_db: &mut redis::Connection, separator: &str, rows: &[Row], overwrite: bool) -> Result<usize, Error> {
+pub fn seed(
+    config_db: &mut redis::Connection,
+    separator: &str,
+    rows: &[PortConfigRow],
+    overwrite: bool,
+) -> Result<usize, Error> {
     if rows.is_empty() {
         return Ok(0);
     }
-    let key = |row: &Row| format!("PORT{separator}{}", row.name);
+    let key = |row: &PortConfigRow| format!("PORT{separator}{}", row.name);
     let mut look = redis::pipe();
     for row in rows {
         look.exists(key(row));

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use tracing::debug;
 
-use super::State;
+use super::SavedState;
 use super::file::read_file;
 use super::form;
 
@@ -25,7 +25,7 @@ impl Beside {
         Self { path: folder.join(name), new: folder.join(format!("{name}.new")) }
     }
 
-    pub fn write(&self, state: &State) -> io::Result<()> {
+    pub fn write(&self, state: &SavedState) -> io::Result<()> {
         let content = form::seal(&state.to_json()?);
         // Neither a pipe nor a symbolic link in its place leads elsewhere.
         let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
@@ -36,14 +36,14 @@ impl Beside {
     }
 
     /// What is there, if it is whole.
-    pub fn read(&self) -> Option<State> {
+    pub fn read(&self) -> Option<SavedState> {
         let bytes = match read_file(&self.path) {
             Ok(None) => return None,
             Ok(Some(Ok(bytes))) => Some(bytes),
             _ => None,
         };
         let content = bytes.as_deref().and_then(|bytes| form::open(bytes).ok());
-        let state = content.and_then(|content| State::from_json(content).ok());
+        let state = content.and_then(|content| SavedState::from_json(content).ok());
         if state.is_none() {
             debug!(path = %self.path.display(), "what was noted beside the state file cannot be read");
         }

@@ -9,25 +9,26 @@ use std::path::Path;
 use tracing::debug;
 
 use super::beside::Beside;
-use super::{PortState, State};
+use super::{SavedPort, SavedState};
 
 const FILE: &str = "exposed.json";
 
 #[derive(Debug)]
 pub(super) struct Exposed {
     file: Beside,
-    last: State,
+    last: SavedState,
 }
 
 impl Exposed {
     pub fn new(folder: &Path) -> Self {
-        Self { file: Beside::new(folder, FILE), last: State::default() }
+        Self { file: Beside::new(folder, FILE), last: SavedState::default() }
     }
 
     /// Notes the counters of this state. One that cannot be noted may go back after a crash, and nothing else.
-    pub fn note(&mut self, state: &State) {
-        let counted = State { counters: state.counters.clone(), ports: state.ports.clone(), ..State::default() };
-        let counted = State { boot_id: state.boot_id.clone(), ..counted };
+    pub fn note(&mut self, state: &SavedState) {
+        let counted =
+            SavedState { counters: state.counters.clone(), ports: state.ports.clone(), ..SavedState::default() };
+        let counted = SavedState { boot_id: state.boot_id.clone(), ..counted };
         if counted == self.last {
             return;
         }
@@ -38,7 +39,7 @@ impl Exposed {
     }
 
     /// Raises what the state file says to what was shown after it.
-    pub fn raise(&self, state: &mut State) {
+    pub fn raise(&self, state: &mut SavedState) {
         let Some(shown) = self.file.read() else { return };
         for (key, count) in shown.counters {
             let saved = state.counters.entry(key).or_default();
@@ -57,7 +58,7 @@ impl Exposed {
                 continue;
             }
             // The kernel's count belongs to the flaps that were counted by it.
-            *saved = if is_of_this_boot { port } else { PortState { ifindex: None, carrier_changes: None, ..port } };
+            *saved = if is_of_this_boot { port } else { SavedPort { ifindex: None, carrier_changes: None, ..port } };
         }
     }
 }

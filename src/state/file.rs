@@ -77,7 +77,7 @@ fn hint(error: &io::Error) -> &'static str {
 
 /// A write that is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Saved {
+pub struct Written {
     /// Whether there was a generation before it, now kept as a backup.
     pub backup: bool,
 }
@@ -136,7 +136,7 @@ impl StateDir {
 
     /// Writes the content as the newest generation; it is on the disk when this returns. After an error the generations
     /// are as they were, or one step further in becoming older.
-    pub fn save(&mut self, content: &[u8]) -> Result<Saved, DirError> {
+    pub fn save(&mut self, content: &[u8]) -> Result<Written, DirError> {
         self.take()?;
         self.write_new(&form::seal(content)).inspect_err(|_| {
             // It may fill the disk, and nobody reads it.
@@ -149,7 +149,7 @@ impl StateDir {
         }
         self.put_in_place()?;
         self.sync()?;
-        Ok(Saved { backup })
+        Ok(Written { backup })
     }
 
     /// The newest generation that is whole and that `read` understands. Those that are not are set aside.

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use tracing::{debug, info, warn};
 
-use super::State;
+use super::SavedState;
 use super::exposed::Exposed;
-use super::file::{DirError, Loaded, Saved, StateDir};
+use super::file::{DirError, Loaded, StateDir, Written};
 use super::form::Unusable;
 use super::notifications::{self, Notifications};
 
@@ -39,7 +39,7 @@ pub struct Keeper {
     loaded: bool,
     other: BTreeMap<String, Value>,
     /// What was read and is not given back yet.
-    found: Option<Loaded<State>>,
+    found: Option<Loaded<SavedState>>,
     /// The fingerprint of what is on the disk: all of it would be megabytes of memory on a switch of many ports.
     last: Option<u64>,
     written: Option<f64>,
@@ -84,7 +84,7 @@ impl Keeper {
         if self.loaded || self.found.is_some() {
             return;
         }
-        match dir.load(State::from_json) {
+        match dir.load(SavedState::from_json) {
             Ok(loaded) => {
                 self.found = Some(loaded);
                 self.works("the state file can be read again");
@@ -94,7 +94,7 @@ impl Keeper {
     }
 
     /// Gives back to the counters what was read, and to the caller what alerting is to go on from, once. Does not wait.
-    pub fn restore(&mut self) -> Option<engine::Saved> {
+    pub fn restore(&mut self) -> Option<engine::SavedEngine> {
         let found = self.found.take()?;
         self.loaded = true;
         self.take(found)
@@ -103,26 +103,26 @@ impl Keeper {
     /// Notes what is shown of the counters, so that they never go back.
     pub fn note_exposed(&mut self) {
         if let Some(exposed) = self.exposed.as_mut().filter(|_| self.loaded) {
-            exposed.note(&State::of(&self.telemetry));
+            exposed.note(&SavedState::of(&self.telemetry));
         }
     }
 
     /// Notes how alerts stand and what receivers are about to be told, so that after a crash they are told what is true.
-    pub fn note_notifications(&mut self, alerts: engine::Saved) {
+    pub fn note_notifications(&mut self, alerts: engine::SavedEngine) {
         if let Some(notifications) = self.notifications.as_mut().filter(|_| self.loaded) {
             notifications.note(alerts);
         }
     }
 
     /// Writes the state if it is not what is on the disk already. True if it was written.
-    pub fn save_if_changed(&mut self, alerts: engine::Saved) -> bool {
+    pub fn save_if_changed(&mut self, alerts: engine::SavedEngine) -> bool {
         let Some(dir) = &mut self.dir else { return false };
         let metrics = &self.telemetry.metrics;
         if !self.loaded {
             metrics.state_file_writes.count(SaveOutcome::Failed);
             return false;
         }
-        let mut state = State::of(&self.telemetry);
+        let mut state = SavedState::of(&self.telemetry);
         state.other.clone_from(&self.other);
         state.alerts = alerts;
         let print = fingerprint(&state);
@@ -135,7 +135,7 @@ impl Keeper {
         }
         state.saved = seconds(now_ms());
         match write(dir, &state) {
-            Ok(Saved { backup }) => {
+            Ok(Written { backup }) => {
                 metrics.state_file_writes.count(SaveOutcome::Ok);
                 metrics.state_file_backups.add((), u64::from(backup));
                 // There was a file, and somebody removed it: there is nothing older should this one be damaged.
@@ -164,7 +164,7 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, loaded: Loaded<State>) -> Option<engine::Saved> {
+    fn take(&mut self, loaded: Loaded<SavedState>) -> Option<engine::SavedEngine> {
         let metrics = &self.telemetry.metrics;
         metrics.state_file_corruptions.add((), loaded.damaged());
         metrics.state_file_recoveries.add((), u64::from(loaded.recovered()));
@@ -223,7 +223,7 @@ impl Keeper {
     }
 }
 
-fn write(dir: &mut StateDir, state: &State) -> Result<Saved, DirError> {
+fn write(dir: &mut StateDir, state: &SavedState) -> Result<Written, DirError> {
     let content = state.to_json().map_err(|error| DirError::Io {
         doing: "express the state for",
         path: dir.path(),
@@ -233,7 +233,7 @@ fn write(dir: &mut StateDir, state: &State) -> Result<Saved, DirError> {
 }
 
 /// What tells one content from another, whenever it was saved.
-fn fingerprint(state: &State) -> u64 {
+fn fingerprint(state: &SavedState) -> u64 {
     let mut hasher = DefaultHasher::new();
     for (key, count) in &state.counters {
         (key, count).hash(&mut hasher);

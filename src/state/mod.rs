@@ -1,7 +1,7 @@
 //! What survives a restart of the daemon: counters that operators compare over restarts, the flaps of the ports, how long
 //! starts took.
 //!
-//! [`State`] is the content: collected from the telemetry, given back to it. [`file`](mod@file) puts any content on the disk
+//! [`SavedState`] is the content: collected from the telemetry, given back to it. [`file`](mod@file) puts any content on the disk
 //! so that a crash cannot damage it, and finds an older generation where something else did. [`Keeper`] brings the two
 //! together, and sees to it that no trouble with the disk ever reaches the daemon. docs/state.md is for operators.
 
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::debug;
 
-use crate::alert::engine::Saved;
+use crate::alert::engine::SavedEngine;
 use crate::telemetry::Telemetry;
 use crate::telemetry::flaps::Carrier;
 use crate::telemetry::ports::Cell;
@@ -33,7 +33,7 @@ pub use keeper::Keeper;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct State {
+pub struct SavedState {
     /// When, as Unix time.
     pub saved: f64,
     /// The kernel's id of this boot: numbers of links, and its counts, hold while it stays the same.
@@ -42,12 +42,12 @@ pub struct State {
     /// The counters that survive, by name and labels as in `x_total{a="b"}`; those at 0 are left out.
     pub counters: BTreeMap<String, u64>,
     /// The ports that flapped or have a link, by name. Bytes of a name that are no printable ASCII, and `%`, are written `%XX`.
-    pub ports: BTreeMap<String, PortState>,
+    pub ports: BTreeMap<String, SavedPort>,
     /// How long the last starts took in seconds, oldest first.
     pub starts: Vec<f64>,
     /// What alerting goes on from.
     #[serde(skip_serializing_if = "is_empty")]
-    pub alerts: Saved,
+    pub alerts: SavedEngine,
     /// Sections that this version does not know. They are written as they were read.
     #[serde(flatten)]
     pub other: BTreeMap<String, Value>,
@@ -56,7 +56,7 @@ pub struct State {
 /// What is saved of a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct PortState {
+pub struct SavedPort {
     /// Changes of the operational state.
     pub flaps: u64,
     /// The last of them, oldest first: Unix time in milliseconds, and whether the port came up.
@@ -70,7 +70,7 @@ pub struct PortState {
     pub carrier_changes: Option<u32>,
 }
 
-impl PortState {
+impl SavedPort {
     fn of(cell: &Cell) -> Option<Self> {
         // Before the total, which otherwise could lack what this says is counted already.
         let carrier = cell.carrier();
@@ -89,7 +89,7 @@ impl PortState {
     }
 }
 
-impl State {
+impl SavedState {
     /// What the telemetry holds. The time and other versions' sections are the caller's to fill in.
     pub fn of(telemetry: &Telemetry) -> Self {
         let mut counters = BTreeMap::new();
@@ -99,7 +99,7 @@ impl State {
             }
         });
         let cells = telemetry.ports.cells();
-        let ports = cells.iter().filter_map(|cell| Some((name::encode(cell.name()), PortState::of(cell)?)));
+        let ports = cells.iter().filter_map(|cell| Some((name::encode(cell.name()), SavedPort::of(cell)?)));
         // Whole microseconds come back from their decimal form as they were, so that nothing seems changed.
         let starts = telemetry.starts.kept().into_iter().map(|seconds| (seconds * 1e6).round() / 1e6);
         let boot_id = boot_id().map(str::to_owned);
@@ -152,9 +152,9 @@ fn boot_id() -> Option<&'static str> {
 }
 
 /// Whether there is nothing to go on from, whenever that was.
-fn is_empty(alerts: &Saved) -> bool {
+fn is_empty(alerts: &SavedEngine) -> bool {
     let sinks = alerts.sinks.clone().filter(std::collections::BTreeMap::is_empty);
-    *alerts == Saved { saved: alerts.saved, sinks, ..Saved::default() }
+    *alerts == SavedEngine { saved: alerts.saved, sinks, ..SavedEngine::default() }
 }
 
 type Visit<'a> = dyn FnMut(String, &dyn Family, &[&'static str], u64) + 'a;

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use tracing::debug;
 
-use super::State;
+use super::SavedState;
 use super::beside::Beside;
-use crate::alert::engine::Saved;
+use crate::alert::engine::SavedEngine;
 
 const FILE: &str = "notifications.json";
 
@@ -28,28 +28,28 @@ impl Notifications {
     }
 
     /// Notes it, unless it is on the disk. Of what cannot be noted receivers may hear again after a crash, or not of its end.
-    pub fn note(&mut self, alerts: Saved) {
+    pub fn note(&mut self, alerts: SavedEngine) {
         let print = fingerprint(&alerts);
         if self.last == Some(print) {
             return;
         }
         // These two are long, and the state file's are good enough.
-        let alerts = Saved { history: Vec::new(), samples: Vec::new(), ..alerts };
-        match self.file.write(&State { alerts, ..State::default() }) {
+        let alerts = SavedEngine { history: Vec::new(), samples: Vec::new(), ..alerts };
+        match self.file.write(&SavedState { alerts, ..SavedState::default() }) {
             Ok(()) => self.last = Some(print),
             Err(error) => debug!(error = %error, "what receivers of alerts are told cannot be noted"),
         }
     }
 
     /// The state file has it now.
-    pub fn is_saved(&mut self, alerts: &Saved) {
+    pub fn is_saved(&mut self, alerts: &SavedEngine) {
         self.last = Some(fingerprint(alerts));
         self.file.remove();
     }
 
     /// Brings what the state file says of alerts to what was noted after it. True if there was something.
-    pub fn take_over(&self, saved: &mut Saved) -> bool {
-        let Some(State { alerts: mut newer, .. }) = self.file.read() else { return false };
+    pub fn take_over(&self, saved: &mut SavedEngine) -> bool {
+        let Some(SavedState { alerts: mut newer, .. }) = self.file.read() else { return false };
         newer.history = std::mem::take(&mut saved.history);
         newer.samples = std::mem::take(&mut saved.samples);
         let passed = (newer.saved - saved.saved).max(0.0);
@@ -60,7 +60,7 @@ impl Notifications {
 }
 
 /// What tells one state of alerts from another. Times that only go on are no change.
-pub(super) fn fingerprint(alerts: &Saved) -> u64 {
+pub(super) fn fingerprint(alerts: &SavedEngine) -> u64 {
     let mut hasher = DefaultHasher::new();
     for alert in &alerts.alerts {
         (&alert.rule, alert.port, alert.state, alert.notified, alert.ceased.is_some()).hash(&mut hasher);
@@ -86,7 +86,7 @@ pub(super) fn fingerprint(alerts: &Saved) -> u64 {
 mod tests {
     use super::*;
     use crate::alert::engine::{SavedAlert, SavedSamples};
-    use crate::alert::model::State::Firing;
+    use crate::alert::model::AlertState::Firing;
 
     fn alert(rule: &str) -> SavedAlert {
         let held = std::time::Duration::from_secs(5);
@@ -98,13 +98,14 @@ mod tests {
     fn what_was_noted_counts_until_the_state_file_has_it() {
         let folder = tempfile::tempdir().unwrap();
         let samples = SavedSamples { metric: "x_total".into(), matching: Box::default(), points: vec![(3.0, 1.0)] };
-        let mut old = Saved { saved: 1000.0, alerts: vec![alert("Old")], samples: vec![samples], ..Saved::default() };
-        let new = Saved { saved: 1010.0, alerts: vec![alert("New")], ..Saved::default() };
+        let mut old =
+            SavedEngine { saved: 1000.0, alerts: vec![alert("Old")], samples: vec![samples], ..SavedEngine::default() };
+        let new = SavedEngine { saved: 1010.0, alerts: vec![alert("New")], ..SavedEngine::default() };
         let mut noted = Notifications::new(folder.path());
         assert!(!noted.take_over(&mut old), "there is none");
         noted.note(new.clone());
         let written = std::fs::metadata(folder.path().join(FILE)).unwrap().modified().unwrap();
-        noted.note(Saved { saved: 1011.0, ..new.clone() });
+        noted.note(SavedEngine { saved: 1011.0, ..new.clone() });
         assert_eq!(
             std::fs::metadata(folder.path().join(FILE)).unwrap().modified().unwrap(),
             written,

@@ -23,8 +23,8 @@ fn flap(telemetry: &Arc<Telemetry>, name: &[u8], times: usize) {
 }
 
 /// As another run of the daemon would read it.
-fn reread(state: &State) -> State {
-    State::from_json(&state.to_json().unwrap()).unwrap()
+fn reread(state: &SavedState) -> SavedState {
+    SavedState::from_json(&state.to_json().unwrap()).unwrap()
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn what_survives_comes_back_and_nothing_else() {
     flap(&before, b"Ethernet0", 3);
     flap(&before, b"Ethernet4", 0);
 
-    let state = reread(&State::of(&before));
+    let state = reread(&SavedState::of(&before));
     let names: Vec<&str> = state.counters.keys().map(String::as_str).collect();
     assert_eq!(names, ["netlink_overruns_total", "state_file_backups_total"]);
     assert_eq!(state.ports.keys().collect::<Vec<_>>(), ["Ethernet0"], "those that never flapped are left out");
@@ -50,7 +50,7 @@ fn what_survives_comes_back_and_nothing_else() {
     let (restored, saved) = (after.ports.cell(link(b"Ethernet0")), before.ports.cell(link(b"Ethernet0")));
     assert_eq!((restored.flaps(), restored.history()), (3, saved.history()));
     assert!(restored.port_state().is_none(), "a port is there once the kernel says so");
-    assert_eq!(State::of(&after), State { other: BTreeMap::new(), ..state });
+    assert_eq!(SavedState::of(&after), SavedState { other: BTreeMap::new(), ..state });
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn what_was_counted_meanwhile_is_added_to() {
     before.metrics.cold_starts.add((), 5);
     before.starts.restore(&[1.0]);
     flap(&before, b"Ethernet0", HISTORY + 2);
-    let saved = State::of(&before);
+    let saved = SavedState::of(&before);
 
     let now = Arc::<Telemetry>::default();
     now.metrics.cold_starts.count(());
@@ -88,10 +88,10 @@ fn flaps_while_the_daemon_was_away_are_added_whichever_comes_first() {
         carrier(&before, port, 7, 5);
     }
     carrier(&before, b"Ethernet12", 9, 1);
-    let state = reread(&State::of(&before));
+    let state = reread(&SavedState::of(&before));
     assert_eq!(state.ports["Ethernet12"].carrier_changes, Some(1), "also of a port that never flapped");
     let flaps = |boot_id: Option<&str>, links_first: bool| {
-        let state = State { boot_id: boot_id.map(str::to_owned), ..state.clone() };
+        let state = SavedState { boot_id: boot_id.map(str::to_owned), ..state.clone() };
         let after = Arc::<Telemetry>::default();
         if !links_first {
             state.restore(&after);
@@ -118,7 +118,7 @@ fn flaps_while_the_daemon_was_away_are_added_whichever_comes_first() {
 fn files_of_earlier_versions_are_read() {
     let port = json!({"flaps": 3, "history": [[17, true]]});
     let text = json!({"saved": 1.0, "ports": {"Ethernet0": port, "Ethernet0.10": port}});
-    let state = State::from_json(text.to_string().as_bytes()).unwrap();
+    let state = SavedState::from_json(text.to_string().as_bytes()).unwrap();
     let telemetry = Arc::<Telemetry>::default();
     state.restore(&telemetry);
     carrier(&telemetry, b"Ethernet0", 7, 9);
@@ -131,10 +131,10 @@ fn the_file_is_for_people() {
     let telemetry = Arc::<Telemetry>::default();
     telemetry.metrics.warm_starts.add((), 2);
     let boot_id = Some("b6cbe9ee".to_owned());
-    let mut state = State { saved: 1_764_000_000.5, boot_id, ..State::of(&telemetry) };
-    let port = PortState { flaps: 2, history: vec![(17, true), (18, false)], ..PortState::default() };
+    let mut state = SavedState { saved: 1_764_000_000.5, boot_id, ..SavedState::of(&telemetry) };
+    let port = SavedPort { flaps: 2, history: vec![(17, true), (18, false)], ..SavedPort::default() };
     state.ports.insert("Ethernet0".to_owned(), port);
-    let port = PortState { ifindex: Some(7), carrier_changes: Some(3), ..PortState::default() };
+    let port = SavedPort { ifindex: Some(7), carrier_changes: Some(3), ..SavedPort::default() };
     state.ports.insert("Ethernet4".to_owned(), port);
     state.starts = vec![0.071];
     let text = String::from_utf8(state.to_json().unwrap()).unwrap();
@@ -152,7 +152,7 @@ fn the_example_of_the_documentation_is_a_state_file() {
         .skip_while(|line| !line.starts_with("    portsyncd-state "))
         .map_while(|line| line.strip_prefix("    "));
     let file: String = example.flat_map(|line| [line, "\n"]).collect();
-    let state = State::from_json(form::open(file.as_bytes()).unwrap()).unwrap();
+    let state = SavedState::from_json(form::open(file.as_bytes()).unwrap()).unwrap();
     assert_eq!((state.counters["warm_starts_total"], state.ports["Ethernet0"].flaps), (2, 2));
     assert_eq!(state.to_json().unwrap(), form::open(file.as_bytes()).unwrap());
 }
@@ -161,7 +161,7 @@ fn the_example_of_the_documentation_is_a_state_file() {
 fn sections_of_other_versions_are_written_as_they_were_read() {
     let text =
         json!({"saved": 1.0, "weather": {"muted": ["a", "b"], "until": 12}, "counters": {"cold_starts_total": 1}});
-    let state = State::from_json(text.to_string().as_bytes()).unwrap();
+    let state = SavedState::from_json(text.to_string().as_bytes()).unwrap();
     assert_eq!(state.other["weather"], text["weather"]);
     let again: Value = serde_json::from_slice(&state.to_json().unwrap()).unwrap();
     assert_eq!((&again["weather"], &again["counters"]), (&text["weather"], &text["counters"]));
@@ -174,8 +174,8 @@ fn what_this_version_does_not_know_is_left_out() {
         "ports": {"%": {"flaps": 1}, "far-too-long-for-a-link": {"flaps": 1}, "Ethernet8": {"flaps": 1}},
     });
     let telemetry = Telemetry::default();
-    State::from_json(text.to_string().as_bytes()).unwrap().restore(&telemetry);
-    let state = State::of(&telemetry);
+    SavedState::from_json(text.to_string().as_bytes()).unwrap().restore(&telemetry);
+    let state = SavedState::of(&telemetry);
     assert_eq!(state.counters, BTreeMap::from([("cold_starts_total".to_owned(), 1)]));
     assert_eq!(state.ports.keys().collect::<Vec<_>>(), ["Ethernet8"]);
 }
@@ -184,9 +184,9 @@ fn what_this_version_does_not_know_is_left_out() {
 fn what_is_no_state_is_refused_and_an_empty_one_is_not() {
     for text in ["", "[]", "{\"counters\": 3}", "{\"ports\": {\"a\": {\"flaps\": -1}}}", "{\"saved\": 1}x", "\u{fffd}"]
     {
-        assert!(State::from_json(text.as_bytes()).is_err(), "{text}");
+        assert!(SavedState::from_json(text.as_bytes()).is_err(), "{text}");
     }
-    assert_eq!(State::from_json(b"{}"), Ok(State::default()));
+    assert_eq!(SavedState::from_json(b"{}"), Ok(SavedState::default()));
 }
 
 #[test]
@@ -211,7 +211,7 @@ proptest! {
             before.ports.restore(link(name), *flaps, history, None);
         }
         before.starts.restore(&starts);
-        let state = reread(&State::of(&before));
+        let state = reread(&SavedState::of(&before));
         prop_assert_eq!(state.ports.len(), ports.len());
         let after = Telemetry::default();
         state.restore(&after);
@@ -220,6 +220,6 @@ proptest! {
             prop_assert_eq!(cell.flaps(), *flaps);
             prop_assert_eq!(&cell.history(), history);
         }
-        prop_assert_eq!(State::of(&after), State::of(&before), "a restart changes nothing");
+        prop_assert_eq!(SavedState::of(&after), SavedState::of(&before), "a restart changes nothing");
     }
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::words::{summary, unserved};
 use super::yielding::giving_way;
 use crate::api::{
-    Events, Health, Kernel, Latency, Port, PortCounts, PortList, PortState, Readiness, Receiver, Redis, Sample, Start,
-    StateFile, Status,
+    EventStats, Health, Kernel, Latency, Port, PortCounts, PortList, PortState, Readiness, ReceiverStatus, Redis,
+    Sample, Start, StateFile, Status,
 };
 use crate::clock::{now_ms, seconds};
 use crate::config::HealthConfig;
@@ -58,7 +58,7 @@ impl fmt::Debug for Others {
     }
 }
 
-struct Receivers(Box<dyn Fn() -> Vec<Receiver> + Send + Sync>);
+struct Receivers(Box<dyn Fn() -> Vec<ReceiverStatus> + Send + Sync>);
 
 impl fmt::Debug for Receivers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,7 +105,7 @@ impl Reader {
     }
 
     /// From now on receivers of alerts stand as this says; to be said once.
-    pub fn add_receivers(&self, receivers: impl Fn() -> Vec<Receiver> + Send + Sync + 'static) {
+    pub fn add_receivers(&self, receivers: impl Fn() -> Vec<ReceiverStatus> + Send + Sync + 'static) {
         let _ = self.receivers.set(Receivers(Box::new(receivers)));
     }
 
@@ -217,7 +217,7 @@ impl Reader {
                 timed_out: metrics.initial_sync_timeouts.sum(),
                 durations: telemetry.starts.durations(),
             },
-            events: Events {
+            events: EventStats {
                 total: metrics.link_events.sum(),
                 latency: latency(&metrics.event_latency.distribution()),
                 recent_latency: facts.recent,

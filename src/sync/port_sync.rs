@@ -1,6 +1,6 @@
 //! The machine between the kernel's links and STATE_DB's rows.
 //!
-//! In: link events, whole dumps, and whether APPL_DB has a port's row. Out: [`Action`]s. It knows no clock, socket or
+//! In: link events, whole dumps, and whether APPL_DB has a port's row. Out: [`SyncAction`]s. It knows no clock, socket or
 //! database, never fails, and allocates nothing for an event about a link that it knows.
 //!
 //! Invariants: a name is held by at most one link; the row of a port is written only while a link holds the name and
@@ -63,7 +63,7 @@ impl From<IfIndex> for Source {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum SyncAction {
     /// This is what the row has to say, and which link says it.
     Write(RowKey, Row, Source),
     Remove(RowKey),
@@ -124,7 +124,7 @@ struct Known {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Port {
+struct PortRecord {
     link: Option<IfIndex>,
     published: ApplRow,
 }
@@ -143,7 +143,7 @@ enum ApplRow {
 pub struct PortSync {
     names: Names,
     links: HashMap<IfIndex, Known, RandomState>,
-    ports: HashMap<LinkName, Port, RandomState>,
+    ports: HashMap<LinkName, PortRecord, RandomState>,
     /// The front panel ports that were there when the daemon started, with the names that they have now: what a cold start
     /// makes old.
     existing: HashMap<IfIndex, LinkName, RandomState>,
@@ -160,7 +160,7 @@ impl PortSync {
     }
 
     /// Takes one event, in the kernel's order.
-    pub fn event(&mut self, event: &LinkEvent, actions: &mut Vec<Action>) {
+    pub fn event(&mut self, event: &LinkEvent, actions: &mut Vec<SyncAction>) {
         if let Some(newer) = &mut self.newer {
             let (LinkEvent::New(link) | LinkEvent::Del(link)) = event;
             newer.insert(link.ifindex);
@@ -181,7 +181,7 @@ impl PortSync {
     /// Takes a dump: afterwards what is known equals it. A dump that is not `complete` proves no link's absence. What it
     /// says of a link of which a message came since it began is left aside: the message may be newer, and if it is older
     /// another follows, or its loss is noticed.
-    pub fn resync(&mut self, links: &[Link], complete: bool, actions: &mut Vec<Action>) {
+    pub fn resync(&mut self, links: &[Link], complete: bool, actions: &mut Vec<SyncAction>) {
         let newer = self.newer.take().unwrap_or_default();
         if complete {
             let found: HashMap<IfIndex, LinkName> = links.iter().map(|link| (link.ifindex, link.name)).collect();
@@ -208,16 +208,16 @@ impl PortSync {
 
     /// A cold start: the links of [`record_existing`](Self::record_existing) that are still there are old from now on. Returns
     /// those that have the name of a front panel port now.
-    pub fn retire_existing(&mut self, actions: &mut Vec<Action>) -> Vec<(IfIndex, LinkName)> {
+    pub fn retire_existing(&mut self, actions: &mut Vec<SyncAction>) -> Vec<(IfIndex, LinkName)> {
         let mut retired = Vec::new();
         for (ifindex, name) in std::mem::take(&mut self.existing) {
             self.links.remove(&ifindex);
             if self.ports.get(&name).is_some_and(|port| port.link == Some(ifindex)) {
                 self.ports.remove(&name);
-                actions.push(Action::Forget(name));
+                actions.push(SyncAction::Forget(name));
             }
             self.old.insert(ifindex, name);
-            actions.push(Action::Old(name, true));
+            actions.push(SyncAction::Old(name, true));
             if self.names.class(&name) == Some(Class::Port) {
                 retired.push((ifindex, name));
             }
@@ -232,18 +232,18 @@ impl PortSync {
     }
 
     /// Says whether APPL_DB has the port's row.
-    pub fn published(&mut self, name: LinkName, present: bool, actions: &mut Vec<Action>) {
+    pub fn published(&mut self, name: LinkName, present: bool, actions: &mut Vec<SyncAction>) {
         let Some(port) = self.ports.get_mut(&name) else { return };
         let before = port.published;
         port.published = if present { ApplRow::Yes } else { ApplRow::No };
         let Some(ifindex) = port.link else { return };
         if present && before != ApplRow::Yes {
-            actions.push(Action::Forget(name));
+            actions.push(SyncAction::Forget(name));
             if let Some(known) = self.links.get(&ifindex) {
-                actions.push(Action::Write(RowKey { table: Table::Port, name }, known.row, known.source));
+                actions.push(SyncAction::Write(RowKey { table: Table::Port, name }, known.row, known.source));
             }
         } else if !present && before == ApplRow::Yes {
-            actions.push(Action::Await(name));
+            actions.push(SyncAction::Await(name));
         }
     }
 
@@ -287,11 +287,11 @@ impl PortSync {
         &self.names
     }
 
-    fn appeared(&mut self, link: &Link, actions: &mut Vec<Action>) {
+    fn appeared(&mut self, link: &Link, actions: &mut Vec<SyncAction>) {
         if let Some(name) = self.old.get_mut(&link.ifindex) {
             let before = std::mem::replace(name, link.name);
             if before != link.name {
-                actions.extend([Action::Old(before, false), Action::Old(link.name, true)]);
+                actions.extend([SyncAction::Old(before, false), SyncAction::Old(link.name, true)]);
             }
             return;
         }
@@ -319,7 +319,7 @@ impl PortSync {
         let same = before.is_some_and(|before| before.row == row && before.source == source);
         if class == Class::Management {
             if !same {
-                actions.push(Action::Write(key(&known), row, source));
+                actions.push(SyncAction::Write(key(&known), row, source));
             }
             return;
         }
@@ -328,7 +328,7 @@ impl PortSync {
             Some(holder) if holder != link.ifindex => {
                 // The message of the former holder's end was lost.
                 self.links.remove(&holder);
-                actions.push(Action::Remove(key(&known)));
+                actions.push(SyncAction::Remove(key(&known)));
             }
             Some(_) if same => return,
             // A sub-interface is looked for at each of its messages, and not awaited in between.
@@ -336,16 +336,16 @@ impl PortSync {
             _ => {}
         }
         if port.published == ApplRow::Yes {
-            actions.push(Action::Write(key(&known), row, source));
+            actions.push(SyncAction::Write(key(&known), row, source));
         } else {
-            actions.push(Action::Await(link.name));
+            actions.push(SyncAction::Await(link.name));
         }
     }
 
-    fn disappeared(&mut self, ifindex: IfIndex, message: Option<&Link>, actions: &mut Vec<Action>) {
+    fn disappeared(&mut self, ifindex: IfIndex, message: Option<&Link>, actions: &mut Vec<SyncAction>) {
         self.existing.remove(&ifindex);
         if let Some(name) = self.old.remove(&ifindex) {
-            actions.push(Action::Old(name, false));
+            actions.push(SyncAction::Old(name, false));
             return;
         }
         if let Some(known) = self.links.remove(&ifindex) {
@@ -355,12 +355,12 @@ impl PortSync {
         // A link we never saw: its row, if somebody left one, is stale all the same.
         let Some(link) = message.filter(|link| !link.is_team && self.names.is_port(&link.name)) else { return };
         if self.ports.get(&link.name).is_none_or(|port| port.link.is_none()) {
-            actions.push(Action::Remove(RowKey { table: Table::Port, name: link.name }));
+            actions.push(SyncAction::Remove(RowKey { table: Table::Port, name: link.name }));
         }
     }
 
     /// The link no longer has its name. Whether APPL_DB has the row has to be asked again when another takes it.
-    fn release(&mut self, known: &Known, ifindex: IfIndex, actions: &mut Vec<Action>) {
+    fn release(&mut self, known: &Known, ifindex: IfIndex, actions: &mut Vec<SyncAction>) {
         if known.is_team {
             return;
         }
@@ -369,9 +369,9 @@ impl PortSync {
                 return;
             }
             self.ports.remove(&known.name);
-            actions.push(Action::Forget(known.name));
+            actions.push(SyncAction::Forget(known.name));
         }
-        actions.push(Action::Remove(key(known)));
+        actions.push(SyncAction::Remove(key(known)));
     }
 }
 

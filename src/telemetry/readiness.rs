@@ -113,7 +113,7 @@ impl ComponentReadiness {
             .iter()
             .map(|component| {
                 let state = lock(&self.states[*component as usize]);
-                api::Component {
+                api::ComponentStatus {
                     name: component.name().to_owned(),
                     ready: state.reason.is_none(),
                     required: component.is_required(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use portsyncd::alert::engine::SilenceRequest;
 use portsyncd::alert::rules::{Loader, Rules};
-use portsyncd::alert::{Engine, Now, Settings, State};
+use portsyncd::alert::{AlertState, Engine, Now, Settings};
 use portsyncd::link::LinkName;
 use portsyncd::telemetry::value::Reading;
 use proptest::prelude::*;
@@ -209,7 +209,7 @@ fn holds(rule: &Rule, value: Option<f64>, firing: bool) -> Option<bool> {
 }
 
 /// How the alert stands after all looks; `None` if rounding decides.
-fn state(rule: &Rule, samples: &[(f64, Option<f64>)]) -> Option<State> {
+fn state(rule: &Rule, samples: &[(f64, Option<f64>)]) -> Option<AlertState> {
     let (mut pending, mut firing, mut ceased): (Option<f64>, bool, Option<f64>) = (None, false, None);
     for look in 1..=samples.len() {
         let now = samples[look - 1].0;
@@ -224,9 +224,9 @@ fn state(rule: &Rule, samples: &[(f64, Option<f64>)]) -> Option<State> {
         }
     }
     Some(match (firing, pending) {
-        (true, _) => State::Firing,
-        (false, Some(_)) => State::Pending,
-        (false, None) => State::Inactive,
+        (true, _) => AlertState::Firing,
+        (false, Some(_)) => AlertState::Pending,
+        (false, None) => AlertState::Inactive,
     })
 }
 
@@ -377,7 +377,7 @@ proptest! {
             for alert in engine.alerts() {
                 let is_told = told.get(&(alert.rule.clone(), alert.port)).copied().unwrap_or(false);
                 prop_assert_eq!(is_told, alert.notified);
-                prop_assert!(alert.state != State::Firing || is_told, "{:?}", alert);
+                prop_assert!(alert.state != AlertState::Firing || is_told, "{:?}", alert);
             }
             // What is told to fire and does not is told to have ended.
             let firing = told.iter().filter(|(_, firing)| **firing).count();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use portsyncd::alert::rules::Loader;
-use portsyncd::alert::{Engine, Now, Settings, State};
+use portsyncd::alert::{AlertState, Engine, Now, Settings};
 use portsyncd::link::LinkName;
 use portsyncd::telemetry::value::{BOUNDS, Histogram, Reading};
 use serde_json::{Value, json};
@@ -213,7 +213,7 @@ impl Series {
 }
 
 /// How each rule's alerts stand at a look, with their values.
-type Standing = Vec<(usize, Option<&'static str>, State, Option<f64>)>;
+type Standing = Vec<(usize, Option<&'static str>, AlertState, Option<f64>)>;
 
 /// What the engine says, look by look, and the buckets as Prometheus has them.
 fn evaluate(case: &Case) -> (Vec<Standing>, Vec<Vec<u64>>) {
@@ -278,7 +278,7 @@ fn test(case: &Case, values: bool) -> Value {
         let at = format!("{}s", INTERVAL * look as u64);
         let alerts: Vec<Value> = standing
             .iter()
-            .filter(|(_, _, state, _)| *state != State::Inactive)
+            .filter(|(_, _, state, _)| *state != AlertState::Inactive)
             .map(|(number, port, state, _)| {
                 let port = port.map(|port| format!(", port=\"{port}\"")).unwrap_or_default();
                 let labels = format!("ALERTS{{alertname=\"R{number}\", alertstate=\"{state}\"{port}}}");

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portsyncd::alert::model::Fingerprint;
-use portsyncd::alert::notify::{Active, DeliveryOutcome, NotificationLog, Notifier, Surroundings};
+use portsyncd::alert::notify::{ActiveAlerts, DeliveryOutcome, NotificationLog, Notifier, Surroundings};
 use portsyncd::alert::rules::{Action, Severity};
-use portsyncd::alert::{Alert, Notification, State};
+use portsyncd::alert::{Alert, AlertState, Notification};
 use portsyncd::config::{RedisConfig, SinkConfig};
 use portsyncd::lab::{netns, wait};
 use portsyncd::link::LinkName;
@@ -35,7 +35,7 @@ fn fires(port: &str) -> Notification {
         fingerprint: Fingerprint::new("PortFlapping", Some(&port)),
         rule: "PortFlapping".into(),
         port: Some(port),
-        state: State::Firing,
+        state: AlertState::Firing,
         severity: Severity::Critical,
         labels: BTreeMap::from([("team".to_owned(), "net".to_owned())]),
         annotations: BTreeMap::from([("summary".to_owned(), format!("{port} flaps"))]),
@@ -63,7 +63,7 @@ impl Sinks {
         let mut active = self.active.borrow_mut();
         active.retain(|one| changes.iter().all(|change| change.alert.fingerprint != one.alert.fingerprint));
         active.extend(changes.iter().filter(|change| change.ended.is_none()).cloned());
-        self.notifier.reconcile(changes.to_vec(), Active { alerts: active.clone(), ..Active::default() });
+        self.notifier.reconcile(changes.to_vec(), ActiveAlerts { alerts: active.clone(), ..ActiveAlerts::default() });
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use crate::fixture::Rig;
 use crate::fixture::http::{ask, get, over_socket};
 use nix::sys::signal::Signal;
-use portsyncd::alert::State;
+use portsyncd::alert::AlertState;
 use portsyncd::alert::api::{AlertList, AlertView, History, RuleList, SilenceList};
 use redis::Commands;
 
@@ -38,7 +38,7 @@ fn alert(rig: &Rig, rule: &str, port: Option<&str>) -> Option<AlertView> {
     list.alerts.into_iter().find(|view| &*view.alert.rule == rule && of_port(view))
 }
 
-fn expect_state(rig: &Rig, rule: &str, port: Option<&str>, state: Option<State>) {
+fn expect_state(rig: &Rig, rule: &str, port: Option<&str>, state: Option<AlertState>) {
     rig.until(&format!("{rule} of {port:?} to be {state:?}"), || {
         alert(rig, rule, port).map(|view| view.alert.state) == state
     });
@@ -62,7 +62,7 @@ fn a_port_that_goes_down_fires_and_resolves_when_it_is_back() {
     let rig = with_rules(2, DOWN);
     expect_state(&rig, "Down", Some("Ethernet0"), None);
     rig.down("Ethernet0");
-    expect_state(&rig, "Down", Some("Ethernet0"), Some(State::Firing));
+    expect_state(&rig, "Down", Some("Ethernet0"), Some(AlertState::Firing));
     assert_eq!(alert(&rig, "Down", Some("Ethernet0")).unwrap().summary, "Ethernet0 is down");
     rig.expect_metric("portsyncd_alerts{rule=\"Down\",severity=\"warning\",state=\"firing\"}", |alerts| alerts > 0.5);
     expect_state(&rig, "Down", Some("Ethernet4"), None);
@@ -71,7 +71,7 @@ fn a_port_that_goes_down_fires_and_resolves_when_it_is_back() {
     rig.until("both in the history", || {
         let history: History = rig.api("/api/v1/alerts/history");
         let all = history.transitions.iter().filter(|one| one.port.is_some_and(|name| name.to_string() == "Ethernet0"));
-        all.map(|one| one.to).collect::<Vec<_>>().ends_with(&[State::Firing, State::Resolved])
+        all.map(|one| one.to).collect::<Vec<_>>().ends_with(&[AlertState::Firing, AlertState::Resolved])
     });
 }
 
@@ -79,7 +79,7 @@ fn a_port_that_goes_down_fires_and_resolves_when_it_is_back() {
 fn silences_are_made_over_the_control_socket_only() {
     let rig = with_rules(1, DOWN);
     rig.down("Ethernet0");
-    expect_state(&rig, "Down", Some("Ethernet0"), Some(State::Firing));
+    expect_state(&rig, "Down", Some("Ethernet0"), Some(AlertState::Firing));
     let body = format!("{{\"rule\":\"Down\",\"port\":\"Ethernet*\",\"until\":{},\"comment\":\"a test\"}}", tomorrow());
     let length = body.len();
     let request = format!(
@@ -87,13 +87,13 @@ fn silences_are_made_over_the_control_socket_only() {
     );
     assert_eq!(ask(rig.http(), &request).unwrap().code, 405);
     assert_eq!(silence(&rig, &body).0, 201);
-    expect_state(&rig, "Down", Some("Ethernet0"), Some(State::Suppressed));
+    expect_state(&rig, "Down", Some("Ethernet0"), Some(AlertState::Suppressed));
     let silences: SilenceList = rig.api("/api/v1/silences");
     let id = silences.silences[0].id;
     let request = format!("DELETE /api/v1/silences/{id} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     assert_eq!(over_socket(&rig.control_socket(), &request).unwrap().code, 200);
     assert_eq!(over_socket(&rig.control_socket(), &request).unwrap().code, 404, "it is gone");
-    expect_state(&rig, "Down", Some("Ethernet0"), Some(State::Firing));
+    expect_state(&rig, "Down", Some("Ethernet0"), Some(AlertState::Firing));
     for (body, part) in [
         ("{\"rule\":\"Up\",\"until\":9e12}".to_owned(), "the name of a rule"),
         (format!("{{\"rule\":\"Down\",\"until\":{}}}", 1), "until"),
@@ -111,15 +111,15 @@ fn alerts_and_silences_survive_a_restart() {
     let mut rig = with_rules(2, DOWN);
     rig.down("Ethernet0");
     rig.down("Ethernet4");
-    expect_state(&rig, "Down", Some("Ethernet0"), Some(State::Firing));
+    expect_state(&rig, "Down", Some("Ethernet0"), Some(AlertState::Firing));
     assert_eq!(silence(&rig, &format!("{{\"rule\":\"Down\",\"port\":\"Ethernet4\",\"until\":{}}}", tomorrow())).0, 201);
-    expect_state(&rig, "Down", Some("Ethernet4"), Some(State::Suppressed));
+    expect_state(&rig, "Down", Some("Ethernet4"), Some(AlertState::Suppressed));
     rig.until("it to be told", || alert(&rig, "Down", Some("Ethernet0")).is_some_and(|view| view.alert.notified));
     let before = alert(&rig, "Down", Some("Ethernet0")).unwrap();
     assert_eq!(rig.term(), Some(0));
     rig.start();
-    expect_state(&rig, "Down", Some("Ethernet0"), Some(State::Firing));
-    expect_state(&rig, "Down", Some("Ethernet4"), Some(State::Suppressed));
+    expect_state(&rig, "Down", Some("Ethernet0"), Some(AlertState::Firing));
+    expect_state(&rig, "Down", Some("Ethernet4"), Some(AlertState::Suppressed));
     let after = alert(&rig, "Down", Some("Ethernet0")).unwrap();
     assert!((after.alert.since - before.alert.since).abs() < 0.1 && after.alert.notified, "{before:?} {after:?}");
     let rules: RuleList = rig.api("/api/v1/rules");
@@ -135,7 +135,7 @@ fn rules_of_config_db_are_followed() {
     let fields =
         [("metric", "ports"), ("match", "{ state = \"up\" }"), ("condition", "{ above = 0 }"), ("severity", "info")];
     let () = rig.db(4).hset_multiple(key, &fields).unwrap();
-    expect_state(&rig, "FromDb", None, Some(State::Firing));
+    expect_state(&rig, "FromDb", None, Some(AlertState::Firing));
     let () = rig.db(4).del(key).unwrap();
     expect_state(&rig, "FromDb", None, None);
     let rules: RuleList = rig.api("/api/v1/rules");
@@ -147,7 +147,7 @@ fn rules_of_config_db_are_followed() {
     });
     rig.expect_metric("portsyncd_rules_wrong", |wrong| wrong > 0.5);
     rig.down("Ethernet0");
-    expect_state(&rig, "Down", Some("Ethernet0"), Some(State::Firing));
+    expect_state(&rig, "Down", Some("Ethernet0"), Some(AlertState::Firing));
 }
 
 #[test]
@@ -164,10 +164,10 @@ fn files_are_read_again_and_wrong_ones_leave_the_rules_before_in_force() {
     rig.signal(Signal::SIGHUP);
     rig.expect_log("alert rules cannot be used, keeping the ones before");
     rig.down("Ethernet0");
-    expect_state(&rig, "Down", Some("Ethernet0"), Some(State::Firing));
+    expect_state(&rig, "Down", Some("Ethernet0"), Some(AlertState::Firing));
     fs::write(&file, DOWN.replace("\"Down\"", "\"Off\"")).unwrap();
     rig.signal(Signal::SIGHUP);
-    expect_state(&rig, "Off", Some("Ethernet0"), Some(State::Firing));
+    expect_state(&rig, "Off", Some("Ethernet0"), Some(AlertState::Firing));
     expect_state(&rig, "Down", Some("Ethernet0"), None);
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::fixture::Rig;
 use crate::fixture::terminal::Terminal;
-use portsyncd::alert::State;
+use portsyncd::alert::AlertState;
 use portsyncd::alert::api::{AlertList, AlertView, History, RuleList, SilenceList};
 
 const RULES: &str = r#"
@@ -44,7 +44,7 @@ fn alert_of(rig: &Rig, port: &str) -> Option<AlertView> {
     list.alerts.into_iter().find(|view| view.alert.port.is_some_and(|name| name.to_string() == port))
 }
 
-fn expect(rig: &Rig, port: &str, state: State) {
+fn expect(rig: &Rig, port: &str, state: AlertState) {
     rig.until(&format!("{port} to be {state}"), || alert_of(rig, port).is_some_and(|view| view.alert.state == state));
 }
 
@@ -58,8 +58,8 @@ fn an_alert_is_listed_silenced_and_remembered() {
 
     rig.run(rig.links.set_carrier("Ethernet4", false));
     rig.run(rig.links.set_carrier("Ethernet8", false));
-    expect(&rig, "Ethernet4", State::Firing);
-    expect(&rig, "Ethernet8", State::Firing);
+    expect(&rig, "Ethernet4", AlertState::Firing);
+    expect(&rig, "Ethernet8", AlertState::Firing);
     let table = rig.printed(&["alerts"]);
     let line: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(line[..4], ["critical", "firing", "OperDown", "Ethernet4"], "{table}");
@@ -71,8 +71,8 @@ fn an_alert_is_listed_silenced_and_remembered() {
 
     let made = rig.printed(&["alerts", "silence", "Oper*", "--port", "Ethernet4", "--for", "2h", "--comment", "cable"]);
     assert_eq!(made, "silence 1: Oper* on Ethernet4, from now, for 2h; `portsyncd alerts unsilence 1` ends it\n");
-    expect(&rig, "Ethernet4", State::Suppressed);
-    expect(&rig, "Ethernet8", State::Firing);
+    expect(&rig, "Ethernet4", AlertState::Suppressed);
+    expect(&rig, "Ethernet8", AlertState::Firing);
     let table = rig.printed(&["alerts"]);
     let alerts: Vec<&str> = table.lines().skip(1).take(2).collect();
     assert!(alerts[0].contains("Ethernet8") && alerts[1].ends_with("Ethernet4 has no link (silence 1)"), "{table}");
@@ -86,18 +86,21 @@ fn an_alert_is_listed_silenced_and_remembered() {
     assert_eq!(line[line.len() - 2..], ["nora", "cable"], "{silences}");
 
     assert_eq!(rig.printed(&["alerts", "unsilence", "1"]), "silence 1 has ended: Oper* on Ethernet4\n");
-    expect(&rig, "Ethernet4", State::Firing);
+    expect(&rig, "Ethernet4", AlertState::Firing);
     assert_eq!(rig.printed(&["alerts", "silences"]), "no silences\n");
     rig.run(rig.links.set_carrier("Ethernet4", true));
     rig.until("its end", || alert_of(&rig, "Ethernet4").is_none());
     let history: History = json(&rig, &["alerts", "history"]);
-    let to: Vec<State> = history
+    let to: Vec<AlertState> = history
         .transitions
         .iter()
         .filter(|one| one.port.is_some_and(|port| port.to_string() == "Ethernet4"))
         .map(|one| one.to)
         .collect();
-    assert!(to.ends_with(&[State::Firing, State::Suppressed, State::Firing, State::Resolved]), "{to:?}");
+    assert!(
+        to.ends_with(&[AlertState::Firing, AlertState::Suppressed, AlertState::Firing, AlertState::Resolved]),
+        "{to:?}"
+    );
     let table = rig.printed(&["alerts", "history"]);
     assert!(table.contains("suppressed (silence 1)") && table.lines().count() == history.transitions.len() + 1);
     let last = rig.printed(&["alerts", "history", "--last", "2"]);
@@ -111,7 +114,7 @@ fn an_alert_is_listed_silenced_and_remembered() {
 #[test]
 fn a_maintenance_window_begins_later() {
     let rig = rig(1);
-    expect(&rig, "Ethernet0", State::Firing);
+    expect(&rig, "Ethernet0", AlertState::Firing);
     let window = ["--for", "30m", "--starts", "1h", "--comment", "new optics", "--author", "ada"];
     let made = rig.printed(&[&["alerts", "silence", "*"], &window[..]].concat());
     assert!(made.starts_with("silence 1: *, begins in ") && made.contains(", for 30m; "), "{made}");
@@ -120,7 +123,7 @@ fn a_maintenance_window_begins_later() {
     assert!((silence.starts - silence.created - 3600.0).abs() < 30.0, "{silence:?}");
     assert!((silence.until - silence.starts - 1800.0).abs() < 1e-3, "{silence:?}");
     assert_eq!((silence.author.as_str(), silence.comment.as_str(), &silence.port), ("ada", "new optics", &None));
-    expect(&rig, "Ethernet0", State::Firing);
+    expect(&rig, "Ethernet0", AlertState::Firing);
     let silence: portsyncd::alert::engine::Silence = json(&rig, &["alerts", "unsilence", "1"]);
     assert_eq!(silence.id, 1);
 }
@@ -158,7 +161,7 @@ fn what_makes_no_sense_is_said_by_whoever_knows() {
 #[test]
 fn rules_are_listed_as_they_stand() {
     let mut rig = rig(1);
-    expect(&rig, "Ethernet0", State::Firing);
+    expect(&rig, "Ethernet0", AlertState::Firing);
     let list: RuleList = json(&rig, &["rules", "list"]);
     assert_eq!(list.rules.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["OperDown", "OffToday"]);
     let table = rig.printed(&["rules", "list"]);

@@ -120,6 +120,31 @@ fn no_file_is_too_long() {
     assert!(long.is_empty(), "more than {MOST_LINES}:\n{}", long.join("\n"));
 }
 
+/// In the library and the daemon; tests and the laboratory's program may call theirs as they like.
+#[test]
+fn no_type_name_stands_twice() {
+    let source = root().join("src");
+    let definition = Regex::new(r"^(?:pub(?:\([^)]*\))? )?(?:unsafe )?(?:struct|enum|trait|type) (\w+)").unwrap();
+    let mut files_by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in rust_files(&source) {
+        let relative = file.strip_prefix(&source).unwrap();
+        if relative.starts_with("bin") || relative.iter().any(|part| part == "tests" || part == "tests.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        for name in text.lines().filter_map(|line| Some(definition.captures(line)?[1].to_owned())) {
+            files_by_name.entry(name).or_default().push(relative.display().to_string());
+        }
+    }
+    assert!(files_by_name.len() > 100, "types are found at all: {}", files_by_name.len());
+    let twice: Vec<String> = files_by_name
+        .into_iter()
+        .filter(|(_, files)| files.len() > 1)
+        .map(|(name, files)| format!("{name}: {}", files.join(", ")))
+        .collect();
+    assert!(twice.is_empty(), "in src/:\n{}", twice.join("\n"));
+}
+
 /// In documents, comments and build files alike.
 #[test]
 fn files_that_are_named_exist() {

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use crate::fixture::{Fields, Rig};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
-use portsyncd::alert::State;
+use portsyncd::alert::AlertState;
 use portsyncd::alert::api::{AlertList, AlertView, RuleList, SilenceList};
 use portsyncd::lab::redis_server::STATE_DB;
 use redis::Commands;
@@ -89,7 +89,7 @@ fn alert(rig: &Rig, rule: &str, port: &str) -> Option<AlertView> {
     list.alerts.into_iter().find(|view| &*view.alert.rule == rule && is(view))
 }
 
-fn expect_state(rig: &Rig, rule: &str, port: &str, state: State) {
+fn expect_state(rig: &Rig, rule: &str, port: &str, state: AlertState) {
     rig.until(&format!("{rule} of {port} to be {state}"), || {
         alert(rig, rule, port).is_some_and(|view| view.alert.state == state)
     });
@@ -168,16 +168,16 @@ fn an_alert_is_told_once_over_restarts_and_a_loss_of_redis() {
     rig.down("Ethernet8");
     expect_heard(&rig, &webhook, firing, 1);
     rig.until("the row", || !row(&rig, "Ethernet0").is_empty());
-    expect_state(&rig, "Long", "Ethernet0", State::Pending);
+    expect_state(&rig, "Long", "Ethernet0", AlertState::Pending);
     let since = alert(&rig, "Long", "Ethernet0").unwrap().alert.since;
     let check = |rig: &Rig, after: &str| {
         expect_told_once(rig, &webhook, "Ethernet4");
         let heard = webhook.heard();
         assert_eq!((webhook.count(firing), webhook.count(resolved)), (1, 0), "{after}: {heard:?}");
         assert_eq!(webhook.count("firing Down Ethernet8"), 0, "{after}: {heard:?}");
-        expect_state(rig, "Down", "Ethernet0", State::Firing);
-        expect_state(rig, "Down", "Ethernet8", State::Suppressed);
-        expect_state(rig, "Long", "Ethernet0", State::Pending);
+        expect_state(rig, "Down", "Ethernet0", AlertState::Firing);
+        expect_state(rig, "Down", "Ethernet8", AlertState::Suppressed);
+        expect_state(rig, "Long", "Ethernet0", AlertState::Pending);
         let pending = alert(rig, "Long", "Ethernet0").unwrap().alert;
         assert!((pending.since - since).abs() < 0.01, "{after}: {pending:?}");
         rig.until("the row", || !row(rig, "Ethernet0").is_empty());
@@ -218,7 +218,7 @@ fn an_alert_is_told_once_over_restarts_and_a_loss_of_redis() {
     rig.server.kill();
     rig.start();
     rig.expect_log("Redis is not reachable");
-    expect_state(&rig, "Down", "Ethernet0", State::Firing);
+    expect_state(&rig, "Down", "Ethernet0", AlertState::Firing);
     rig.server.restart().unwrap();
     rig.until("the row", || !row(&rig, "Ethernet0").is_empty());
     assert_eq!((webhook.count(firing), webhook.count(resolved)), (1, 0), "{:?}", webhook.heard());
@@ -298,8 +298,8 @@ fn a_state_that_can_be_read_only_later_is_gone_on_from() {
     let (mut rig, _webhook) = at_work(1);
     rig.down("Ethernet0");
     run(&rig, &["alerts", "silence", "Down", "--for", "1h", "--comment", "before"]);
-    expect_state(&rig, "Down", "Ethernet0", State::Suppressed);
-    expect_state(&rig, "Long", "Ethernet0", State::Pending);
+    expect_state(&rig, "Down", "Ethernet0", AlertState::Suppressed);
+    expect_state(&rig, "Long", "Ethernet0", AlertState::Pending);
     let since = alert(&rig, "Long", "Ethernet0").unwrap().alert.since;
     assert_eq!(rig.term(), Some(0));
     // As if the daemon before still lived.
@@ -307,14 +307,14 @@ fn a_state_that_can_be_read_only_later_is_gone_on_from() {
     let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).unwrap();
     rig.start();
     rig.expect_log("the state file cannot be read, trying again");
-    expect_state(&rig, "Down", "Ethernet0", State::Firing);
+    expect_state(&rig, "Down", "Ethernet0", AlertState::Firing);
     assert!(rig.api::<SilenceList>("/api/v1/silences").silences.is_empty());
     drop(lock);
-    expect_state(&rig, "Down", "Ethernet0", State::Suppressed);
+    expect_state(&rig, "Down", "Ethernet0", AlertState::Suppressed);
     rig.expect_log("the state file can be read again");
     rig.until("the time since when it is pending", || {
         alert(&rig, "Long", "Ethernet0")
-            .is_some_and(|view| view.alert.state == State::Pending && (view.alert.since - since).abs() < 0.01)
+            .is_some_and(|view| view.alert.state == AlertState::Pending && (view.alert.since - since).abs() < 0.01)
     });
     assert_eq!(rig.api::<SilenceList>("/api/v1/silences").silences[0].comment, "before");
 }

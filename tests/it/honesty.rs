@@ -9,7 +9,7 @@ use crate::fixture::Rig;
 use crate::fixture::wreck::{at_work_without_audit, redis};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use portsyncd::api::{Component, PortState, Status};
+use portsyncd::api::{ComponentStatus, PortState, Status};
 use portsyncd::lab::redis_server::{CONFIG_DB, STATE_DB};
 use redis::Commands;
 
@@ -17,7 +17,7 @@ fn status(rig: &Rig) -> Status {
     rig.api("/api/v1/status")
 }
 
-fn component(rig: &Rig, name: &str) -> Component {
+fn component(rig: &Rig, name: &str) -> ComponentStatus {
     status(rig).components.into_iter().find(|component| component.name == name).unwrap()
 }
 

@@ -45,7 +45,7 @@ impl Rig {
         rig
     }
 
-    fn publish(&self, rows: &[ports::Row]) {
+    fn publish(&self, rows: &[ports::PortConfigRow]) {
         let mut db = self.server.client(APPL_DB).unwrap();
         for row in rows {
             producer().set(&mut db, &row.name, &row.fields).unwrap();

@@ -11,8 +11,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use portsyncd::alert::model::{Fingerprint, Notification, State};
-use portsyncd::alert::notify::{Active, DeliveryOutcome, NotificationLog, Notifier, SavedSink, Surroundings};
+use portsyncd::alert::model::{AlertState, Fingerprint, Notification};
+use portsyncd::alert::notify::{ActiveAlerts, DeliveryOutcome, NotificationLog, Notifier, SavedSink, Surroundings};
 use portsyncd::alert::rules::{Action, Severity};
 use portsyncd::config::{RedisConfig, SinkConfig};
 use portsyncd::db::store::Store;
@@ -25,8 +25,8 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Just these fire.
-fn fire(alerts: impl IntoIterator<Item = Notification>) -> Active {
-    Active { alerts: alerts.into_iter().collect(), ..Active::default() }
+fn fire(alerts: impl IntoIterator<Item = Notification>) -> ActiveAlerts {
+    ActiveAlerts { alerts: alerts.into_iter().collect(), ..ActiveAlerts::default() }
 }
 
 /// A notifier and what fires by what it was notified of.
@@ -188,7 +188,7 @@ async fn what_a_receiver_knows_of_an_earlier_run_stays_while_rules_are_not_known
     let text = format!("[[sink]]\nname = \"noc\"\ntype = \"webhook\"\nurl = \"http://{}/\"\n", server.address);
     let sinks = sinks(&text);
     let unclaimed = HashSet::from([fires(0).alert.fingerprint]);
-    let active = Active { alerts: Vec::new(), unclaimed };
+    let active = ActiveAlerts { alerts: Vec::new(), unclaimed };
     let saved = SavedSink { acknowledged: active.unclaimed.iter().copied().collect(), ended: Vec::new() };
     let saved = BTreeMap::from([("noc".to_owned(), saved)]);
     sinks.log.restore(Some(&saved), Duration::ZERO, &active);

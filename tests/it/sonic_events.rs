@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use portsyncd::alert::model::Fingerprint;
-use portsyncd::alert::notify::{Active, Notifier, Surroundings};
+use portsyncd::alert::notify::{ActiveAlerts, Notifier, Surroundings};
 use portsyncd::alert::rules::{Action, Loader, Rule, Severity};
-use portsyncd::alert::{Alert, Notification, State};
+use portsyncd::alert::{Alert, AlertState, Notification};
 use portsyncd::config::RedisConfig;
 use portsyncd::lab::captured::Captured;
 use portsyncd::link::LinkName;
@@ -112,7 +112,7 @@ fn told(notifications: &[Notification]) -> Vec<String> {
     let store = config.store().unwrap();
     let surroundings = Surroundings { host: "leaf1", url: None, store: &store };
     let notifier = Notifier::start(&[], surroundings, Arc::default());
-    let lines = logged(|| notifier.reconcile(notifications.to_vec(), Active::default()));
+    let lines = logged(|| notifier.reconcile(notifications.to_vec(), ActiveAlerts::default()));
     assert_eq!(lines.len(), notifications.len(), "{lines:?}");
     lines
 }
@@ -129,7 +129,7 @@ fn notification(rule: &str, port: Option<&str>, severity: Severity, ended: bool)
         fingerprint: Fingerprint::new(rule, port.as_ref()),
         rule: rule.into(),
         port,
-        state: if ended { State::Resolved } else { State::Firing },
+        state: if ended { AlertState::Resolved } else { AlertState::Firing },
         severity,
         labels: BTreeMap::new(),
         annotations: BTreeMap::from([("summary".to_owned(), SUMMARY.to_owned())]),

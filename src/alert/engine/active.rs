@@ -4,16 +4,16 @@
 //! there.
 
 use crate::alert::Millis;
-use crate::alert::model::{State, Suppression};
+use crate::alert::model::{AlertState, Suppression};
 
 /// An alert that is pending or firing.
 #[derive(Clone, Debug)]
-pub(in crate::alert) struct Active {
+pub(in crate::alert) struct AlertInstance {
     /// The port's index; 0 for the whole.
     pub index: u32,
     pub phase: Phase,
     /// The state that was last published.
-    pub state: State,
+    pub state: AlertState,
     pub suppressed: Option<Suppression>,
     /// The last value for which the condition held.
     pub value: f64,
@@ -25,9 +25,9 @@ pub(in crate::alert) struct Active {
     pub restored: Option<Millis>,
 }
 
-impl Active {
+impl AlertInstance {
     pub fn new(index: u32, phase: Phase, since: f64) -> Self {
-        let state = State::Inactive;
+        let state = AlertState::Inactive;
         Self { index, phase, state, suppressed: None, value: 0.0, since, notified: false, restored: None }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::functions::{forecast, rate, score, seconds};
 use super::port_index::PortIndex;
 use super::ring::Ring;
-use super::selector::{Selector, Selectors, Source};
+use super::selector::{Selector, Selectors, SeriesSource};
 use super::snapshot::{Samples, Snapshot};
 use crate::alert::rules::condition::{Function, SAMPLES};
 use crate::alert::rules::rule::Rule;
@@ -31,7 +31,7 @@ pub(in crate::alert) struct Columns {
 
 #[derive(Debug)]
 struct Column {
-    source: Source,
+    source: SeriesSource,
     function: Function,
     values: Vec<f64>,
     input: Input,
@@ -65,7 +65,7 @@ impl Columns {
         let interval = millis(interval).max(1);
         for rule in rules {
             let selector = Selector { metric: rule.metric, matchers: rule.matchers().into() };
-            let source = Source { selector, quantile: rule.quantile() };
+            let source = SeriesSource { selector, quantile: rule.quantile() };
             let column = rule.enabled.then(|| columns.add(source, rule.condition.function, &mut selectors, interval));
             columns.of_rules.push(column.and_then(|column| u32::try_from(column).ok()));
         }
@@ -74,7 +74,7 @@ impl Columns {
         columns
     }
 
-    fn add(&mut self, source: Source, function: Function, selectors: &mut Selectors, interval: Millis) -> usize {
+    fn add(&mut self, source: SeriesSource, function: Function, selectors: &mut Selectors, interval: Millis) -> usize {
         let known = self.all.iter().position(|known| known.function == function && known.source == source);
         if let Some(known) = known {
             return known;
@@ -210,7 +210,7 @@ impl Columns {
     }
 
     /// The windows of these sources begin anew.
-    pub fn forget(&mut self, of: impl Fn(&Source) -> bool) {
+    pub fn forget(&mut self, of: impl Fn(&SeriesSource) -> bool) {
         for column in self.all.iter_mut().filter(|column| of(&column.source)) {
             if let Input::Window { ring, .. } = &mut column.input {
                 ring.clear();
@@ -219,7 +219,7 @@ impl Columns {
     }
 
     /// The sources that there are windows of, each once, with the samples of the longest one.
-    pub fn windows(&self) -> impl Iterator<Item = (&Source, &Ring<Vec<f64>>)> {
+    pub fn windows(&self) -> impl Iterator<Item = (&SeriesSource, &Ring<Vec<f64>>)> {
         let windows = || self.all.iter().filter_map(|column| Some((&column.source, column.input.window()?)));
         windows().enumerate().filter_map(move |(at, (source, ring))| {
             let of_source = windows().enumerate().filter(|(_, (other, _))| *other == source);
@@ -229,7 +229,7 @@ impl Columns {
     }
 
     /// Puts samples of before a restart into every window of the source, before those that are there.
-    pub fn restore_samples(&mut self, of: impl Fn(&Source) -> bool, samples: &[(Millis, f64)]) {
+    pub fn restore_samples(&mut self, of: impl Fn(&SeriesSource) -> bool, samples: &[(Millis, f64)]) {
         for column in self.all.iter_mut().filter(|column| of(&column.source)) {
             if let Input::Window { ring, .. } = &mut column.input {
                 ring.prepend(samples.iter().map(|(time, value)| (*time, vec![*value])));

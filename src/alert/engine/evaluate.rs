@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Engine;
-use super::active::{Active, Phase};
+use super::active::{AlertInstance, Phase};
 use crate::alert::Millis;
-use crate::alert::model::{Alert, Evaluation, Fingerprint, Notification, Now, PRESENT, State, Suppression, Transition};
+use crate::alert::model::{
+    Alert, AlertState, Evaluation, Fingerprint, Notification, Now, PRESENT, Suppression, Transition,
+};
 use crate::alert::rules::condition::Function;
 use crate::alert::rules::rule::{RESOLVED_SUMMARY, Rule};
 use crate::alert::rules::template::number;
@@ -47,14 +49,16 @@ impl Engine {
             }
             let phase = active.as_ref().map(|active| active.phase);
             let next = Phase::next(phase, holds, time, rule.for_millis.into(), rule.keep_firing_for.into());
-            let Some(mut active) = active.or_else(|| Some(Active::new(index, next?, now.wall))) else { continue };
+            let Some(mut active) = active.or_else(|| Some(AlertInstance::new(index, next?, now.wall))) else {
+                continue;
+            };
             // As Prometheus: what it does while it holds no longer is no reason for the alert.
             if holds {
                 active.value = value;
                 active.restored = None;
             }
             match next {
-                Some(phase) => after.push(Active { phase, ..active }),
+                Some(phase) => after.push(AlertInstance { phase, ..active }),
                 None => self.resolve(number, &active, now, evaluation),
             }
         }
@@ -66,8 +70,14 @@ impl Engine {
         rule.ports.is_none() || self.ports.name(index).is_some_and(|port| rule.is_for_port(&port))
     }
 
-    pub(in crate::alert) fn resolve(&self, number: usize, active: &Active, now: Now, evaluation: &mut Evaluation) {
-        let to = if active.phase.is_firing() { State::Resolved } else { State::Inactive };
+    pub(in crate::alert) fn resolve(
+        &self,
+        number: usize,
+        active: &AlertInstance,
+        now: Now,
+        evaluation: &mut Evaluation,
+    ) {
+        let to = if active.phase.is_firing() { AlertState::Resolved } else { AlertState::Inactive };
         evaluation.transitions.push(self.transition(number, active, to, None, now));
         // Whoever was notified that it fires is notified that it ended, silence or not: else it would fire there for ever.
         if active.notified {
@@ -92,15 +102,15 @@ impl Engine {
             let firing = active.phase.is_firing();
             let suppressed = if firing { self.suppression(number, active, now.wall) } else { None };
             let state = match (firing, &suppressed) {
-                (false, _) => State::Pending,
-                (true, None) => State::Firing,
-                (true, Some(_)) => State::Suppressed,
+                (false, _) => AlertState::Pending,
+                (true, None) => AlertState::Firing,
+                (true, Some(_)) => AlertState::Suppressed,
             };
             if state != active.state {
                 evaluation.transitions.push(self.transition(number, active, state, suppressed.clone(), now));
             }
             (active.state, active.suppressed) = (state, suppressed);
-            if state == State::Firing && !active.notified {
+            if state == AlertState::Firing && !active.notified {
                 active.notified = true;
                 evaluation.notifications.push(self.notification(number, self.alert(number, active), None));
             }
@@ -112,7 +122,7 @@ impl Engine {
         Notification { alert, ended, actions: Arc::clone(&self.rules[number].actions) }
     }
 
-    fn suppression(&self, number: usize, active: &Active, wall: f64) -> Option<Suppression> {
+    fn suppression(&self, number: usize, active: &AlertInstance, wall: f64) -> Option<Suppression> {
         let rule = &self.rules[number];
         if let Some(silence) = self.silences.of(number, self.port(number, active).as_ref(), wall) {
             return Some(Suppression::Silence(silence));
@@ -126,15 +136,15 @@ impl Engine {
         rule.inhibited_by().iter().find(inhibits).map(|name| Suppression::Rule(Arc::clone(name)))
     }
 
-    pub(in crate::alert) fn port(&self, number: usize, active: &Active) -> Option<LinkName> {
+    pub(in crate::alert) fn port(&self, number: usize, active: &AlertInstance) -> Option<LinkName> {
         self.rules[number].is_of_ports().then(|| self.ports.name(active.index)).flatten()
     }
 
     fn transition(
         &self,
         number: usize,
-        active: &Active,
-        to: State,
+        active: &AlertInstance,
+        to: AlertState,
         suppressed: Option<Suppression>,
         now: Now,
     ) -> Transition {
@@ -153,7 +163,7 @@ impl Engine {
     }
 
     /// The alert as others see it.
-    pub(in crate::alert) fn alert(&self, number: usize, active: &Active) -> Alert {
+    pub(in crate::alert) fn alert(&self, number: usize, active: &AlertInstance) -> Alert {
         let rule = &self.rules[number];
         let port = self.port(number, active);
         Alert {
@@ -172,7 +182,7 @@ impl Engine {
     }
 
     /// Its texts. Of one that ended those are left out that say how it stands, and the summary is another.
-    fn annotations(&self, number: usize, active: &Active, ended: bool) -> BTreeMap<String, String> {
+    fn annotations(&self, number: usize, active: &AlertInstance, ended: bool) -> BTreeMap<String, String> {
         let rule = &self.rules[number];
         let port = self.port(number, active);
         let variable = |name: &str| match name {

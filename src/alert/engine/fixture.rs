@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use super::{Engine, Settings};
-use crate::alert::model::{Evaluation, Now, State};
+use crate::alert::model::{AlertState, Evaluation, Now};
 use crate::alert::rules::load::{Loader, Rules};
 use crate::link::LinkName;
 use crate::telemetry::value::Reading;
 
-pub(in crate::alert) type Labels = Vec<(&'static str, String)>;
+pub(in crate::alert) type LabelPairs = Vec<(&'static str, String)>;
 
 /// An engine, the time, and what the metrics say.
 pub(in crate::alert) struct Fixture {
     pub engine: Engine,
     pub now: Now,
-    pub values: Vec<(&'static str, Labels, Reading)>,
+    pub values: Vec<(&'static str, LabelPairs, Reading)>,
 }
 
 pub(in crate::alert) fn rules(text: &str) -> Rules {
@@ -97,7 +97,7 @@ impl Fixture {
         all
     }
 
-    pub fn state(&self, rule: &str, port: Option<&str>) -> State {
+    pub fn state(&self, rule: &str, port: Option<&str>) -> AlertState {
         self.engine.state_of(rule, port.and_then(name).as_ref()).0
     }
 
@@ -113,10 +113,10 @@ impl Fixture {
     }
 }
 
-pub(in crate::alert) fn steps(outcome: &Evaluation) -> Vec<(State, State)> {
+pub(in crate::alert) fn steps(outcome: &Evaluation) -> Vec<(AlertState, AlertState)> {
     outcome.transitions.iter().map(|transition| (transition.from, transition.to)).collect()
 }
 
-pub(in crate::alert) fn told(outcome: &Evaluation) -> Vec<State> {
+pub(in crate::alert) fn told(outcome: &Evaluation) -> Vec<AlertState> {
     outcome.notifications.iter().map(|notification| notification.alert.state).collect()
 }

@@ -27,19 +27,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{Alert, AlertCount, Evaluation, Now, State, Transition};
+use super::model::{Alert, AlertCount, AlertState, Evaluation, Now, Transition};
 use super::rules::load::Rules;
 use super::rules::rule::Rule;
 use super::{Millis, millis};
 use crate::link::LinkName;
-use active::{Active, Phase};
+use active::{AlertInstance, Phase};
 use columns::Columns;
 use history::TransitionHistory;
 use port_index::PortIndex;
 use restore::Unclaimed;
 use silence::{SilenceError, Silences};
 
-pub use persist::{Saved, SavedAlert, SavedSamples};
+pub use persist::{SavedAlert, SavedEngine, SavedSamples};
 pub use silence::{Silence, SilenceRequest};
 pub use snapshot::Snapshot;
 
@@ -70,7 +70,7 @@ pub struct Engine {
     columns: Columns,
     ports: PortIndex,
     /// For each rule its alerts, in the order of the ports' indexes.
-    active: Vec<Vec<Active>>,
+    active: Vec<Vec<AlertInstance>>,
     silences: Silences,
     history: TransitionHistory,
     clock: EngineClock,
@@ -175,7 +175,7 @@ impl Engine {
         }
         let mut keep = self.columns.known(self.ports.len(), self.clock.time);
         let of_ports = self.rules.iter().zip(&mut self.active).filter(|(rule, _)| rule.is_of_ports());
-        let mut active: Vec<&mut Active> = of_ports.flat_map(|(_, all)| all).collect();
+        let mut active: Vec<&mut AlertInstance> = of_ports.flat_map(|(_, all)| all).collect();
         for active in &active {
             keep[active.index as usize] = true;
         }
@@ -206,22 +206,22 @@ impl Engine {
     }
 
     /// The state of a rule's alert, and its value; `None` without a value.
-    pub fn state_of(&self, rule: &str, port: Option<&LinkName>) -> (State, Option<f64>) {
+    pub fn state_of(&self, rule: &str, port: Option<&LinkName>) -> (AlertState, Option<f64>) {
         let find = || {
             let number = self.rule_number(rule).filter(|number| self.rules[*number].is_of_ports() == port.is_some())?;
             Some((number, port.map_or(Some(0), |port| self.ports.find(port))?))
         };
-        let Some((number, index)) = find() else { return (State::Inactive, None) };
+        let Some((number, index)) = find() else { return (AlertState::Inactive, None) };
         let active = self.active[number].iter().find(|active| active.index == index);
         let value = self.columns.of_rule(number).get(index as usize).copied().filter(|value| !value.is_nan());
-        (active.map_or(State::Inactive, |active| active.state), value)
+        (active.map_or(AlertState::Inactive, |active| active.state), value)
     }
 
     /// How many alerts of each rule stand how; nothing for rules without alerts.
     pub fn counts(&self) -> Vec<AlertCount> {
         let mut counts = Vec::new();
         for (rule, all) in self.rules.iter().zip(&self.active).filter(|(_, all)| !all.is_empty()) {
-            for state in [State::Pending, State::Firing, State::Suppressed] {
+            for state in [AlertState::Pending, AlertState::Firing, AlertState::Suppressed] {
                 let alerts = all.iter().filter(|active| active.state == state).count();
                 if alerts > 0 {
                     counts.push(AlertCount { rule: Arc::clone(&rule.name), severity: rule.severity, state, alerts });

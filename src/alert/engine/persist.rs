@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::active::{Active, Phase};
+use super::active::{AlertInstance, Phase};
 use super::columns::Columns;
 use super::functions::seconds;
 use super::ring::Ring;
-use super::selector::Source;
+use super::selector::SeriesSource;
 use super::silence::Silence;
 use super::{Engine, Settings, numbers};
 use crate::alert::Millis;
-use crate::alert::model::{Evaluation, Now, State, Transition, port};
+use crate::alert::model::{AlertState, Evaluation, Now, Transition, port};
 use crate::alert::notify::SavedSink;
 use crate::alert::rules::load::Rules;
 use crate::alert::rules::rule::{LabelMatchers, Rule};
@@ -24,7 +24,7 @@ use crate::link::LinkName;
 /// The engine's state for the disk. Times that have passed are durations, so that they go on by the next run's clock.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Saved {
+pub struct SavedEngine {
     /// When, as Unix time in seconds.
     pub saved: f64,
     /// What is pending or firing.
@@ -50,7 +50,7 @@ pub struct SavedAlert {
     #[serde(default, with = "port", skip_serializing_if = "Option::is_none")]
     pub port: Option<LinkName>,
     /// Pending, firing or suppressed.
-    pub state: State,
+    pub state: AlertState,
     /// For how long the condition has held.
     pub held: Duration,
     /// For how long it has ceased to, while `keep_firing_for` runs.
@@ -87,7 +87,7 @@ pub struct SavedSamples {
 }
 
 impl Engine {
-    pub fn save(&self, now: Now) -> Saved {
+    pub fn save(&self, now: Now) -> SavedEngine {
         let time = self.clock.at(now.monotonic);
         let ago = |then: Millis| Duration::from_millis(u64::try_from(time - then).unwrap_or_default());
         let alerts = self.active.iter().enumerate().flat_map(|(number, all)| {
@@ -106,7 +106,7 @@ impl Engine {
             })
         });
         let with_alerts = self.rules.iter().zip(&self.active).filter(|(_, all)| !all.is_empty());
-        let mut saved = Saved {
+        let mut saved = SavedEngine {
             saved: now.wall,
             alerts: alerts.collect(),
             rules: with_alerts.map(|(rule, _)| (rule.name.to_string(), SavedRule::new(rule))).collect(),
@@ -148,7 +148,7 @@ impl Engine {
     pub fn reload(&mut self, rules: &Rules, now: Now) -> Evaluation {
         let rules: Vec<Arc<Rule>> = rules.iter().cloned().collect();
         let mut evaluation = Evaluation::default();
-        let mut kept: Vec<Vec<Active>> = rules.iter().map(|_| Vec::new()).collect();
+        let mut kept: Vec<Vec<AlertInstance>> = rules.iter().map(|_| Vec::new()).collect();
         for (number, all) in std::mem::take(&mut self.active).into_iter().enumerate().filter(|(_, all)| !all.is_empty())
         {
             let new = rules.iter().position(|rule| rule.continues(&self.rules[number]));
@@ -171,7 +171,7 @@ impl Engine {
 
 impl SavedSamples {
     /// `None`: it is no counter that goes on counting after a restart, or there is no sample.
-    fn new(source: &Source, ring: &Ring<Vec<f64>>, time: Millis) -> Option<Self> {
+    fn new(source: &SeriesSource, ring: &Ring<Vec<f64>>, time: Millis) -> Option<Self> {
         let metric = source.selector.metric;
         if !Self::survives(source) {
             return None;
@@ -190,12 +190,12 @@ impl SavedSamples {
         (!points.is_empty()).then(|| Self { metric: metric.name().to_owned(), matching, points })
     }
 
-    fn survives(source: &Source) -> bool {
+    fn survives(source: &SeriesSource) -> bool {
         let metric = source.selector.metric;
         metric.is_counter() && metric.metric().survives && !metric.is_of_ports()
     }
 
-    pub(super) fn is_of(&self, source: &Source) -> bool {
+    pub(super) fn is_of(&self, source: &SeriesSource) -> bool {
         let selector = &source.selector;
         Self::survives(source) && selector.metric.name() == self.metric && selector.matchers == self.matching
     }

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::active::{Active, Phase};
+use super::active::{AlertInstance, Phase};
 use super::functions::seconds;
-use super::persist::{Saved, SavedAlert, SavedRule, SavedSamples};
+use super::persist::{SavedAlert, SavedEngine, SavedRule, SavedSamples};
 use super::{Engine, GAP};
-use crate::alert::model::{Alert, Evaluation, Fingerprint, Notification, Now, State, Transition};
+use crate::alert::model::{Alert, AlertState, Evaluation, Fingerprint, Notification, Now, Transition};
 use crate::alert::rules::condition::Function;
 use crate::alert::rules::rule::Rule;
 use crate::alert::{Millis, millis};
@@ -48,7 +48,7 @@ impl Engine {
     /// Goes on from the state of an earlier run, before the first evaluation if that can be. Later what this run saw for
     /// itself counts: of no alert that fires still there is a second notification, and what fired before and does no longer
     /// ends. Snapshots that were filled before are passed over. Alerts of rules that are no more, or ask something else, end.
-    pub fn restore(&mut self, saved: Saved, now: Now) {
+    pub fn restore(&mut self, saved: SavedEngine, now: Now) {
         let late = self.clock.runs();
         let ago = Duration::try_from_secs_f64(now.wall - saved.saved).unwrap_or_default();
         if late {
@@ -57,7 +57,7 @@ impl Engine {
         self.silences.restore(saved.silences, saved.last_silence, &self.rules);
         self.history.restore(&saved.history);
         let saved_at = self.clock.at(now.monotonic).saturating_sub(millis(ago));
-        let Saved { alerts, rules, samples, .. } = saved;
+        let SavedEngine { alerts, rules, samples, .. } = saved;
         self.unclaimed = Some(Unclaimed { saved_at, alerts, rules, samples });
         self.claim(now, late);
     }
@@ -73,7 +73,7 @@ impl Engine {
         alerts.retain(|alert| {
             let Some(number) = self.rule_of(alert, rules.get(&alert.rule)) else { return true };
             // What was pending before a long absence is not known to have held all the while.
-            if alert.is_firing() || (alert.state == State::Pending && gap <= millis(GAP)) {
+            if alert.is_firing() || (alert.state == AlertState::Pending && gap <= millis(GAP)) {
                 self.put_back(number, alert, anchor, late);
             }
             false
@@ -105,12 +105,12 @@ impl Engine {
         let firing = saved.is_firing();
         let phase =
             if firing { Phase::Firing { since, ceased: saved.ceased.map(then) } } else { Phase::Pending { since } };
-        let active = Active {
+        let active = AlertInstance {
             state: saved.state,
             value: saved.value,
             notified: saved.notified,
             restored: Some(anchor),
-            ..Active::new(index, phase, saved.since)
+            ..AlertInstance::new(index, phase, saved.since)
         };
         let all = &mut self.active[number];
         match all.binary_search_by_key(&index, |other| other.index) {
@@ -132,7 +132,7 @@ impl Engine {
                 port: saved.port,
                 severity,
                 from: saved.state,
-                to: State::Resolved,
+                to: AlertState::Resolved,
                 value: saved.value,
                 at: now.monotonic,
                 time: now.wall,
@@ -145,7 +145,7 @@ impl Engine {
                 fingerprint: Fingerprint::new(&saved.rule, saved.port.as_ref()),
                 rule: saved.rule.as_str().into(),
                 port: saved.port,
-                state: State::Resolved,
+                state: AlertState::Resolved,
                 severity,
                 labels: rule.map(|rule| rule.labels.clone()).unwrap_or_default(),
                 annotations: BTreeMap::new(),
@@ -175,7 +175,7 @@ impl Engine {
 
 impl Unclaimed {
     /// What is to be saved of it as of now, besides what the rules have.
-    pub fn save_into(&self, saved: &mut Saved, time: Millis) {
+    pub fn save_into(&self, saved: &mut SavedEngine, time: Millis) {
         let passed = time.saturating_sub(self.saved_at);
         let worth = |alert: &&SavedAlert| alert.is_firing() || passed <= millis(GAP);
         saved.alerts.extend(self.alerts.iter().filter(worth).cloned());
@@ -195,7 +195,7 @@ impl Unclaimed {
 
 impl SavedAlert {
     fn is_firing(&self) -> bool {
-        matches!(self.state, State::Firing | State::Suppressed)
+        matches!(self.state, AlertState::Firing | AlertState::Suppressed)
     }
 }
 

@@ -14,7 +14,7 @@ pub(in crate::alert) struct Selector {
 
 /// The series of a selector, or a quantile of its histogram.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::alert) struct Source {
+pub(in crate::alert) struct SeriesSource {
     pub selector: Selector,
     pub quantile: Option<Quantile>,
 }

@@ -2,7 +2,7 @@ use super::super::model::Notification;
 use super::fixture::{DOWN, Fixture, name, plain, steps, told};
 use super::*;
 use crate::telemetry::value::{Distribution, Reading};
-use State::{Firing, Inactive, Pending, Resolved};
+use AlertState::{Firing, Inactive, Pending, Resolved};
 
 #[test]
 fn an_alert_fires_after_its_time_and_is_told_once_each_way() {
@@ -282,7 +282,7 @@ fn ports_that_vanish_take_no_rates_with_them() {
     flaps(&mut fixture, &names, 1.0);
     flaps(&mut fixture, &[], 1.0);
     fixture.pass(4000);
-    assert_eq!(fixture.state("Flaps", Some("Ethernet3")), State::Inactive);
+    assert_eq!(fixture.state("Flaps", Some("Ethernet3")), AlertState::Inactive);
 }
 
 #[test]

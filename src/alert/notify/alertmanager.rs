@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::error::DeliveryError;
 use super::http_client::{Headers, HttpClient, read_secret};
-use super::message::{Batch, PER_MESSAGE};
+use super::message::{AlertBatch, PER_MESSAGE};
 use crate::alert::model::Notification;
 use crate::config::sinks::AlertmanagerConfig;
 
@@ -46,7 +46,7 @@ impl Alertmanager {
         Self { url: url.to_owned(), client, config, source: source.map(str::to_owned) }
     }
 
-    pub async fn send(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
+    pub async fn send(&self, batch: &AlertBatch<'_>) -> Result<(), DeliveryError> {
         let mut refused = Ok(());
         for part in batch.alerts.chunks(PER_MESSAGE) {
             match self.post(batch, part).await {
@@ -58,7 +58,7 @@ impl Alertmanager {
         refused
     }
 
-    async fn post(&self, batch: &Batch<'_>, alerts: &[Arc<Notification>]) -> Result<(), DeliveryError> {
+    async fn post(&self, batch: &AlertBatch<'_>, alerts: &[Arc<Notification>]) -> Result<(), DeliveryError> {
         let body = self.encode(batch, alerts)?;
         let mut headers = Headers::new();
         let token_file = &self.config.bearer_token_file;
@@ -72,7 +72,7 @@ impl Alertmanager {
         self.client.post(body, headers).await
     }
 
-    fn encode(&self, batch: &Batch<'_>, alerts: &[Arc<Notification>]) -> Result<Vec<u8>, serde_json::Error> {
+    fn encode(&self, batch: &AlertBatch<'_>, alerts: &[Arc<Notification>]) -> Result<Vec<u8>, serde_json::Error> {
         let until = batch.now + 4.0 * self.config.resend_interval.as_secs_f64();
         let posted = alerts.iter().map(|notification| {
             let alert = &notification.alert;

@@ -14,7 +14,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
 use super::error::DeliveryError;
-use super::message::Batch;
+use super::message::AlertBatch;
 use crate::config::sinks::ExecConfig;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -38,7 +38,7 @@ impl Exec {
         self.config.max_running
     }
 
-    pub async fn send(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
+    pub async fn send(&self, batch: &AlertBatch<'_>) -> Result<(), DeliveryError> {
         let body = batch.json()?;
         let start = |source| DeliveryError::Start { program: self.config.program.clone(), source };
         let mut child = Command::new(&self.config.program)

@@ -83,15 +83,15 @@ impl HttpClient {
         let stream =
             self.connect().await.map_err(|source| DeliveryError::Connect { server: self.shown.clone(), source })?;
         match stream {
-            Stream::Plain(stream) => self.exchange(stream, request).await,
-            Stream::Tls(stream) => self.exchange(stream, request).await,
+            MaybeTlsStream::Plain(stream) => self.exchange(stream, request).await,
+            MaybeTlsStream::Tls(stream) => self.exchange(stream, request).await,
         }
     }
 
-    async fn connect(&self) -> std::io::Result<Stream> {
+    async fn connect(&self) -> std::io::Result<MaybeTlsStream> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         if !self.tls {
-            return Ok(Stream::Plain(stream));
+            return Ok(MaybeTlsStream::Plain(stream));
         }
         let name = ServerName::try_from(self.host.clone()).map_err(std::io::Error::other)?;
         let ca_file = self.ca_file.clone();
@@ -101,7 +101,7 @@ impl HttpClient {
         };
         let trust = tokio::task::spawn_blocking(trust).await.map_err(std::io::Error::other)??;
         let stream = TlsConnector::from(Arc::new(trust)).connect(name, stream).await?;
-        Ok(Stream::Tls(Box::new(stream)))
+        Ok(MaybeTlsStream::Tls(Box::new(stream)))
     }
 
     async fn exchange<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<(), DeliveryError>
@@ -150,7 +150,7 @@ pub(super) async fn read_secret(key: &'static str, path: &Path) -> Result<Secret
     secret.map_err(|error| problem(std::io::Error::other(error)))?.map_err(problem)
 }
 
-enum Stream {
+enum MaybeTlsStream {
     Plain(TcpStream),
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }

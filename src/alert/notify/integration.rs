@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::alertmanager::Alertmanager;
 use super::error::DeliveryError;
 use super::exec::Exec;
-use super::message::Batch;
+use super::message::AlertBatch;
 use super::state_db::{self, StateDb};
 use super::webhook::Webhook;
 use crate::config::SinkConfig;
@@ -46,7 +46,7 @@ impl Integration {
     }
 
     /// One attempt to deliver it.
-    pub async fn send(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
+    pub async fn send(&self, batch: &AlertBatch<'_>) -> Result<(), DeliveryError> {
         match self {
             Self::Webhook(webhook) => webhook.send(batch).await,
             Self::Alertmanager(server) => server.send(batch).await,

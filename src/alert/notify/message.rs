@@ -14,7 +14,7 @@ pub(super) const PER_MESSAGE: usize = 1000;
 const VERSION: u32 = 1;
 
 #[derive(Debug)]
-pub(super) struct Batch<'a> {
+pub(super) struct AlertBatch<'a> {
     pub host: &'a str,
     pub sink: &'a str,
     /// Unix time in seconds.
@@ -25,7 +25,7 @@ pub(super) struct Batch<'a> {
 }
 
 #[derive(Serialize)]
-struct Message<'a> {
+struct WebhookMessage<'a> {
     version: u32,
     host: &'a str,
     sink: &'a str,
@@ -54,7 +54,7 @@ pub(super) fn status(notification: &Notification) -> &'static str {
     if notification.ended.is_none() { "firing" } else { "resolved" }
 }
 
-impl Batch<'_> {
+impl AlertBatch<'_> {
     pub fn json(&self) -> Result<Vec<u8>, serde_json::Error> {
         let alerts = self.alerts.iter().map(|notification| {
             let alert = &notification.alert;
@@ -72,7 +72,13 @@ impl Batch<'_> {
             }
         });
         let alerts = alerts.collect();
-        serde_json::to_vec(&Message { version: VERSION, host: self.host, sink: self.sink, sent: self.now, alerts })
+        serde_json::to_vec(&WebhookMessage {
+            version: VERSION,
+            host: self.host,
+            sink: self.sink,
+            sent: self.now,
+            alerts,
+        })
     }
 }
 
@@ -88,7 +94,7 @@ mod tests {
         ended.alert.port = None;
         ended.alert.annotations.insert("summary".to_owned(), "Ethernet4 flapped".to_owned());
         let alerts = [firing.clone(), ended.clone()].map(Arc::new).to_vec();
-        let batch = Batch { host: "leaf1", sink: "noc", now: 1_795_549_012.5, resend: false, alerts };
+        let batch = AlertBatch { host: "leaf1", sink: "noc", now: 1_795_549_012.5, resend: false, alerts };
         let bytes = batch.json().unwrap();
         let expected = serde_json::json!({
             "version": 1, "host": "leaf1", "sink": "noc", "sent": 1_795_549_012.5,
@@ -109,7 +115,7 @@ mod tests {
     fn a_value_that_is_no_number_is_null() {
         let mut notification = fires(0);
         notification.alert.value = f64::INFINITY;
-        let batch = Batch { host: "h", sink: "s", now: 0.0, resend: false, alerts: vec![notification.into()] };
+        let batch = AlertBatch { host: "h", sink: "s", now: 0.0, resend: false, alerts: vec![notification.into()] };
         let bytes = batch.json().unwrap();
         assert!(String::from_utf8(bytes).unwrap().contains("\"value\":null"));
     }

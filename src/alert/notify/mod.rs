@@ -48,7 +48,7 @@ use receiver::Running;
 
 /// What fires.
 #[derive(Clone, Debug, Default)]
-pub struct Active {
+pub struct ActiveAlerts {
     /// What fires and somebody was notified of, silenced meanwhile or not, with values and texts as they are now.
     pub alerts: Vec<Notification>,
     /// What fired in an earlier run, and whose rules may not be known yet.
@@ -81,7 +81,7 @@ impl Notifier {
     }
 
     /// How each receiver stands.
-    pub fn states(&self) -> Vec<api::Receiver> {
+    pub fn states(&self) -> Vec<api::ReceiverStatus> {
         self.log.receivers()
     }
 
@@ -91,10 +91,10 @@ impl Notifier {
 
     /// From now on receivers are to know of all of it: `changes` are alerts that began to fire or ended since the last
     /// time. An end is for whoever knows that the alert fires, whatever the rule says by now. Never waits.
-    pub fn reconcile(&self, changes: Vec<Notification>, active: Active) {
+    pub fn reconcile(&self, changes: Vec<Notification>, active: ActiveAlerts) {
         log::write(&changes, &self.log.metrics.of(Action::Log.name()));
         let shared = |alerts: Vec<Notification>| alerts.into_iter().map(Arc::new).collect::<Vec<_>>();
-        let Active { alerts, unclaimed } = active;
+        let ActiveAlerts { alerts, unclaimed } = active;
         let (changes, mut active) = (shared(changes), shared(alerts));
         active.retain(|alert| alert.alert.notified);
         let firing: HashSet<Fingerprint> = active.iter().map(|alert| alert.alert.fingerprint).collect();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::Active;
+use super::ActiveAlerts;
 use super::metrics::DeliveryMetrics;
 use super::queue::{Queue, SharedQueue};
 use super::receiver::Receiver;
@@ -57,7 +57,7 @@ impl NotificationLog {
     }
 
     /// How each receiver stands.
-    pub fn receivers(&self) -> Vec<api::Receiver> {
+    pub fn receivers(&self) -> Vec<api::ReceiverStatus> {
         let receivers = lock(&self.receivers).clone();
         receivers.iter().filter_map(Weak::upgrade).map(|receiver| receiver.state()).collect()
     }
@@ -86,7 +86,7 @@ impl NotificationLog {
 
     /// Goes on from what an earlier run saved `ago`; `active` is what fires. Without anything saved every receiver is
     /// taken to know all of it.
-    pub fn restore(&self, saved: Option<&BTreeMap<String, SavedSink>>, ago: Duration, active: &Active) {
+    pub fn restore(&self, saved: Option<&BTreeMap<String, SavedSink>>, ago: Duration, active: &ActiveAlerts) {
         let names = active.alerts.iter().map(|alert| alert.alert.fingerprint);
         let firing: HashSet<Fingerprint> = names.chain(active.unclaimed.iter().copied()).collect();
         let everything = SavedSink { acknowledged: firing.iter().copied().collect(), ended: Vec::new() };

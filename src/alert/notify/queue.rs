@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::active_set::ActiveSet;
 use super::metrics::{DeliveryOutcome, SinkCounters};
 use super::saved::{SavedEnd, SavedSink};
-use crate::alert::model::{Alert, Fingerprint, Notification, State};
+use crate::alert::model::{Alert, AlertState, Fingerprint, Notification};
 
 pub(super) type SharedQueue = Arc<Mutex<Queue>>;
 
@@ -115,7 +115,7 @@ impl Queue {
         }
         let delivery = self.deliveries.entry(name).or_default();
         // What is silenced need not be known; but who is sent everything again and again may know of it already.
-        let to_be_known = self.active.is_some() || alert.alert.state == State::Firing;
+        let to_be_known = self.active.is_some() || alert.alert.state == AlertState::Firing;
         if alert.ended.is_none() && (delivery.fires() || !to_be_known) {
             return;
         }

@@ -18,7 +18,7 @@ use tracing::warn;
 
 use super::error::DeliveryError;
 use super::integration::Integration;
-use super::message::{Batch, PER_MESSAGE};
+use super::message::{AlertBatch, PER_MESSAGE};
 use super::metrics::DeliveryOutcome;
 use super::notification_log::NotificationLog;
 use super::queue::{Queue, SharedQueue};
@@ -99,10 +99,10 @@ impl Receiver {
     }
 
     /// How it stands.
-    pub fn state(&self) -> api::Receiver {
+    pub fn state(&self) -> api::ReceiverStatus {
         let (failing_since, problem) = lock(&self.problem).clone().unzip();
         let (sink, receiver) = (self.config.name.clone(), self.shown().to_owned());
-        api::Receiver { sink, receiver, waiting: self.queue().len(), failing_since, problem }
+        api::ReceiverStatus { sink, receiver, waiting: self.queue().len(), failing_since, problem }
     }
 
     pub fn notify(&self) {
@@ -163,7 +163,7 @@ impl Receiver {
                     // What was due may have been dropped meanwhile.
                     if resend || !alerts.is_empty() {
                         let (host, sink, now) = (&*self.host, &*self.config.name, seconds(now_ms()));
-                        attempts.push(self.attempt(Batch { host, sink, now, resend, alerts }));
+                        attempts.push(self.attempt(AlertBatch { host, sink, now, resend, alerts }));
                     }
                 }
                 () = self.changed.notified() => {}
@@ -171,7 +171,7 @@ impl Receiver {
         }
     }
 
-    async fn attempt<'a>(&self, batch: Batch<'a>) -> (Batch<'a>, Result<(), DeliveryError>) {
+    async fn attempt<'a>(&self, batch: AlertBatch<'a>) -> (AlertBatch<'a>, Result<(), DeliveryError>) {
         let (delivery, limit) = (self.integration.send(&batch), self.config.delivery.timeout);
         // That it was told is on the disk before it can be.
         self.log.write_ahead().await;
@@ -184,7 +184,7 @@ impl Receiver {
     }
 
     /// True if it is to be tried again. What is sent once more is not counted.
-    fn settle(&self, batch: &Batch<'_>, outcome: Result<(), DeliveryError>, retry: &mut Retry<'_>) -> bool {
+    fn settle(&self, batch: &AlertBatch<'_>, outcome: Result<(), DeliveryError>, retry: &mut Retry<'_>) -> bool {
         let mut queue = self.queue();
         let (resend, alerts) = (batch.resend, if batch.resend { &[] } else { &*batch.alerts });
         let again = outcome.as_ref().is_err_and(DeliveryError::is_transient);

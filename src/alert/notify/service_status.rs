@@ -1,13 +1,13 @@
 //! The service's status: one sentence about what fires, for `systemctl status` and whoever else shows it.
 
-use crate::alert::model::{Alert, State};
+use crate::alert::model::{Alert, AlertState};
 
 /// What fires, in one sentence; `None`: nothing does. Of alerts that are equally bad the one that fires longest is
 /// named.
 pub fn status_line<'a>(alerts: impl IntoIterator<Item = &'a Alert>) -> Option<String> {
     let mut count = 0;
     let mut worst: Option<&Alert> = None;
-    for alert in alerts.into_iter().filter(|alert| alert.state == State::Firing) {
+    for alert in alerts.into_iter().filter(|alert| alert.state == AlertState::Firing) {
         count += 1;
         let is_worse = |than: &Alert| {
             alert.severity > than.severity || (alert.severity == than.severity && alert.since < than.since)
@@ -42,7 +42,7 @@ mod tests {
         third.port = None;
         assert_eq!(status_line([&third]).as_deref(), Some("1 alert fires: PortFlapping (critical)"));
         assert_eq!(status_line([&resolved(12).alert]), None);
-        third.state = State::Suppressed;
+        third.state = AlertState::Suppressed;
         assert_eq!(status_line([&third]), None);
     }
 }

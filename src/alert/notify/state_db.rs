@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tracing::warn;
 
 use super::error::DeliveryError;
-use super::message::{Batch, status};
+use super::message::{AlertBatch, status};
 use crate::alert::model::Notification;
 use crate::db::client::Request;
 use crate::db::store::{Client, Store};
@@ -35,7 +35,7 @@ impl StateDb {
     }
 
     /// Writes and removes rows; those of all alerts only if one of them is not there.
-    pub async fn send(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
+    pub async fn send(&self, batch: &AlertBatch<'_>) -> Result<(), DeliveryError> {
         let mut slot = self.connection.lock().await;
         let (connection, put_right) = match slot.take() {
             Some(connection) => connection,

@@ -7,7 +7,7 @@ use ring::hmac;
 
 use super::error::DeliveryError;
 use super::http_client::{Headers, HttpClient, read_secret};
-use super::message::Batch;
+use super::message::AlertBatch;
 use crate::config::sinks::WebhookConfig;
 
 /// HMAC-SHA256 of the body, by the secret: `sha256=<hex>`, as GitHub's webhooks have it.
@@ -42,7 +42,7 @@ impl Webhook {
         Ok(HttpClient::new(url.expose(), "", &self.config.ca_file))
     }
 
-    pub async fn send(&self, batch: &Batch<'_>) -> Result<(), DeliveryError> {
+    pub async fn send(&self, batch: &AlertBatch<'_>) -> Result<(), DeliveryError> {
         let body = batch.json()?;
         let mut headers = Headers::new();
         if !self.config.secret_file.as_os_str().is_empty() {

@@ -1,7 +1,7 @@
 //! What a rule asks of a value: how it is written, what is computed of the series for it, and what has to hold of that.
 //!
 //! A condition is a comparison of one number: the metric's value, or what is derived from its last values. So there is one
-//! comparison ([`Test`]) for each rule and port, and what is derived ([`Function`]) is computed once for all rules that ask for it.
+//! [`Comparison`] for each rule and port, and what is derived ([`Function`]) is computed once for all rules that ask for it.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub(in crate::alert) const SAMPLES: Millis = 120;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Condition {
     pub(in crate::alert) function: Function,
-    pub(in crate::alert) test: Test,
+    pub(in crate::alert) test: Comparison,
 }
 
 /// What is computed of a series before it is compared. Times in milliseconds.
@@ -50,7 +50,7 @@ pub(in crate::alert) enum Function {
 
 /// A comparison. No value (NaN) never passes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::alert) enum Test {
+pub(in crate::alert) enum Comparison {
     Above(f64),
     Below(f64),
     Inside(f64, f64),
@@ -60,7 +60,7 @@ pub(in crate::alert) enum Test {
     Beyond(f64),
 }
 
-impl Test {
+impl Comparison {
     #[inline]
     #[expect(clippy::float_cmp, reason = "`equals` means exactly that, as Prometheus' == does")]
     pub fn holds(self, value: f64) -> bool {
@@ -88,12 +88,12 @@ impl Test {
 
 impl Condition {
     /// How its value is compared once the alert fires: with the bound beyond which it resolves.
-    pub(in crate::alert) fn test_of_firing(self, resolve: Option<f64>) -> Test {
+    pub(in crate::alert) fn test_of_firing(self, resolve: Option<f64>) -> Comparison {
         match (self.function, self.test, resolve) {
-            (_, Test::Above(_), Some(resolve)) => Test::Above(resolve),
-            (Function::Score { .. }, Test::Below(_), Some(resolve)) => Test::Below(-resolve),
-            (_, Test::Below(_), Some(resolve)) => Test::Below(resolve),
-            (_, Test::Beyond(_), Some(resolve)) => Test::Beyond(resolve),
+            (_, Comparison::Above(_), Some(resolve)) => Comparison::Above(resolve),
+            (Function::Score { .. }, Comparison::Below(_), Some(resolve)) => Comparison::Below(-resolve),
+            (_, Comparison::Below(_), Some(resolve)) => Comparison::Below(resolve),
+            (_, Comparison::Beyond(_), Some(resolve)) => Comparison::Beyond(resolve),
             (_, test, _) => test,
         }
     }
@@ -103,28 +103,35 @@ impl Condition {
         match (self.function, self.test) {
             (Function::Age { after }, _) => span(after),
             // Below the mean is a negative number of deviations.
-            (Function::Score { .. }, Test::Below(bound)) => (-bound).to_string(),
-            (_, Test::Inside(low, high) | Test::Outside(low, high)) => format!("{low} to {high}"),
-            (_, Test::Above(bound) | Test::Below(bound) | Test::Equals(bound) | Test::Beyond(bound)) => {
-                bound.to_string()
-            }
+            (Function::Score { .. }, Comparison::Below(bound)) => (-bound).to_string(),
+            (_, Comparison::Inside(low, high) | Comparison::Outside(low, high)) => format!("{low} to {high}"),
+            (
+                _,
+                Comparison::Above(bound)
+                | Comparison::Below(bound)
+                | Comparison::Equals(bound)
+                | Comparison::Beyond(bound),
+            ) => bound.to_string(),
         }
     }
 
     /// Refuses a bound for resolving that would never or always hold.
     pub(super) fn check_resolve(self, resolve: f64) -> Result<(), String> {
         let (is_right, right) = match (self.function, self.test) {
-            (Function::Age { .. }, _) | (_, Test::Inside(..) | Test::Outside(..) | Test::Equals(_)) => {
+            (Function::Age { .. }, _)
+            | (_, Comparison::Inside(..) | Comparison::Outside(..) | Comparison::Equals(_)) => {
                 (false, "only above, below, rate_above, rate_below, anomaly and trend can have it".to_owned())
             }
-            (Function::Score { .. }, Test::Above(z) | Test::Below(z) | Test::Beyond(z)) => {
+            (Function::Score { .. }, Comparison::Above(z) | Comparison::Below(z) | Comparison::Beyond(z)) => {
                 let z = z.abs();
                 ((0.0..=z).contains(&resolve), format!("standard deviations, from 0 to {z}"))
             }
-            (_, Test::Above(bound) | Test::Beyond(bound)) => {
+            (_, Comparison::Above(bound) | Comparison::Beyond(bound)) => {
                 (resolve <= bound, format!("at most {bound}, above which the alert fires"))
             }
-            (_, Test::Below(bound)) => (resolve >= bound, format!("at least {bound}, below which the alert fires")),
+            (_, Comparison::Below(bound)) => {
+                (resolve >= bound, format!("at least {bound}, below which the alert fires"))
+            }
         };
         if is_right { Ok(()) } else { Err(right) }
     }
@@ -151,14 +158,14 @@ impl Condition {
             Ok(Function::Rate { window })
         };
         let (function, test) = match rule.read(&["condition"], &written)? {
-            Kind::Above(Number(bound)) => (Function::Value, Test::Above(bound)),
-            Kind::Below(Number(bound)) => (Function::Value, Test::Below(bound)),
-            Kind::Between(Range(low, high)) => (Function::Value, Test::Inside(low, high)),
-            Kind::Outside(Range(low, high)) => (Function::Value, Test::Outside(low, high)),
-            Kind::Equals(Number(bound)) => (Function::Value, Test::Equals(bound)),
-            Kind::RateAbove(Number(bound)) => (rate()?, Test::Above(bound)),
-            Kind::RateBelow(Number(bound)) => (rate()?, Test::Below(bound)),
-            Kind::Absent(Span(after)) => (Function::Age { after }, Test::Above(f64::from(after) / 1e3)),
+            Kind::Above(Number(bound)) => (Function::Value, Comparison::Above(bound)),
+            Kind::Below(Number(bound)) => (Function::Value, Comparison::Below(bound)),
+            Kind::Between(Range(low, high)) => (Function::Value, Comparison::Inside(low, high)),
+            Kind::Outside(Range(low, high)) => (Function::Value, Comparison::Outside(low, high)),
+            Kind::Equals(Number(bound)) => (Function::Value, Comparison::Equals(bound)),
+            Kind::RateAbove(Number(bound)) => (rate()?, Comparison::Above(bound)),
+            Kind::RateBelow(Number(bound)) => (rate()?, Comparison::Below(bound)),
+            Kind::Absent(Span(after)) => (Function::Age { after }, Comparison::Above(f64::from(after) / 1e3)),
             Kind::Anomaly(anomaly) => anomaly.check(rule)?,
             Kind::Trend(trend) => trend.check(rule)?,
         };
@@ -211,7 +218,7 @@ struct Anomaly {
 }
 
 impl Anomaly {
-    fn check(self, rule: &RuleTable) -> Result<(Function, Test), RuleError> {
+    fn check(self, rule: &RuleTable) -> Result<(Function, Comparison), RuleError> {
         let wrong = |key, problem: &str| Err(rule.wrong_at(&["condition", "anomaly", key], problem));
         let (Number(z), Span(window), Number(least)) = (self.z, self.window, self.min_samples.unwrap_or(Number(30.0)));
         if !(3.0..=100_000.0).contains(&least) || least.fract() != 0.0 {
@@ -224,9 +231,9 @@ impl Anomaly {
             return wrong("z", &format!("more than 0 and less than {furthest:.2}: {why}"));
         }
         let test = match self.direction.as_deref() {
-            None | Some("both") => Test::Beyond(z),
-            Some("above") => Test::Above(z),
-            Some("below") => Test::Below(-z),
+            None | Some("both") => Comparison::Beyond(z),
+            Some("above") => Comparison::Above(z),
+            Some("below") => Comparison::Below(-z),
             Some(_) => return wrong("direction", "\"both\", \"above\" or \"below\""),
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number from 3 to 100000")]
@@ -246,11 +253,11 @@ struct Trend {
 }
 
 impl Trend {
-    fn check(self, rule: &RuleTable) -> Result<(Function, Test), RuleError> {
+    fn check(self, rule: &RuleTable) -> Result<(Function, Comparison), RuleError> {
         let missing = |key: &str, problem| rule.place.missing(&format!("condition.trend.{key}"), problem);
         let test = match (self.above, self.below) {
-            (Some(Number(bound)), None) => Test::Above(bound),
-            (None, Some(Number(bound))) => Test::Below(bound),
+            (Some(Number(bound)), None) => Comparison::Above(bound),
+            (None, Some(Number(bound))) => Comparison::Below(bound),
             (None, None) => return Err(missing("above", "or below: what the line crosses")),
             (Some(_), Some(_)) => {
                 return Err(rule.wrong_at(&["condition", "trend", "below"], "either above or below"));
@@ -266,12 +273,12 @@ impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let threshold = self.threshold();
         let side = match self.test {
-            Test::Above(_) => "above",
-            Test::Below(_) => "below",
-            Test::Inside(..) => "between",
-            Test::Outside(..) => "outside",
-            Test::Equals(_) => "equals",
-            Test::Beyond(_) => "from",
+            Comparison::Above(_) => "above",
+            Comparison::Below(_) => "below",
+            Comparison::Inside(..) => "between",
+            Comparison::Outside(..) => "outside",
+            Comparison::Equals(_) => "equals",
+            Comparison::Beyond(_) => "from",
         };
         match self.function {
             Function::Value => write!(f, "{side} {threshold}"),

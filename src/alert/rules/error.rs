@@ -8,7 +8,7 @@ use crate::printable::Printable;
 
 /// Which rule of which file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct RulePlace {
     /// The file, or the key in CONFIG_DB.
     pub file: String,
     /// The rule's name; its place in the file where it has none.
@@ -23,14 +23,14 @@ pub enum RuleError {
     File { file: String, problem: String },
     /// A value that makes no sense.
     #[error("{}", Printable(format_args!("{}: rule {}: {key} = {value}: {problem}", place.file, place.rule)))]
-    Value { place: Place, key: String, value: String, problem: String },
+    Value { place: RulePlace, key: String, value: String, problem: String },
     /// A key that has to be there.
     #[error("{}", Printable(format_args!("{}: rule {}: {key} is missing: {problem}", place.file, place.rule)))]
-    Missing { place: Place, key: String, problem: String },
+    Missing { place: RulePlace, key: String, problem: String },
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "values are shown, be they owned or not")]
-impl Place {
+impl RulePlace {
     pub(super) fn wrong(&self, key: &str, value: impl ToString, problem: impl Into<String>) -> RuleError {
         let (place, key) = (self.clone(), key.to_owned());
         RuleError::Value { place, key, value: value.to_string(), problem: problem.into() }

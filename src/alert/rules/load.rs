@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use super::error::{Place, RuleError, RuleErrors};
+use super::error::{RuleError, RuleErrors, RulePlace};
 use super::rule::Rule;
 use super::{DEFAULTS, DEFAULTS_FILE};
 use crate::alert::millis;
@@ -118,7 +118,7 @@ impl Loader {
     /// without quotes; lists may be separated by commas, and `condition.above` is the key `above` within `condition`.
     pub fn fields<'a>(&mut self, name: &str, fields: impl IntoIterator<Item = (&'a str, &'a str)>) {
         let key = format!("{CONFIG_TABLE}|{name}");
-        let (mut table, place) = (Table::new(), Place { file: key.clone(), rule: name.to_owned() });
+        let (mut table, place) = (Table::new(), RulePlace { file: key.clone(), rule: name.to_owned() });
         // In the order of the names, so that messages do not depend on Redis' order.
         for (field, text) in fields.into_iter().collect::<BTreeMap<_, _>>() {
             // SONiC marks lists by an @ behind the field's name.
@@ -137,7 +137,7 @@ impl Loader {
         if let Some(name) = name.as_ref().filter(|_| table.len() == 2 && table.get("enabled") == Some(&false.into())) {
             return self.off.push((name.clone(), file.to_owned()));
         }
-        let place = Place { file: file.to_owned(), rule: name.unwrap_or_else(|| number.to_owned()) };
+        let place = RulePlace { file: file.to_owned(), rule: name.unwrap_or_else(|| number.to_owned()) };
         let mut rule = match Rule::read(place.clone(), table, self.sinks.as_deref()) {
             Ok(rule) => rule,
             Err(error) => return self.errors.push(error),
@@ -163,7 +163,7 @@ impl Loader {
         for (name, file) in &self.off {
             let rule = self.defaults.iter_mut().find(|rule| *rule.name == **name);
             let Some(rule) = rule.filter(|_| !origins.contains_key(name.as_str())) else {
-                let place = Place { file: file.clone(), rule: name.clone() };
+                let place = RulePlace { file: file.clone(), rule: name.clone() };
                 self.errors
                     .push(place.missing("metric", "only a rule that comes with the daemon is turned off without it"));
                 continue;
@@ -183,12 +183,12 @@ impl Loader {
     }
 }
 
-fn place(rule: &Rule) -> Place {
-    Place { file: rule.origin.to_string(), rule: rule.name.to_string() }
+fn place(rule: &Rule) -> RulePlace {
+    RulePlace { file: rule.origin.to_string(), rule: rule.name.to_string() }
 }
 
 /// Puts a field of a hash where a file would have it.
-fn insert(table: &mut Table, field: &str, text: &str, place: &Place) -> Result<(), RuleError> {
+fn insert(table: &mut Table, field: &str, text: &str, place: &RulePlace) -> Result<(), RuleError> {
     let Some((outer, inner)) = field.split_once('.') else {
         table.insert(field.to_owned(), value("", field, text));
         return Ok(());

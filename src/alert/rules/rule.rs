@@ -6,10 +6,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::Table;
 
-use super::condition::{Condition, Function, Test};
-use super::error::{Place, RuleError};
+use super::condition::{Comparison, Condition, Function};
+use super::error::{RuleError, RulePlace};
 use super::metric_ref::MetricRef;
-use super::table::{List, Number, RuleTable, Time, right};
+use super::table::{Number, OneOrMany, RuleDuration, RuleTable, right};
 use super::template::Template;
 use crate::alert::span;
 use crate::config::glob::Glob;
@@ -24,7 +24,7 @@ pub(in crate::alert) const RESOLVED_SUMMARY: &str = "resolved_summary";
 pub type Annotations = Arc<[(Box<str>, Template)]>;
 
 /// Labels with their values.
-pub type Labels = Box<[(Box<str>, Box<str>)]>;
+pub type LabelSet = Box<[(Box<str>, Box<str>)]>;
 
 /// A rule as it was read and checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +53,7 @@ pub struct Rule {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::alert) struct Refined {
     pub matchers: LabelMatchers,
-    pub labels: Labels,
+    pub labels: LabelSet,
     pub quantile: Option<Quantile>,
     pub resolve: Option<f64>,
     pub inhibited_by: Box<[Arc<str>]>,
@@ -106,7 +106,7 @@ impl Rule {
         &self.refined.inhibited_by
     }
 
-    pub(in crate::alert) fn test_of_firing(&self) -> Test {
+    pub(in crate::alert) fn test_of_firing(&self) -> Comparison {
         self.condition.test_of_firing(self.resolve())
     }
 
@@ -149,7 +149,7 @@ impl Rule {
     }
 
     /// Reads a rule. `sinks`: the names that `actions` may have besides `log` and `notify`; `None`: any.
-    pub(super) fn read(place: Place, table: Table, sinks: Option<&[String]>) -> Result<Self, RuleError> {
+    pub(super) fn read(place: RulePlace, table: Table, sinks: Option<&[String]>) -> Result<Self, RuleError> {
         let rule = RuleTable { place, table };
         let keys: Keys = rule.read(&[], &rule.table)?;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte);
@@ -207,16 +207,16 @@ struct Keys {
     enabled: Option<bool>,
     metric: String,
     ports: Option<String>,
-    r#match: Option<BTreeMap<String, List>>,
+    r#match: Option<BTreeMap<String, OneOrMany>>,
     condition: Option<Table>,
     quantile: Option<Number>,
     resolve: Option<Number>,
-    r#for: Option<Time>,
-    keep_firing_for: Option<Time>,
+    r#for: Option<RuleDuration>,
+    keep_firing_for: Option<RuleDuration>,
     severity: Option<String>,
     labels: Option<BTreeMap<String, String>>,
-    actions: Option<List>,
-    inhibited_by: Option<List>,
+    actions: Option<OneOrMany>,
+    inhibited_by: Option<OneOrMany>,
     annotations: Option<BTreeMap<String, String>>,
 }
 
@@ -230,9 +230,9 @@ impl RuleTable {
         Glob::new(text).map(Arc::new).map_err(|problem| self.wrong("ports", problem))
     }
 
-    fn matchers(&self, metric: MetricRef, matchers: BTreeMap<String, List>) -> Result<LabelMatchers, RuleError> {
+    fn matchers(&self, metric: MetricRef, matchers: BTreeMap<String, OneOrMany>) -> Result<LabelMatchers, RuleError> {
         let labels: Vec<&str> = metric.metric().labels.iter().copied().filter(|label| *label != "port").collect();
-        let one = |(label, values): (String, List)| {
+        let one = |(label, values): (String, OneOrMany)| {
             let values: Vec<String> = values.into();
             let wrong = |value, problem: String| Err(self.place.wrong(&format!("match.{label}"), value, problem));
             let all = values.join(", ");
@@ -294,7 +294,7 @@ impl RuleTable {
         }
     }
 
-    fn labels(&self, labels: BTreeMap<String, String>) -> Result<Labels, RuleError> {
+    fn labels(&self, labels: BTreeMap<String, String>) -> Result<LabelSet, RuleError> {
         let one = |(name, value): (String, String)| {
             self.check_label_name("labels", &name)?;
             if value.contains("{{") {

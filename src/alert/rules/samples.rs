@@ -1,13 +1,13 @@
 //! Whether a rule has the samples that it needs to fire, by how often it is evaluated.
 
 use super::condition::{Function, SAMPLES};
-use super::error::{Place, RuleError};
+use super::error::{RuleError, RulePlace};
 use super::rule::Rule;
 use crate::alert::{Millis, span};
 
 impl Rule {
     /// Refuses a rule that can never fire.
-    pub(super) fn check_samples(&self, place: &Place, interval: Millis) -> Result<(), RuleError> {
+    pub(super) fn check_samples(&self, place: &RulePlace, interval: Millis) -> Result<(), RuleError> {
         let every = span(short(interval));
         let function = self.condition.function;
         let (key, window) = match function {

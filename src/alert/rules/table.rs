@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::condition;
-use super::error::{Place, RuleError};
+use super::error::{RuleError, RulePlace};
 use crate::nearest::nearest;
 
 /// No duration of a rule is longer: thirty days in milliseconds still fit 32 bits.
@@ -16,7 +16,7 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A rule's table, and where it stands.
 pub(super) struct RuleTable {
-    pub place: Place,
+    pub place: RulePlace,
     pub table: Table,
 }
 
@@ -114,9 +114,9 @@ impl TryFrom<Vec<Number>> for Range {
 /// Milliseconds, written in humantime's words.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Time(pub u32);
+pub(super) struct RuleDuration(pub u32);
 
-impl TryFrom<String> for Time {
+impl TryFrom<String> for RuleDuration {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -129,13 +129,13 @@ impl TryFrom<String> for Time {
 
 /// A time that is longer than nothing.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "Time")]
+#[serde(try_from = "RuleDuration")]
 pub(super) struct Span(pub u32);
 
-impl TryFrom<Time> for Span {
+impl TryFrom<RuleDuration> for Span {
     type Error = &'static str;
 
-    fn try_from(Time(millis): Time) -> Result<Self, Self::Error> {
+    fn try_from(RuleDuration(millis): RuleDuration) -> Result<Self, Self::Error> {
         if millis > 0 { Ok(Self(millis)) } else { Err("at least \"1ms\"") }
     }
 }
@@ -143,16 +143,16 @@ impl TryFrom<Time> for Span {
 /// A list of texts, or a single one.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "a list of texts in quotes, for example [\"log\"]")]
-pub(super) enum List {
+pub(super) enum OneOrMany {
     One(String),
     Several(Vec<String>),
 }
 
-impl From<List> for Vec<String> {
-    fn from(list: List) -> Self {
+impl From<OneOrMany> for Vec<String> {
+    fn from(list: OneOrMany) -> Self {
         match list {
-            List::One(text) => vec![text],
-            List::Several(texts) => texts,
+            OneOrMany::One(text) => vec![text],
+            OneOrMany::Several(texts) => texts,
         }
     }
 }

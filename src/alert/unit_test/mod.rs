@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::engine::Snapshot;
 use super::engine::silence::SilenceRequest;
 use super::engine::{Engine, Settings};
-use super::model::{Now, State};
+use super::model::{AlertState, Now};
 use super::rules::MetricRef;
 use super::rules::load::{Loader, Rules};
 use super::rules::template::number;
@@ -28,7 +28,7 @@ const MOST: u128 = 1_000_000;
 
 /// What came of a file of tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct TestReport {
     pub file: String,
     /// How many expectations it has; none of them was looked at if the file is wrong.
     pub checked: usize,
@@ -38,14 +38,14 @@ pub struct Report {
     pub problems: Vec<String>,
 }
 
-impl Report {
+impl TestReport {
     /// Whether all is as expected.
     pub fn is_ok(&self) -> bool {
         self.problems.is_empty()
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for TestReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, checked, wrong, problems } = self;
         if problems.is_empty() {
@@ -106,7 +106,7 @@ struct Expectation {
     rule: String,
     port: Option<String>,
     #[serde(with = "Expected")]
-    state: State,
+    state: AlertState,
     value: Option<f64>,
     summary: Option<String>,
     #[serde(default)]
@@ -115,7 +115,7 @@ struct Expectation {
 
 /// What a state may be expected to be.
 #[derive(Deserialize)]
-#[serde(remote = "State", rename_all = "lowercase")]
+#[serde(remote = "AlertState", rename_all = "lowercase")]
 enum Expected {
     Inactive,
     Pending,
@@ -124,11 +124,11 @@ enum Expected {
 }
 
 /// Runs the tests of a file.
-pub fn run(path: &Path) -> Report {
+pub fn run(path: &Path) -> TestReport {
     let file = path.display().to_string();
     match prepare(path).and_then(|mut run| Ok((run.test.expect.len(), run.play()?))) {
-        Ok((checked, problems)) => Report { file, checked, wrong: false, problems },
-        Err(problem) => Report { file, checked: 0, wrong: true, problems: vec![problem] },
+        Ok((checked, problems)) => TestReport { file, checked, wrong: false, problems },
+        Err(problem) => TestReport { file, checked: 0, wrong: true, problems: vec![problem] },
     }
 }
 

@@ -53,17 +53,17 @@ const TEST: &str = r#"
 "#;
 
 /// Runs a test with expectations behind [`TEST`], beside [`RULES`].
-fn report(expectations: &str) -> Report {
+fn report(expectations: &str) -> TestReport {
     report_of(&format!("{TEST}{expectations}"))
 }
 
-fn report_of(test: &str) -> Report {
+fn report_of(test: &str) -> TestReport {
     let temp = tempfile::tempdir().unwrap();
     std::fs::write(temp.path().join("rules.toml"), RULES).unwrap();
     let path = temp.path().join("test.toml");
     std::fs::write(&path, test).unwrap();
     let report = run(&path);
-    Report { file: "test.toml".to_owned(), ..report }
+    TestReport { file: "test.toml".to_owned(), ..report }
 }
 
 fn expect(at: &str, rule: &str, state: &str, more: &str) -> String {

@@ -15,7 +15,7 @@ pub fn alert(rule: &str, severity: Severity, port: &str, since: f64) -> AlertVie
             fingerprint: Fingerprint::new(rule, port.as_ref()),
             rule: rule.into(),
             port,
-            state: State::Firing,
+            state: AlertState::Firing,
             severity,
             labels: [].into(),
             annotations: [].into(),
@@ -29,16 +29,16 @@ pub fn alert(rule: &str, severity: Severity, port: &str, since: f64) -> AlertVie
 
 /// The same under a silence.
 pub fn suppressed(mut view: AlertView, silence: u32) -> AlertView {
-    view.alert.state = State::Suppressed;
+    view.alert.state = AlertState::Suppressed;
     view.alert.suppressed = Some(Suppression::Silence(silence));
     view
 }
 
 fn some() -> Vec<AlertView> {
     let mut pending = alert("PortDown", Severity::Critical, "Ethernet0", NOW - 3.0);
-    pending.alert.state = State::Pending;
+    pending.alert.state = AlertState::Pending;
     let mut explained = alert("RowsBehind", Severity::Warning, "", NOW - 60.0);
-    explained.alert.state = State::Suppressed;
+    explained.alert.state = AlertState::Suppressed;
     explained.alert.suppressed = Some(Suppression::Rule("RedisDown".into()));
     vec![
         pending,
@@ -102,9 +102,9 @@ fn history_says_what_became_of_what_and_why_nobody_was_told() {
         suppressed,
     };
     let transitions = [
-        transition(NOW - 192.0, State::Pending, State::Firing, None),
-        transition(NOW - 60.0, State::Firing, State::Suppressed, Some(Suppression::Silence(3))),
-        transition(NOW - 7.0, State::Suppressed, State::Resolved, None),
+        transition(NOW - 192.0, AlertState::Pending, AlertState::Firing, None),
+        transition(NOW - 60.0, AlertState::Firing, AlertState::Suppressed, Some(Suppression::Silence(3))),
+        transition(NOW - 7.0, AlertState::Suppressed, AlertState::Resolved, None),
     ];
     assert_eq!(
         told(&transitions, NOW, PLAIN),

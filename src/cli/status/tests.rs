@@ -1,11 +1,16 @@
-use portsyncd::api::{Durations, Events, Part};
+use portsyncd::api::{Durations, EventStats, Part};
 
 use super::*;
 
 /// A switch at work at time 10,000.
 pub fn well() -> Status {
-    let component =
-        |name: &str, required| Component { name: name.to_owned(), ready: true, required, reason: None, since: 2000.0 };
+    let component = |name: &str, required| ComponentStatus {
+        name: name.to_owned(),
+        ready: true,
+        required,
+        reason: None,
+        since: 2000.0,
+    };
     let part = |name: &str, weight: u8| Part { name: name.to_owned(), weight, points: weight.into(), reason: None };
     Status {
         version: "0.1.0".to_owned(),
@@ -43,7 +48,7 @@ pub fn well() -> Status {
             durations: Some(Durations { count: 16, min: 0.1, avg: 0.5, max: 3.2, p50: 0.4, p90: 2.0, p99: 3.2 }),
             ..Starts::default()
         },
-        events: Events {
+        events: EventStats {
             total: 1234,
             latency: Latency { count: 1200, p50: Some(61e-6), p90: Some(120e-6), p99: Some(1.2e-3) },
             recent_latency: None,
@@ -156,12 +161,15 @@ fn alerts_that_cannot_be_read_are_said_and_hide_nothing_else() {
 #[test]
 fn a_receiver_that_fails_is_named_with_its_reason() {
     let mut status = well();
-    let pager =
-        Receiver { sink: "pager".to_owned(), receiver: "https://pager.example".to_owned(), ..Receiver::default() };
+    let pager = ReceiverStatus {
+        sink: "pager".to_owned(),
+        receiver: "https://pager.example".to_owned(),
+        ..ReceiverStatus::default()
+    };
     status.receivers = vec![pager.clone()];
     assert!(told(&status, None, 10_000.0, Paint { on: false }).contains("receivers   1 receiver of alerts\n"));
-    let noc = Receiver { sink: "noc".to_owned(), failing_since: Some(9_940.0), waiting: 3, ..pager };
-    status.receivers.push(Receiver { problem: Some("answered 503".to_owned()), ..noc });
+    let noc = ReceiverStatus { sink: "noc".to_owned(), failing_since: Some(9_940.0), waiting: 3, ..pager };
+    status.receivers.push(ReceiverStatus { problem: Some("answered 503".to_owned()), ..noc });
     let text = told(&status, None, 10_000.0, Paint { on: false });
     assert!(text.contains("receivers   2 receivers of alerts, 1 of them failing\n"), "{text}");
     assert!(text.contains("  noc       failing for 1m 0s, 3 waiting: https://pager.example: answered 503\n"), "{text}");

@@ -38,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const AHEAD: usize = 16;
 
 /// What comes from the daemon.
-type Told = Result<Event, ControlError>;
+type EventResult = Result<Event, ControlError>;
 
 /// Watches until somebody has seen enough. A daemon that is not there at the beginning is an error, later it is waited for.
 pub fn run(config: &ControlConfig) -> anyhow::Result<bool> {
@@ -59,7 +59,7 @@ pub fn run(config: &ControlConfig) -> anyhow::Result<bool> {
 }
 
 /// Hands on what the daemon tells, and reaches it again and again when it went.
-async fn listen(control: Control, mut events: Events, tell: mpsc::Sender<Told>) {
+async fn listen(control: Control, mut events: Events, tell: mpsc::Sender<EventResult>) {
     loop {
         let error = loop {
             match events.next().await {
@@ -91,7 +91,7 @@ fn ends() -> io::Result<[Signal; 4]> {
     Ok([signal(Kind::terminate())?, signal(Kind::interrupt())?, signal(Kind::hangup())?, signal(Kind::quit())?])
 }
 
-async fn watch(mut screen: Screen, mut told: mpsc::Receiver<Told>, mut ends: [Signal; 4]) -> io::Result<()> {
+async fn watch(mut screen: Screen, mut told: mpsc::Receiver<EventResult>, mut ends: [Signal; 4]) -> io::Result<()> {
     let theme = Theme { colour: wants_colour() };
     let mut view = View::default();
     let mut keys = EventStream::new();

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::resp::{Reply, Request, length};
-use super::transport::{Stream, connect};
+use super::transport::{Transport, connect};
 use crate::db::error::{ServerError, ServerResult};
 use crate::db::topology::Database;
 
@@ -26,7 +26,7 @@ pub(in crate::db) const LARGEST_REPLY: usize = 8 << 20;
 const KEPT: usize = 256 * 1024;
 
 pub(in crate::db) struct Connection {
-    stream: Stream,
+    stream: Transport,
     output: Vec<u8>,
     sent: usize,
     input: Vec<u8>,

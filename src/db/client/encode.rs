@@ -10,18 +10,18 @@ use crate::sync::port_sync::{Row, RowKey};
 pub struct Encoder {
     separator: String,
     /// `HSET` of a row of each form.
-    sets: Box<[Template]>,
-    remove: Template,
+    sets: Box<[RequestTemplate]>,
+    remove: RequestTemplate,
 }
 
 /// What of a request is the same for every key.
 #[derive(Debug)]
-struct Template {
+struct RequestTemplate {
     before_key: Vec<u8>,
     after_key: Vec<u8>,
 }
 
-impl Template {
+impl RequestTemplate {
     fn new(command: &str, after_key: &Request) -> Self {
         const NO_KEY: &[u8] = b"$0\r\n\r\n";
         let mut before_key = Vec::new();
@@ -49,8 +49,8 @@ impl Template {
 impl Encoder {
     /// For a database whose keys have this between their parts.
     pub fn new(separator: &str) -> Self {
-        let sets = tables::forms().into_iter().map(Template::set).collect();
-        Self { separator: separator.to_owned(), sets, remove: Template::new("DEL", &Request::default()) }
+        let sets = tables::forms().into_iter().map(RequestTemplate::set).collect();
+        Self { separator: separator.to_owned(), sets, remove: RequestTemplate::new("DEL", &Request::default()) }
     }
 
     /// Appends the request of a write. That of [`Write::Replace`] is the second: a [`Write::Remove`] goes before it.

@@ -16,9 +16,9 @@ use crate::tls_roots;
 pub(in crate::db) trait Duplex: AsyncRead + AsyncWrite + Send {}
 impl<S: AsyncRead + AsyncWrite + Send> Duplex for S {}
 
-pub(in crate::db) type Stream = Pin<Box<dyn Duplex>>;
+pub(in crate::db) type Transport = Pin<Box<dyn Duplex>>;
 
-pub(in crate::db) async fn connect(address: &Address) -> io::Result<Stream> {
+pub(in crate::db) async fn connect(address: &Address) -> io::Result<Transport> {
     Ok(match address {
         Address::Unix(path) => Box::pin(UnixStream::connect(path).await?),
         Address::Tcp(host, port) => Box::pin(tcp(host, *port).await?),

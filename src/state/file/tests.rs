@@ -55,8 +55,8 @@ fn nothing_saved_is_nothing_found_and_no_damage() {
 #[test]
 fn three_generations_are_kept() {
     let (_temp, mut dir) = folder();
-    assert_eq!(dir.save(b"a").unwrap(), Saved { backup: false });
-    assert_eq!(dir.save(b"b").unwrap(), Saved { backup: true });
+    assert_eq!(dir.save(b"a").unwrap(), Written { backup: false });
+    assert_eq!(dir.save(b"b").unwrap(), Written { backup: true });
     dir.save(b"c").unwrap();
     dir.save(b"d").unwrap();
     assert_eq!(names(&dir), ["state.json", "state.json.1", "state.json.2", "state.lock"]);
@@ -366,7 +366,7 @@ fn one_daemon_at_a_time() {
 fn a_folder_removed_meanwhile_is_made_anew_and_locked() {
     let (_temp, mut dir) = holding(&["a"]);
     fs::remove_dir_all(&dir.folder).unwrap();
-    assert_eq!(dir.save(b"b").unwrap(), Saved { backup: false });
+    assert_eq!(dir.save(b"b").unwrap(), Written { backup: false });
     assert!(matches!(StateDir::new(&dir.folder).save(b"c"), Err(DirError::Taken { .. })));
     assert_eq!(found(&mut dir), (Some("b".to_owned()), 0));
 }

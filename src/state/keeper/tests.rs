@@ -26,7 +26,7 @@ fn started(folder: &Path) -> (Arc<Telemetry>, Keeper) {
     (telemetry, keeper)
 }
 
-fn load(keeper: &mut Keeper) -> Option<engine::Saved> {
+fn load(keeper: &mut Keeper) -> Option<engine::SavedEngine> {
     keeper.read();
     keeper.restore()
 }
@@ -34,7 +34,7 @@ fn load(keeper: &mut Keeper) -> Option<engine::Saved> {
 /// As the daemon does: what could not be read is tried again first.
 fn save(keeper: &mut Keeper) -> bool {
     load(keeper);
-    keeper.save_if_changed(engine::Saved::default())
+    keeper.save_if_changed(engine::SavedEngine::default())
 }
 
 fn reason(telemetry: &Telemetry) -> Option<String> {
@@ -68,7 +68,7 @@ fn counters_go_on_over_restarts() {
         assert_eq!(keeper.written().is_some(), run > 0, "when the earlier run saved it");
         assert_eq!(reason(&telemetry), None);
         telemetry.metrics.cold_starts.count(());
-        assert!(keeper.save_if_changed(engine::Saved::default()));
+        assert!(keeper.save_if_changed(engine::SavedEngine::default()));
         assert_eq!(telemetry.metrics.state_file_backups.sum(), run, "the first write has nothing to set aside");
     }
 }
@@ -77,21 +77,21 @@ fn counters_go_on_over_restarts() {
 fn what_did_not_change_is_not_written_again() {
     let temp = tempfile::tempdir().unwrap();
     let (telemetry, mut keeper) = started(temp.path());
-    assert!(keeper.save_if_changed(engine::Saved::default()), "the first one shows that it works");
+    assert!(keeper.save_if_changed(engine::SavedEngine::default()), "the first one shows that it works");
     let first = keeper.written().unwrap();
     for _ in 0..3 {
         telemetry.metrics.redis_writes_spared.count(());
-        assert!(!keeper.save_if_changed(engine::Saved::default()), "what does not survive is no change");
+        assert!(!keeper.save_if_changed(engine::SavedEngine::default()), "what does not survive is no change");
     }
     telemetry.metrics.cold_starts.count(());
-    assert!(keeper.save_if_changed(engine::Saved::default()));
-    assert!(!keeper.save_if_changed(engine::Saved::default()), "the backup that was made is no change");
+    assert!(keeper.save_if_changed(engine::SavedEngine::default()));
+    assert!(!keeper.save_if_changed(engine::SavedEngine::default()), "the backup that was made is no change");
     assert!(keeper.written().unwrap() >= first);
     assert_eq!(writes(&telemetry), (2, 0));
     drop(keeper);
 
     let (telemetry, mut keeper) = started(temp.path());
-    assert!(!keeper.save_if_changed(engine::Saved::default()), "nor is a restart");
+    assert!(!keeper.save_if_changed(engine::SavedEngine::default()), "nor is a restart");
     assert_eq!((telemetry.metrics.state_file_backups.sum(), writes(&telemetry)), (1, (0, 0)));
 }
 
@@ -101,7 +101,7 @@ fn damage_is_counted_told_and_the_count_saved() {
     let (telemetry, mut keeper) = started(temp.path());
     for _ in 0..GENERATIONS {
         telemetry.metrics.cold_starts.count(());
-        assert!(keeper.save_if_changed(engine::Saved::default()));
+        assert!(keeper.save_if_changed(engine::SavedEngine::default()));
     }
     let path = keeper.path().unwrap();
     drop((telemetry, keeper));
@@ -118,7 +118,7 @@ fn damage_is_counted_told_and_the_count_saved() {
     };
     assert_eq!(counts(metrics), (2, 1, 1), "from the generation before");
     assert_eq!(reason(&telemetry), None);
-    assert!(keeper.save_if_changed(engine::Saved::default()), "what loading counted is news");
+    assert!(keeper.save_if_changed(engine::SavedEngine::default()), "what loading counted is news");
     drop(keeper);
 
     let (telemetry, keeper) = started(temp.path());
@@ -139,14 +139,14 @@ fn a_backup_that_could_not_be_made_is_counted() {
     let temp = tempfile::tempdir().unwrap();
     let (telemetry, mut keeper) = started(temp.path());
     let missed = || telemetry.metrics.state_file_backups_missed.sum();
-    assert!(keeper.save_if_changed(engine::Saved::default()));
+    assert!(keeper.save_if_changed(engine::SavedEngine::default()));
     assert_eq!(missed(), 0, "there was nothing to keep");
     fs::remove_file(keeper.path().unwrap()).unwrap();
     telemetry.metrics.cold_starts.count(());
-    assert!(keeper.save_if_changed(engine::Saved::default()));
+    assert!(keeper.save_if_changed(engine::SavedEngine::default()));
     assert_eq!((missed(), telemetry.metrics.state_file_lost.of(())), (1, 0.0));
-    assert!(keeper.save_if_changed(engine::Saved::default()), "that it was missed is news");
-    assert!(!keeper.save_if_changed(engine::Saved::default()));
+    assert!(keeper.save_if_changed(engine::SavedEngine::default()), "that it was missed is news");
+    assert!(!keeper.save_if_changed(engine::SavedEngine::default()));
     assert_eq!(missed(), 1);
 }
 
@@ -167,7 +167,7 @@ fn a_file_of_a_newer_version_is_told_and_no_damage() {
     let lines = logged(|| drop(load(&mut keeper)));
     assert!(lines[0].contains("written by a newer portsyncd, in version 9"), "{lines:?}");
     assert_eq!(telemetry.metrics.state_file_corruptions.sum(), 0);
-    assert!(keeper.save_if_changed(engine::Saved::default()));
+    assert!(keeper.save_if_changed(engine::SavedEngine::default()));
     assert!(temp.path().join("state.json.version-9").is_file());
 }
 
@@ -178,9 +178,9 @@ fn sections_of_other_versions_survive_a_save() {
     fs::write(temp.path().join("state.json"), form::seal(content.as_bytes())).unwrap();
     let (telemetry, mut keeper) = started(temp.path());
     telemetry.metrics.cold_starts.count(());
-    assert!(keeper.save_if_changed(engine::Saved::default()));
+    assert!(keeper.save_if_changed(engine::SavedEngine::default()));
     let file = fs::read(keeper.path().unwrap()).unwrap();
-    let state = State::from_json(form::open(&file).unwrap()).unwrap();
+    let state = SavedState::from_json(form::open(&file).unwrap()).unwrap();
     assert_eq!(state.other["weather"], json!({"muted": ["a"]}));
 }
 
@@ -188,7 +188,7 @@ fn sections_of_other_versions_survive_a_save() {
 fn an_empty_folder_name_turns_it_off() {
     let (telemetry, mut keeper) = started(Path::new(""));
     telemetry.metrics.cold_starts.count(());
-    assert!(!keeper.save_if_changed(engine::Saved::default()));
+    assert!(!keeper.save_if_changed(engine::SavedEngine::default()));
     assert_eq!((keeper.path(), reason(&telemetry), writes(&telemetry)), (None, None, (0, 0)));
 }
 
@@ -196,17 +196,17 @@ fn an_empty_folder_name_turns_it_off() {
 fn trouble_with_the_disk_is_told_once_and_so_is_its_end() {
     mounted("size=1m", |folder| {
         let (telemetry, mut keeper) = started(folder);
-        assert!(keeper.save_if_changed(engine::Saved::default()));
+        assert!(keeper.save_if_changed(engine::SavedEngine::default()));
         read_only(folder);
         telemetry.metrics.cold_starts.count(());
         let lines = logged(|| {
             for _ in 0..3 {
-                assert!(!keeper.save_if_changed(engine::Saved::default()));
+                assert!(!keeper.save_if_changed(engine::SavedEngine::default()));
             }
             let problem = reason(&telemetry).unwrap();
             assert!(problem.contains("state.json.new (let the daemon write there"), "{problem}");
             writable(folder);
-            assert!(keeper.save_if_changed(engine::Saved::default()));
+            assert!(keeper.save_if_changed(engine::SavedEngine::default()));
         });
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].contains("WARN") && lines[0].contains("the state file cannot be written"), "{lines:?}");
@@ -220,10 +220,10 @@ fn a_full_disk_is_told_and_loses_only_what_came_after() {
     mounted("size=16k", |folder| {
         let (telemetry, mut keeper) = started(folder);
         telemetry.metrics.cold_starts.count(());
-        assert!(keeper.save_if_changed(engine::Saved::default()));
+        assert!(keeper.save_if_changed(engine::SavedEngine::default()));
         fs::write(folder.join("filler"), vec![0; 64 * 1024]).unwrap_err();
         telemetry.metrics.cold_starts.count(());
-        assert!(!keeper.save_if_changed(engine::Saved::default()));
+        assert!(!keeper.save_if_changed(engine::SavedEngine::default()));
         let problem = reason(&telemetry).unwrap();
         assert!(problem.contains("make room there") && problem.contains("No space left"), "{problem}");
         drop(keeper);
@@ -232,7 +232,7 @@ fn a_full_disk_is_told_and_loses_only_what_came_after() {
         assert_eq!(reason(&restarted), None, "it could be read");
         fs::remove_file(folder.join("filler")).unwrap();
         restarted.metrics.cold_starts.count(());
-        assert!(keeper.save_if_changed(engine::Saved::default()));
+        assert!(keeper.save_if_changed(engine::SavedEngine::default()));
     });
 }
 

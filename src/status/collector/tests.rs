@@ -25,7 +25,7 @@ fn in_service(ports: &[&str]) -> (PortObserver, Reader) {
     (observer, Reader::new(telemetry, 10, HealthConfig::default()))
 }
 
-fn component(reader: &Reader) -> crate::api::Component {
+fn component(reader: &Reader) -> crate::api::ComponentStatus {
     let readiness = reader.readiness();
     let ports = readiness.components.into_iter().find(|component| component.name == "ports").unwrap();
     assert_eq!(readiness.ready, ports.ready);

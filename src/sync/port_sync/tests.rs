@@ -41,8 +41,8 @@ fn source(link: &Link) -> Source {
     Source { ifindex: link.ifindex, carrier_changes: link.carrier_changes }
 }
 
-fn write(link: &Link) -> Action {
-    Action::Write(RowKey { table: Table::Port, name: link.name }, row_of(link), source(link))
+fn write(link: &Link) -> SyncAction {
+    SyncAction::Write(RowKey { table: Table::Port, name: link.name }, row_of(link), source(link))
 }
 
 /// A machine that does one thing after the other and tells what each brought.
@@ -62,25 +62,25 @@ impl Bench {
         bench
     }
 
-    fn collect(&mut self, act: impl FnOnce(&mut PortSync, &mut Vec<Action>)) -> Vec<Action> {
+    fn collect(&mut self, act: impl FnOnce(&mut PortSync, &mut Vec<SyncAction>)) -> Vec<SyncAction> {
         let mut actions = Vec::new();
         act(&mut self.0, &mut actions);
         actions
     }
 
-    fn appears(&mut self, link: Link) -> Vec<Action> {
+    fn appears(&mut self, link: Link) -> Vec<SyncAction> {
         self.collect(|machine, actions| machine.event(&LinkEvent::New(link), actions))
     }
 
-    fn goes(&mut self, link: Link) -> Vec<Action> {
+    fn goes(&mut self, link: Link) -> Vec<SyncAction> {
         self.collect(|machine, actions| machine.event(&LinkEvent::Del(link), actions))
     }
 
-    fn published(&mut self, name: LinkName, present: bool) -> Vec<Action> {
+    fn published(&mut self, name: LinkName, present: bool) -> Vec<SyncAction> {
         self.collect(|machine, actions| machine.published(name, present, actions))
     }
 
-    fn resync(&mut self, links: &[Link], complete: bool) -> Vec<Action> {
+    fn resync(&mut self, links: &[Link], complete: bool) -> Vec<SyncAction> {
         self.collect(|machine, actions| machine.resync(links, complete, actions))
     }
 
@@ -93,8 +93,8 @@ impl Bench {
 fn newlink_of_a_published_port_writes_its_row() {
     let port = link(3, "Ethernet0");
     let mut bench = Bench::new();
-    assert_eq!(bench.appears(port), [Action::Await(port.name)]);
-    assert_eq!(bench.published(port.name, true), [Action::Forget(port.name), write(&port)]);
+    assert_eq!(bench.appears(port), [SyncAction::Await(port.name)]);
+    assert_eq!(bench.published(port.name, true), [SyncAction::Forget(port.name), write(&port)]);
     let up = Link { oper_up: true, ..port };
     assert_eq!(bench.appears(up), [write(&up)]);
     assert_eq!(bench.appears(up), [], "nothing of the row changed");
@@ -104,13 +104,17 @@ fn newlink_of_a_published_port_writes_its_row() {
 fn dellink_removes_the_row() {
     let port = link(3, "Ethernet0");
     let mut bench = Bench::with(&[port]);
-    assert_eq!(bench.goes(port), [Action::Forget(port.name), Action::Remove(key_of("Ethernet0"))]);
-    assert_eq!(bench.appears(port), [Action::Await(port.name)], "another link: its APPL_DB row has to be asked for");
+    assert_eq!(bench.goes(port), [SyncAction::Forget(port.name), SyncAction::Remove(key_of("Ethernet0"))]);
+    assert_eq!(
+        bench.appears(port),
+        [SyncAction::Await(port.name)],
+        "another link: its APPL_DB row has to be asked for"
+    );
 }
 
 #[test]
 fn dellink_of_a_link_never_seen_removes_the_row_that_somebody_left() {
-    assert_eq!(Bench::new().goes(link(9, "PortChannel1")), [Action::Remove(key_of("PortChannel1"))]);
+    assert_eq!(Bench::new().goes(link(9, "PortChannel1")), [SyncAction::Remove(key_of("PortChannel1"))]);
     assert_eq!(Bench::new().goes(link(9, "Vlan10")), []);
 }
 
@@ -129,16 +133,16 @@ fn old_interfaces_are_remembered_and_ignored_until_deleted() {
             "neither groups nor links that came later"
         );
     });
-    assert_eq!(retired, [Action::Forget(port.name), Action::Old(port.name, true)]);
+    assert_eq!(retired, [SyncAction::Forget(port.name), SyncAction::Old(port.name, true)]);
     assert_eq!(bench.appears(Link { oper_up: true, ..port }), []);
-    let named = |from: &str, to: &str| [Action::Old(name(from), false), Action::Old(name(to), true)];
+    let named = |from: &str, to: &str| [SyncAction::Old(name(from), false), SyncAction::Old(name(to), true)];
     let renamed = bench.appears(link(3, "Ethernet100"));
     assert_eq!(renamed, named("Ethernet0", "Ethernet100"), "a new name makes it no new link");
     assert_eq!(bench.appears(link(3, "foo")), named("Ethernet100", "foo"));
     assert_eq!(bench.goes(Link { has_master: true, ..port }), []);
     assert_eq!(bench.appears(port), named("foo", "Ethernet0"), "leaving a bridge is no end");
-    assert_eq!(bench.goes(port), [Action::Old(port.name, false)]);
-    assert_eq!(bench.appears(port), [Action::Await(port.name)], "the index is free again");
+    assert_eq!(bench.goes(port), [SyncAction::Old(port.name, false)]);
+    assert_eq!(bench.appears(port), [SyncAction::Await(port.name)], "the index is free again");
 }
 
 #[test]
@@ -150,7 +154,7 @@ fn an_old_index_under_another_name_after_a_loss_is_a_new_link() {
     bench.collect(|machine, actions| drop(machine.retire_existing(actions)));
     assert_eq!(bench.resync(&[port], true), []);
     let found = bench.resync(&[link(3, "Ethernet8")], true);
-    assert_eq!(found, [Action::Old(port.name, false), Action::Await(name("Ethernet8"))]);
+    assert_eq!(found, [SyncAction::Old(port.name, false), SyncAction::Await(name("Ethernet8"))]);
 }
 
 #[test]
@@ -165,10 +169,10 @@ fn a_link_that_is_renamed_before_a_cold_start_is_old_all_the_same() {
     let retired = bench.collect(|machine, actions| {
         assert_eq!(machine.retire_existing(actions), [(3, name("Ethernet100"))], "foo is no port now");
     });
-    assert!(retired.contains(&Action::Old(name("foo"), true)), "{retired:?}");
+    assert!(retired.contains(&SyncAction::Old(name("foo"), true)), "{retired:?}");
     assert_eq!(bench.appears(link(3, "Ethernet100")), []);
     let back = bench.appears(link(4, "Ethernet8"));
-    assert_eq!(back, [Action::Old(name("foo"), false), Action::Old(name("Ethernet8"), true)]);
+    assert_eq!(back, [SyncAction::Old(name("foo"), false), SyncAction::Old(name("Ethernet8"), true)]);
     assert_eq!(bench.0.port_names().collect::<Vec<_>>(), [name("Ethernet4")], "the new link's name");
 }
 
@@ -199,11 +203,11 @@ fn a_carrier_that_went_and_came_back_is_a_change() {
 fn a_sub_interface_is_looked_for_at_each_of_its_changes() {
     let sub = link(3, "Ethernet0.10");
     let mut bench = Bench::new();
-    assert_eq!(bench.appears(sub), [Action::Await(sub.name)]);
+    assert_eq!(bench.appears(sub), [SyncAction::Await(sub.name)]);
     assert_eq!(bench.published(sub.name, false), []);
     assert_eq!(bench.appears(sub), []);
-    assert_eq!(bench.appears(Link { oper_up: true, ..sub }), [Action::Await(sub.name)]);
-    assert_eq!(bench.goes(sub), [Action::Forget(sub.name), Action::Remove(key_of("Ethernet0.10"))]);
+    assert_eq!(bench.appears(Link { oper_up: true, ..sub }), [SyncAction::Await(sub.name)]);
+    assert_eq!(bench.goes(sub), [SyncAction::Forget(sub.name), SyncAction::Remove(key_of("Ethernet0.10"))]);
 }
 
 #[test]
@@ -243,10 +247,10 @@ fn a_rename_removes_the_old_row() {
     let port = link(3, "Ethernet0");
     let mut bench = Bench::with(&[port]);
     let renamed = link(3, "Ethernet100");
-    let gone = [Action::Forget(port.name), Action::Remove(key_of("Ethernet0"))];
-    assert_eq!(bench.appears(renamed), [&gone[..], &[Action::Await(renamed.name)]].concat());
+    let gone = [SyncAction::Forget(port.name), SyncAction::Remove(key_of("Ethernet0"))];
+    assert_eq!(bench.appears(renamed), [&gone[..], &[SyncAction::Await(renamed.name)]].concat());
     bench.published(renamed.name, true);
-    let gone = [Action::Forget(renamed.name), Action::Remove(key_of("Ethernet100"))];
+    let gone = [SyncAction::Forget(renamed.name), SyncAction::Remove(key_of("Ethernet100"))];
     assert_eq!(bench.appears(link(3, "foo")), gone, "out of our sight is as good as gone");
     assert_eq!(bench.goes(link(3, "foo")), []);
 }
@@ -268,7 +272,7 @@ fn two_ports_that_swap_names_while_messages_are_lost_end_right() {
 fn a_name_taken_by_another_index_is_a_new_link_and_the_late_end_of_the_first_is_nothing() {
     let (first, second) = (link(3, "Ethernet0"), link(8, "Ethernet0"));
     let mut bench = Bench::with(&[first]);
-    assert_eq!(bench.appears(second), [Action::Remove(key_of("Ethernet0")), write(&second)]);
+    assert_eq!(bench.appears(second), [SyncAction::Remove(key_of("Ethernet0")), write(&second)]);
     assert_eq!(bench.goes(first), []);
     assert_eq!(bench.desired(), [(key_of("Ethernet0"), row_of(&second), source(&second))]);
 }
@@ -277,11 +281,11 @@ fn a_name_taken_by_another_index_is_a_new_link_and_the_late_end_of_the_first_is_
 fn a_row_that_orchagent_removes_stops_the_writing_until_it_is_back() {
     let port = link(3, "Ethernet0");
     let mut bench = Bench::with(&[port]);
-    assert_eq!(bench.published(port.name, false), [Action::Await(port.name)]);
+    assert_eq!(bench.published(port.name, false), [SyncAction::Await(port.name)]);
     assert_eq!(bench.published(port.name, false), []);
     let up = Link { oper_up: true, ..port };
     assert_eq!(bench.appears(up), []);
-    assert_eq!(bench.published(port.name, true), [Action::Forget(port.name), write(&up)]);
+    assert_eq!(bench.published(port.name, true), [SyncAction::Forget(port.name), write(&up)]);
 }
 
 #[test]
@@ -289,7 +293,10 @@ fn a_resync_is_two_differences() {
     let (stays, goes, comes) = (link(1, "Ethernet0"), link(2, "Ethernet4"), link(3, "Ethernet8"));
     let mut bench = Bench::with(&[stays, goes]);
     let found = bench.resync(&[stays, comes], true);
-    assert_eq!(found, [Action::Forget(goes.name), Action::Remove(key_of("Ethernet4")), Action::Await(comes.name)]);
+    assert_eq!(
+        found,
+        [SyncAction::Forget(goes.name), SyncAction::Remove(key_of("Ethernet4")), SyncAction::Await(comes.name)]
+    );
     let cut_short = bench.resync(&[comes], false);
     assert_eq!(cut_short, [], "an interrupted dump proves no absence");
 }
@@ -299,8 +306,8 @@ fn management_ports_have_a_table_of_their_own_and_need_no_appl_db() {
     let port = link(2, "eth0");
     let key = RowKey { table: Table::Management, name: port.name };
     let mut bench = Bench::new();
-    assert_eq!(bench.appears(port), [Action::Write(key, Row::Management { oper_up: false }, source(&port))]);
-    assert_eq!(bench.goes(port), [Action::Remove(key)]);
+    assert_eq!(bench.appears(port), [SyncAction::Write(key, Row::Management { oper_up: false }, source(&port))]);
+    assert_eq!(bench.goes(port), [SyncAction::Remove(key)]);
 }
 
 /// Standing of the name's holder × event: what becomes of the row. Every combination is here.
@@ -350,10 +357,10 @@ fn every_standing_meets_every_event() {
                 What::Back => bench.published(port.name, true),
             };
             let (forget, remove, wait) =
-                (Action::Forget(port.name), Action::Remove(key_of("Ethernet0")), Action::Await(port.name));
-            let want: Vec<Action> = match (before, what) {
+                (SyncAction::Forget(port.name), SyncAction::Remove(key_of("Ethernet0")), SyncAction::Await(port.name));
+            let want: Vec<SyncAction> = match (before, what) {
                 (_, What::DelWithMaster) => vec![],
-                (Old, What::Del | What::Gone) => vec![Action::Old(port.name, false)],
+                (Old, What::Del | What::Gone) => vec![SyncAction::Old(port.name, false)],
                 (Old | Team, _) => vec![],
                 (Nothing, What::New | What::NewWithMaster) => vec![wait],
                 (Nothing, What::Del) => vec![remove],

@@ -3,7 +3,7 @@
 use std::fs;
 
 use nix::sys::signal::Signal;
-use portsyncd::alert::State;
+use portsyncd::alert::AlertState;
 use portsyncd::alert::api::{History, RuleList};
 use portsyncd::lab::redis_server::CONFIG_DB;
 use redis::Commands;
@@ -50,7 +50,7 @@ fn alerts_of_rules_in_config_db_are_told_once_over_restarts() {
     let (mut rig, webhook) = with_rules_in_config_db(2);
     rig.down("Ethernet0");
     expect_heard(&rig, &webhook, FIRING, 1);
-    expect_state(&rig, "Long", "Ethernet0", State::Pending);
+    expect_state(&rig, "Long", "Ethernet0", AlertState::Pending);
     let since = alert(&rig, "Long", "Ethernet0").unwrap().alert.since;
     for crashes in [false, true, false] {
         if crashes {
@@ -60,7 +60,7 @@ fn alerts_of_rules_in_config_db_are_told_once_over_restarts() {
             assert_eq!(rig.term(), Some(0));
         }
         rig.start();
-        expect_state(&rig, "Down", "Ethernet0", State::Firing);
+        expect_state(&rig, "Down", "Ethernet0", AlertState::Firing);
         expect_told_once(&rig, &webhook, "Ethernet4");
         assert_eq!(counts(&webhook), (1, 0), "{:?}", webhook.heard());
         let pending = alert(&rig, "Long", "Ethernet0").unwrap().alert;
@@ -136,7 +136,7 @@ fn after_a_kill_every_receiver_hears_the_truth() {
     settled(&rig, |newest| newest.contains("\"Down\"") && newest.contains("\"told\":[\""));
     rig.crash();
     rig.start();
-    expect_state(&rig, "Down", "Ethernet0", State::Firing);
+    expect_state(&rig, "Down", "Ethernet0", AlertState::Firing);
     expect_told_once(&rig, &webhook, "Ethernet4");
     assert_eq!(counts(&webhook), (1, 0), "{:?}", webhook.heard());
 
@@ -226,7 +226,7 @@ fn an_alert_that_ends_before_it_is_told_is_told_with_its_end() {
     rig.signal(Signal::SIGHUP);
     rig.until("the rules", || rig.api::<RuleList>("/api/v1/rules").rules.len() == 2);
     rig.down("Ethernet0");
-    expect_state(&rig, "Down", "Ethernet0", State::Firing);
+    expect_state(&rig, "Down", "Ethernet0", AlertState::Firing);
     rig.up("Ethernet0");
     expect_heard(&rig, &webhook, RESOLVED, 1);
     expect_told_once(&rig, &webhook, "Ethernet4");

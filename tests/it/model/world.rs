@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use portsyncd::db::pending::{Found, Pending, Write};
 use portsyncd::link::{Link, LinkEvent, LinkName};
 use portsyncd::sync::init::Init;
-use portsyncd::sync::port_sync::{Action, Names, PortSync, Row, RowKey, Table};
+use portsyncd::sync::port_sync::{Names, PortSync, Row, RowKey, SyncAction, Table};
 use proptest::prelude::*;
 
 use super::step::{Fate, Hand, NAMES, Step};
@@ -202,19 +202,19 @@ impl World {
 
     // The daemon's side, as its driver does it.
 
-    fn settle(&mut self, actions: Vec<Action>) {
+    fn settle(&mut self, actions: Vec<SyncAction>) {
         for action in actions {
             match action {
-                Action::Write(key, row, _) => drop(self.pending.set(key, row)),
-                Action::Remove(key) => self.pending.remove(key),
-                Action::Await(name) => {
+                SyncAction::Write(key, row, _) => drop(self.pending.set(key, row)),
+                SyncAction::Remove(key) => self.pending.remove(key),
+                SyncAction::Await(name) => {
                     self.pending.withdraw(key(name));
                     self.awaited.insert(name);
                 }
-                Action::Forget(name) => {
+                SyncAction::Forget(name) => {
                     self.awaited.remove(&name);
                 }
-                Action::Old(..) => {}
+                SyncAction::Old(..) => {}
             }
         }
     }

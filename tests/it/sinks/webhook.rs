@@ -335,7 +335,7 @@ async fn a_sink_may_ask_for_rules_that_do_not_name_it() {
     let store = nowhere();
     sinks.reload(&config(&webhook("noc", &server, "rules = [\"*\"]")), surroundings(&store)).await;
     let mut silenced = unasked(16, "DriftFound");
-    silenced.alert.state = State::Suppressed;
+    silenced.alert.state = AlertState::Suppressed;
     sinks.set_active(&[fires(0), unasked(4, "DriftFound"), silenced]);
     until_counted(&sinks, "noc", DeliveryOutcome::Sent, 4).await;
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();

@@ -1,7 +1,7 @@
 use super::super::fixture::{DOWN, Fixture, plain, rules, steps, told};
 use super::super::silence::SilenceRequest;
 use super::*;
-use crate::alert::model::State::{Firing, Inactive, Pending, Resolved};
+use crate::alert::model::AlertState::{Firing, Inactive, Pending, Resolved};
 
 #[test]
 fn a_reload_keeps_the_alerts_of_rules_that_ask_the_same() {

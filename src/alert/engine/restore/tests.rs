@@ -1,6 +1,6 @@
 use super::super::fixture::{DOWN, Fixture, name, plain, rules, steps, told};
+use crate::alert::model::AlertState::{self, Firing, Inactive, Pending, Resolved};
 use crate::alert::model::Evaluation;
-use crate::alert::model::State::{self, Firing, Inactive, Pending, Resolved};
 
 const ROWS: &str =
     "[[rule]]\nname = \"Rows\"\nmetric = \"pending_rows\"\ncondition = { above = 10 }\nseverity = \"info\"\n";
@@ -19,7 +19,7 @@ fn all_rules(fixture: &mut Fixture, text: &str) -> Evaluation {
 }
 
 /// Who was told, of which port.
-fn ended(outcome: &Evaluation) -> Vec<(String, State)> {
+fn ended(outcome: &Evaluation) -> Vec<(String, AlertState)> {
     let one = |port: Option<crate::link::LinkName>| port.map_or("-".to_owned(), |port| port.to_string());
     outcome.notifications.iter().map(|told| (one(told.alert.port), told.alert.state)).collect()
 }
@@ -170,7 +170,7 @@ fn alerts_are_held_until_values_are_known() {
     for _ in 0..30 {
         assert!(look(&mut fixture, false).is_empty());
     }
-    let outcome: Vec<State> = (0..10).flat_map(|_| told(&look(&mut fixture, true))).collect();
+    let outcome: Vec<AlertState> = (0..10).flat_map(|_| told(&look(&mut fixture, true))).collect();
     assert_eq!(outcome, [Resolved], "a minute after they are known, and keep_firing_for");
     assert!(name("Ethernet0").is_some());
 }

@@ -1,6 +1,6 @@
 use super::super::fixture::{DOWN, Fixture, plain, steps, told};
 use super::*;
-use crate::alert::model::State::{Firing, Pending, Resolved, Suppressed};
+use crate::alert::model::AlertState::{Firing, Pending, Resolved, Suppressed};
 use crate::alert::model::Suppression;
 
 #[test]

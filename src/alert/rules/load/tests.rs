@@ -1,4 +1,4 @@
-use super::super::condition::{Condition, Function, Test};
+use super::super::condition::{Comparison, Condition, Function};
 use super::*;
 use crate::config::{Action, Severity};
 
@@ -73,7 +73,10 @@ fn a_rule_with_every_key_is_read() {
     let first = rules.get("PortFlapping").unwrap();
     assert_eq!(first.metric.name(), "port_flaps_total");
     assert_eq!((first.for_millis, first.keep_firing_for, first.severity), (30_000, 60_000, Severity::Critical));
-    assert_eq!(first.condition, Condition { function: Function::Rate { window: 60_000 }, test: Test::Above(0.1) });
+    assert_eq!(
+        first.condition,
+        Condition { function: Function::Rate { window: 60_000 }, test: Comparison::Above(0.1) }
+    );
     assert_eq!(first.resolve(), Some(0.05));
     assert_eq!(first.labels().collect::<Vec<_>>(), [("team", "net".to_owned())]);
     assert_eq!(first.actions.iter().map(Action::name).collect::<Vec<_>>(), ["log", "notify", "noc"]);
@@ -83,7 +86,7 @@ fn a_rule_with_every_key_is_read() {
     let slow = rules.get("Slow").unwrap();
     assert_eq!(slow.quantile().map(|quantile| quantile.window), Some(300_000));
     let function = Function::Score { window: 3_600_000, min_samples: 30 };
-    assert_eq!(slow.condition, Condition { function, test: Test::Above(4.0) });
+    assert_eq!(slow.condition, Condition { function, test: Comparison::Above(4.0) });
     assert_eq!(rules.get("Growing").unwrap().condition.to_string(), "the trend of 10m is above 1000 in 1h");
 }
 
@@ -274,10 +277,13 @@ fn a_rule_comes_from_fields_as_well() {
     loader.fields("Other", [("metric", "redis_up"), ("condition", "{ below = 3 }"), ("severity", "warning")]);
     let rules = loader.finish().unwrap();
     let flaps = rules.get("Flaps").unwrap();
-    assert_eq!(flaps.condition, Condition { function: Function::Rate { window: 60_000 }, test: Test::Above(0.1) });
+    assert_eq!(
+        flaps.condition,
+        Condition { function: Function::Rate { window: 60_000 }, test: Comparison::Above(0.1) }
+    );
     assert_eq!((flaps.for_millis, flaps.actions.len(), &*flaps.origin), (30_000, 2, "PORTSYNCD_ALERT_RULE|Flaps"));
     assert_eq!(flaps.annotations[0].1.source(), "true");
-    assert_eq!(rules.get("Other").unwrap().condition.test, Test::Below(3.0));
+    assert_eq!(rules.get("Other").unwrap().condition.test, Comparison::Below(3.0));
 }
 
 #[test]

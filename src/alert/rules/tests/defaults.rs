@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::alert::rules::DEFAULTS;
-use crate::alert::rules::condition::Test;
+use crate::alert::rules::condition::Comparison;
 use crate::alert::rules::load::Loader;
 use crate::alert::rules::template::Template;
 use crate::alert::rules::{Rules, Severity};
@@ -22,7 +22,7 @@ fn each_is_explained() {
         let texts: Vec<&str> = rule.annotations.iter().map(|(name, _)| &**name).collect();
         assert_eq!(texts, ["description", "resolved_summary", "summary"], "{}", rule.name);
         // A rate that is below a bound below zero is nothing to show to people.
-        let is_negative = matches!(rule.condition.test, Test::Below(bound) if bound < 0.0);
+        let is_negative = matches!(rule.condition.test, Comparison::Below(bound) if bound < 0.0);
         let shown = |text: &Template| text.source().contains("{{ value }}");
         assert!(!is_negative || !rule.annotations.iter().any(|(_, text)| shown(text)), "{}", rule.name);
         let begins = format!("[[rule]]\nname = \"{}\"\n", rule.name);

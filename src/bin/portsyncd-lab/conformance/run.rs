@@ -338,7 +338,7 @@ impl Run<'_> {
         let key = format!("PORT{}{port}", config.separator);
         let fields: Vec<(String, String)> =
             redis::Commands::hgetall(self.world.db("CONFIG_DB")?, &key).map_err(|e| format!("redis: {key}: {e}"))?;
-        let rows = ports::breakout(&ports::Row { name: port.clone(), fields }, *into).map_err(told)?;
+        let rows = ports::breakout(&ports::PortConfigRow { name: port.clone(), fields }, *into).map_err(told)?;
         self.world.send("CONFIG_DB", &[b"DEL", key.as_bytes()])?;
         producer.del(self.world.db("APPL_DB")?, port).map_err(told)?;
         self.popped()?;

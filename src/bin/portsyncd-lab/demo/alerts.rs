@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use portsyncd::alert::State;
+use portsyncd::alert::AlertState;
 use portsyncd::alert::api::AlertList;
 use portsyncd::alert::engine::{Silence, SilenceRequest};
 use portsyncd::clock::{now_ms, seconds};
@@ -42,7 +42,7 @@ pub async fn fire_and_resolve(stage: &mut Stage, control: &Control) -> anyhow::R
     let deadline = began + stage.limit()?;
     // The port flaps until its alert fires.
     let mut plugged = true;
-    while !matches!(state(control, "DemoFlapping", &flapping).await, Ok(Some(State::Firing))) {
+    while !matches!(state(control, "DemoFlapping", &flapping).await, Ok(Some(AlertState::Firing))) {
         ensure!(Instant::now() < deadline, "no alert fires though {flapping} flaps");
         plugged = !plugged;
         stage.links.set_carrier(&flapping, plugged).await?;
@@ -62,7 +62,7 @@ pub async fn fire_and_resolve(stage: &mut Stage, control: &Control) -> anyhow::R
     let answer = control.post("/api/v1/silences", serde_json::to_vec(&silence)?).await?;
     let silence: Silence = serde_json::from_slice(&answer).context("the answer is no silence")?;
     stage.links.set_carrier(&pulled, false).await?;
-    expect(stage, control, "DemoDown", &pulled, Some(State::Suppressed)).await?;
+    expect(stage, control, "DemoDown", &pulled, Some(AlertState::Suppressed)).await?;
     stage.links.set_carrier(&pulled, true).await?;
     for (rule, port) in [("DemoDown", &pulled), ("DemoFlapping", &flapping)] {
         expect(stage, control, rule, port, None).await?;
@@ -82,7 +82,7 @@ async fn expect(
     control: &Control,
     rule: &str,
     port: &str,
-    wanted: Option<State>,
+    wanted: Option<AlertState>,
 ) -> anyhow::Result<()> {
     stage
         .until("waiting for an alert", async |_| {
@@ -93,7 +93,7 @@ async fn expect(
         .await
 }
 
-async fn state(control: &Control, rule: &str, port: &str) -> anyhow::Result<Option<State>> {
+async fn state(control: &Control, rule: &str, port: &str) -> anyhow::Result<Option<AlertState>> {
     let list: AlertList = control.get("/api/v1/alerts").await?;
     let mut alerts = list.alerts.into_iter().map(|view| view.alert);
     let of_port = alerts.find(|alert| *alert.rule == *rule && alert.port.is_some_and(|name| name.to_string() == port));

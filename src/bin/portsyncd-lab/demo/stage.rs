@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use portsyncd::config::ControlConfig;
 use portsyncd::control::Control;
 use portsyncd::lab::links::{LinkState, Links};
-use portsyncd::lab::ports::{self, Row};
+use portsyncd::lab::ports::{self, PortConfigRow};
 use portsyncd::lab::producer::Producer;
 use portsyncd::lab::redis_server::{APPL_DB, CONFIG_DB, RedisServer};
 use tempfile::TempDir;
@@ -43,7 +43,7 @@ pub struct Stage {
     pub links: Links,
     /// What the ports are meant to be.
     pub wanted: BTreeMap<String, Port>,
-    pub rows: Vec<Row>,
+    pub rows: Vec<PortConfigRow>,
     /// Writes to APPL_DB as another daemon would.
     pub producer: Producer,
     pub seed: u64,

@@ -302,7 +302,7 @@ impl<'a> Switch<'a> {
         if fields.is_empty() {
             bail!("CONFIG_DB has no {key}");
         }
-        let rows = scheme::breakout(&scheme::Row { name: port.to_owned(), fields }, into)?;
+        let rows = scheme::breakout(&scheme::PortConfigRow { name: port.to_owned(), fields }, into)?;
         let () = redis::Commands::del(&mut config, &key)?;
         producer.del(&mut appl, port)?;
         // This is orchagent too: it takes the removal, and whatever else is there, before anything new is told.

@@ -15,19 +15,19 @@ use super::title;
 use crate::cli::text::{ago, count, plain, rate, span};
 
 /// A column of the table: what it is called, how wide it is, where it stands.
-struct Column {
+struct PortColumn {
     name: &'static str,
     width: u16,
     alignment: Alignment,
     value: fn(&View, &Port) -> String,
 }
 
-const fn column(name: &'static str, width: u16, alignment: Alignment, value: fn(&View, &Port) -> String) -> Column {
-    Column { name, width, alignment, value }
+const fn column(name: &'static str, width: u16, alignment: Alignment, value: fn(&View, &Port) -> String) -> PortColumn {
+    PortColumn { name, width, alignment, value }
 }
 
 /// In the order in which they are given up where there is no room: from the end.
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [PortColumn; 7] = [
     column("port", 13, Alignment::Left, |_, port| plain(&port.name)),
     column("state", 12, Alignment::Left, |_, port| format!("{} {}", mark(port), Look::of(port).name())),
     column("mtu", 5, Alignment::Right, |_, port| dash(port.mtu)),
@@ -79,7 +79,7 @@ fn table(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
 }
 
 /// The columns that fit, each cut off at its width.
-fn cells(buffer: &mut Buffer, row: Rect, cell: &mut dyn FnMut(&Column) -> (String, Style)) {
+fn cells(buffer: &mut Buffer, row: Rect, cell: &mut dyn FnMut(&PortColumn) -> (String, Style)) {
     let mut x = row.x;
     for column in &COLUMNS {
         if x + column.width > row.right() {

@@ -1,6 +1,6 @@
 //! Beside the ports: rates and latency over time, health, what happened, and alerts.
 
-use portsyncd::alert::State;
+use portsyncd::alert::AlertState;
 use portsyncd::alert::api::AlertView;
 use portsyncd::alert::rules::Severity;
 use portsyncd::api::{Part, Sample};
@@ -175,8 +175,8 @@ pub fn alerts(buffer: &mut Buffer, area: Rect, view: &View, theme: Theme) {
     title(buffer, area, "alerts", &more);
     for (AlertView { summary, alert }, row) in alerts.iter().zip(rows.rows()) {
         let style = match (alert.state, alert.severity) {
-            (State::Firing, Severity::Critical) => theme.bad(),
-            (State::Firing, _) => theme.fair(),
+            (AlertState::Firing, Severity::Critical) => theme.bad(),
+            (AlertState::Firing, _) => theme.fair(),
             _ => QUIET,
         };
         let port = alert.port.as_ref().map_or_else(String::new, |port| format!(" {}", plain(&port.to_string())));

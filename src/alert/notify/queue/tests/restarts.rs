@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::alert::engine::{Engine, Saved, Settings};
+use crate::alert::engine::{Engine, SavedEngine, Settings};
 use crate::alert::model::Now;
 use crate::alert::rules::{Loader, Rules};
 use crate::link::LinkName;
@@ -37,7 +37,7 @@ struct World {
     /// Which rules there are, and whether the engine knows them.
     variant: usize,
     known: bool,
-    disk: (Saved, SavedSink),
+    disk: (SavedEngine, SavedSink),
     /// What the receiver was told last of each alert: whether it fires, and since when.
     told: BTreeMap<Fingerprint, (bool, u64)>,
     /// What was under way when the daemon was killed.
@@ -181,7 +181,7 @@ proptest! {
             world.evaluate();
             world.deliver(9);
         }
-        let firing: Vec<Fingerprint> = world.engine.alerts().filter(|alert| alert.state == State::Firing).map(|alert| alert.fingerprint).collect();
+        let firing: Vec<Fingerprint> = world.engine.alerts().filter(|alert| alert.state == AlertState::Firing).map(|alert| alert.fingerprint).collect();
         let down = match world.variant {
             0 => 0,
             2 => usize::from(!world.up[0]),
