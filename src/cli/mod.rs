@@ -123,7 +123,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         Some(error) if error.is_unreachable() => return UNAVAILABLE,
         _ => {}
     }
-    if matches!(error.downcast_ref(), Some(ObserveError::Redis(_))) {
+    if matches!(error.downcast_ref(), Some(ObserveError::Redis(_) | ObserveError::Connect { .. })) {
         return UNAVAILABLE;
     }
     match error.downcast_ref() {

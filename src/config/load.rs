@@ -255,7 +255,7 @@ impl RedisConfig {
         let wrong = |problem: String| ConfigError::Value { key: "redis.url", value: self.url.to_string(), problem };
         let right = "unix:///path, redis://host:port or rediss://host:port";
         let info =
-            self.url.expose().into_connection_info().map_err(|error| wrong(format!("{error}; right is {right}")))?;
+            self.url.expose().into_connection_info().map_err(|_| wrong(format!("is no such URL; right is {right}")))?;
         if info.redis_settings().db() != 0 {
             return Err(wrong("names a database; their numbers come from redis.database_config".to_owned()));
         }

@@ -242,7 +242,10 @@ impl Core {
         let metrics = &self.observer.telemetry().metrics;
         metrics.redis_writes.count((Db::State, Outcome::Ok));
         match done.origin {
-            Origin::Message(received) => metrics.event_latency.observe(now - received),
+            Origin::Message(received) => {
+                metrics.event_latency.observe(now - received);
+                self.observer.telemetry().slow_rows.note(key.name, now - received);
+            }
             Origin::Audit => metrics.drift_repairs.count(()),
             Origin::Other => {}
         }

@@ -17,7 +17,7 @@ use crate::db::pending::Found;
 use crate::db::queries::{self, state_rows};
 use crate::db::store::{Client, Store};
 use crate::db::tables::{self, PORT_CONFIG_DONE, PORT_INIT_DONE, PORT_TABLE};
-use crate::db::topology::Topology;
+use crate::db::topology::{Database, Topology};
 use crate::link::dump::dump;
 use crate::link::monitor::Monitor;
 use crate::link::{LinkName, SocketError};
@@ -30,6 +30,8 @@ pub enum ObserveError {
     /// Redis did not answer, or not well.
     #[error(transparent)]
     Redis(#[from] StoreError),
+    #[error("{address}: {reason}")]
+    Connect { address: String, reason: StoreError },
     #[error("cannot read the kernel's links")]
     Kernel(#[from] SocketError),
 }
@@ -85,7 +87,13 @@ impl Observer {
             Some(session) => session,
             None => {
                 let Topology { appl, config, state } = &self.store.topology;
-                let open = |database| self.store.client(database);
+                let open = async |database: &Database| {
+                    let address = || database.address.to_string();
+                    self.store
+                        .client(database)
+                        .await
+                        .map_err(|reason| ObserveError::Connect { address: address(), reason })
+                };
                 let (appl, config, state) = try_join!(open(appl), open(config), open(state))?;
                 Session { appl, config, state }
             }

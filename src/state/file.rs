@@ -11,6 +11,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -222,11 +223,16 @@ impl StateDir {
             Err((_, errno)) => return Err(DirError::doing("lock", &path)(errno.into())),
         }
         // For the other's error message only, so that a full disk does not matter.
-        let _ = OpenOptions::new()
-            .write(true)
-            .truncate(true)
-            .custom_flags(plain.bits())
-            .open(&path)
+        let _ = self
+            .lock
+            .as_ref()
+            .map_or_else(
+                || Err(ErrorKind::NotFound.into()),
+                |lock| {
+                    // The file that is locked, whatever stands in its place by now.
+                    OpenOptions::new().write(true).truncate(true).open(format!("/proc/self/fd/{}", lock.as_raw_fd()))
+                },
+            )
             .and_then(|mut file| file.write_all(std::process::id().to_string().as_bytes()));
         Ok(())
     }

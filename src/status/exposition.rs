@@ -37,7 +37,8 @@ pub fn expose_openmetrics(reader: &Reader) -> String {
     let cells = reader.telemetry().ports.cells();
     let last: HashMap<String, (u64, bool)> =
         cells.iter().filter_map(|cell| Some((cell.name().to_string(), *cell.history().last()?))).collect();
-    openmetrics::convert(&expose(reader), &|port| last.get(port).map(|(at, up)| (seconds(*at), *up)))
+    let last_change = |port: &str| last.get(port).map(|(at, up)| (seconds(*at), *up));
+    openmetrics::convert(&expose(reader), &last_change, &reader.telemetry().slow_rows.last())
 }
 
 /// The process's own metrics, by name.

@@ -11,6 +11,7 @@ pub mod ports;
 pub mod readiness;
 pub mod ready_notice;
 pub mod rows;
+pub mod slow_rows;
 pub mod starts;
 pub mod status_line;
 pub mod value;
@@ -23,6 +24,7 @@ use crate::link::LinkName;
 use catalog::Metrics;
 use ports::Ports;
 use rows::RowTrouble;
+use slow_rows::SlowRows;
 use starts::StartHistory;
 
 pub use readiness::{Component, ComponentReadiness};
@@ -37,6 +39,8 @@ pub struct Telemetry {
     pub readiness: ComponentReadiness,
     /// What keeps rows from being right.
     pub rows: RowTrouble,
+    /// Which rows were late last.
+    pub slow_rows: SlowRows,
     /// This start and those before it.
     pub starts: StartHistory,
     /// What the supervisor shows.
@@ -69,6 +73,7 @@ impl Default for Telemetry {
             ports: Ports::default(),
             readiness: ComponentReadiness::default(),
             rows: RowTrouble::default(),
+            slow_rows: SlowRows::default(),
             starts: StartHistory::default(),
             status_line: Arc::default(),
             moments: Moments::default(),

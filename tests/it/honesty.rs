@@ -194,3 +194,17 @@ fn check_config_says_why_it_did_not_look_at_config_db() {
     let line = text.lines().find(|line| line.contains("alert rules of CONFIG_DB are not looked at")).unwrap();
     assert!(line.contains("unix://") && line.ends_with("cannot connect to Redis: Connection refused"), "{line}");
 }
+
+#[test]
+fn errors_name_the_address_once_and_in_plain_words() {
+    let mut rig = Rig::new(0);
+    let socket = rig.server.socket();
+    rig.server.kill();
+    let wanted = format!("portsyncd: unix://{}: cannot connect to Redis: Connection refused\n", socket.display());
+    assert_eq!(rig.complained(&["observe", "--once"]), (69, wanted));
+    rig.set("PORTSYNCD_REDIS__URL", "somewhere");
+    let (code, complaint) = rig.complained(&["check-config"]);
+    let wanted =
+        "redis.url = somewhere: is no such URL; right is unix:///path, redis://host:port or rediss://host:port";
+    assert!(code == 78 && complaint.contains(wanted), "{code} {complaint}");
+}

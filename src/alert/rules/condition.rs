@@ -1,7 +1,7 @@
 //! What a rule asks of a value: how it is written, what is computed of the series for it, and what has to hold of that.
 //!
 //! A condition is a comparison of one number: the metric's value, or what is derived from its last values. So there is one
-//! [`Comparison`] for each rule and port, and what is derived ([`Function`]) is computed once for all rules that ask for it.
+//! `Comparison` for each rule and port, and what is derived (`Function`) is computed once for all rules that ask for it.
 
 use std::fmt;
 
