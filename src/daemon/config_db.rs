@@ -158,7 +158,7 @@ impl Daemon {
         debug!(channel = %channel.escape_ascii(), "keyspace notification");
         let channels = &self.databases.channels;
         if let Some(name) = tables::link_name(channel, &channels.ports) {
-            self.core.awaited_rows.heard(name);
+            self.core.awaited_rows_mut().heard(name);
         } else if channel.starts_with(&channels.config_ports) {
             self.config_db.read_ports_at.get_or_insert(Instant::now() + COALESCE);
             self.config_db.ports_changed = true;
@@ -224,7 +224,8 @@ impl Daemon {
     async fn publish_changes(&mut self) -> Result<(), Stop> {
         let published = &self.config_db.published;
         let changed = self.config_db.ports.iter().filter(|port| published.get(&port.name) != Some(&port.fields));
-        let (held, ready): (Vec<_>, Vec<_>) = changed.cloned().partition(|port| self.core.init.is_awaited(&port.name));
+        let (held, ready): (Vec<_>, Vec<_>) =
+            changed.cloned().partition(|port| self.core.init().is_awaited(&port.name));
         let ready: Rc<[PortConfig]> = ready.into();
         let taken = ready.is_empty() || self.publish(&ready).await?;
         if taken {

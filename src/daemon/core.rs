@@ -7,11 +7,11 @@ use tokio::time::Instant;
 use tracing::{debug, info, trace};
 
 use super::awaited_rows::AwaitedRows;
+use super::change_log::LoggedChange;
 use super::due::Due;
 use crate::db::Trouble;
 use crate::db::pending::{Origin, Pending, Write};
 use crate::db::queries::StateRows;
-use crate::db::tables::up_down;
 use crate::link::dump::Dump;
 use crate::link::{IfIndex, LinkEvent, LinkName};
 use crate::sync::init::Init;
@@ -27,8 +27,8 @@ pub struct Core {
     machine: PortSync,
     pending: Pending,
     /// Knows when the start is done.
-    pub(super) init: Init,
-    pub(super) awaited_rows: AwaitedRows,
+    init: Init,
+    awaited_rows: AwaitedRows,
     observer: PortObserver,
     /// When everything has to be compared next, for what happened to links, and to rows.
     links_due: Due,
@@ -38,12 +38,6 @@ pub struct Core {
     listed: Option<Instant>,
     /// The last list of all links lacked none: only then is a link absent that is not in it.
     complete: bool,
-}
-
-/// What became of a port, for the log: what it is now, known from which link, or that it is gone.
-struct LoggedChange {
-    name: LinkName,
-    now: Option<(Row, Source)>,
 }
 
 impl Core {
@@ -71,6 +65,24 @@ impl Core {
     /// Which row each link deserves.
     pub(super) fn machine(&self) -> &PortSync {
         &self.machine
+    }
+
+    /// What the start waits for.
+    pub(super) fn init(&self) -> &Init {
+        &self.init
+    }
+
+    pub(super) fn init_mut(&mut self) -> &mut Init {
+        &mut self.init
+    }
+
+    /// The rows of APPL_DB that links wait for.
+    pub(super) fn awaited_rows(&self) -> &AwaitedRows {
+        &self.awaited_rows
+    }
+
+    pub(super) fn awaited_rows_mut(&mut self) -> &mut AwaitedRows {
+        &mut self.awaited_rows
     }
 
     pub fn event(&mut self, event: &LinkEvent) {
@@ -310,18 +322,7 @@ impl Core {
 
     /// Logs what changed since the last time.
     pub fn log_changes(&mut self) {
-        for LoggedChange { name, now } in self.unlogged.drain(..) {
-            match now {
-                Some((Row::Port { admin_up, oper_up, mtu }, source)) => info!(
-                    port = %name, admin = up_down(admin_up), oper = up_down(oper_up), mtu,
-                    ifindex = source.ifindex, "port changed"
-                ),
-                Some((Row::Management { oper_up }, source)) => {
-                    info!(port = %name, oper = up_down(oper_up), ifindex = source.ifindex, "management port changed");
-                }
-                None => info!(port = %name, "port removed"),
-            }
-        }
+        self.unlogged.drain(..).for_each(LoggedChange::log);
     }
 
     /// All links have to be asked for, not before this time has passed, nor too soon after the last time.

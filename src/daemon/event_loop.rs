@@ -148,7 +148,7 @@ impl Daemon {
                 if let Some(listening) = self.databases.listening(Db::Appl) {
                     (listening.notifies, listening.to_ports) = (false, false);
                 }
-                self.core.awaited_rows.check_all();
+                self.core.awaited_rows_mut().check_all();
             }
             Wakeup::Heard(Heard::Answer(Ok(()))) => {}
         }
@@ -319,11 +319,11 @@ impl Daemon {
             self.telemetry.metrics.initial_sync_timeouts.count(());
             warn!(
                 seconds = self.config.health.initial_sync_timeout.as_secs(),
-                awaited = self.core.init.awaited().len(),
+                awaited = self.core.init().awaited().len(),
                 "the start takes longer than health.initial_sync_timeout, going on"
             );
         }
-        if self.core.init.is_published() {
+        if self.core.init().is_published() {
             self.timers.awaited = None;
         } else if let Some(awaited_for) = self.timers.awaited_due(now) {
             self.report_awaited(awaited_for.as_secs());
@@ -331,7 +331,7 @@ impl Daemon {
     }
 
     fn report_awaited(&mut self, seconds: u64) {
-        let names = || self.core.init.awaited().map(|name| name.escape_ascii().to_string());
+        let names = || self.core.init().awaited().map(|name| name.escape_ascii().to_string());
         let Some(first) = names().next() else { return };
         let count = names().len();
         info!(ports = named(names()), count, seconds, "still waiting for ports before PortInitDone");

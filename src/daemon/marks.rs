@@ -100,7 +100,7 @@ impl Daemon {
     /// until that is over, nothing is published that it does not expect.
     pub(super) fn is_count_due(&self, now: Instant) -> bool {
         let may = match self.startup.start {
-            StartState::Done(StartKind::Warm) => self.core.init.is_published(),
+            StartState::Done(StartKind::Warm) => self.core.init().is_published(),
             StartState::Done(_) => true,
             _ => false,
         };
@@ -122,7 +122,7 @@ impl Daemon {
         if matches!(self.startup.start, StartState::Planned(_)) {
             return false;
         }
-        let lost_all = self.core.init.is_published() && !marks.init_done && !any_row;
+        let lost_all = self.core.init().is_published() && !marks.init_done && !any_row;
         if !marks.config_done && (self.startup.marks.config_done || lost_all) {
             warn!("Redis has lost its contents, publishing everything again");
             self.telemetry.metrics.redis_emptied.count(());
@@ -134,9 +134,9 @@ impl Daemon {
         if marks.config_done {
             self.startup.marks.count = count(marks);
         }
-        if self.core.init.is_published() && !marks.init_done {
+        if self.core.init().is_published() && !marks.init_done {
             warn!("Redis has lost PortInitDone, publishing it again");
-            self.core.init.lost();
+            self.core.init_mut().lost();
             self.telemetry.starts.due_again();
         }
         false
@@ -144,12 +144,12 @@ impl Daemon {
 
     /// When to look again whether `PortConfigDone` was taken, where `PortInitDone` waits for that.
     pub(super) fn look_at(&self) -> Option<Instant> {
-        self.startup.marks.taken.as_ref().filter(|_| self.core.init.is_due()).map(|taken| taken.look_at)
+        self.startup.marks.taken.as_ref().filter(|_| self.core.init().is_due()).map(|taken| taken.look_at)
     }
 
     /// Whether `PortInitDone` can be published now.
     pub(super) fn is_init_done_due(&self, now: Instant) -> bool {
-        self.core.init.is_due() && self.may_publish(now) && self.look_at().is_none_or(|at| at <= now)
+        self.core.init().is_due() && self.may_publish(now) && self.look_at().is_none_or(|at| at <= now)
     }
 
     /// Every awaited port has its row: says so to the whole switch. Where links were there before `PortConfigDone`, a consumer
@@ -169,7 +169,7 @@ impl Daemon {
         if !self.publish(&Rc::from([PortConfig::mark(PORT_INIT_DONE, "lanes", "0")])).await? {
             return Ok(());
         }
-        self.core.init.published();
+        self.core.init_mut().published();
         self.telemetry.readiness.set_ready(Component::Ports);
         if self.telemetry.starts.done() {
             self.telemetry.metrics.initial_syncs.count(());

@@ -9,6 +9,7 @@
 //! begins no start, writes what is pending, and ends as soon as nothing is, or at a deadline.
 
 mod awaited_rows;
+mod change_log;
 mod config_db;
 pub mod core;
 mod due;
@@ -223,7 +224,7 @@ impl Daemon {
             } else {
                 let cause = if self.supervisor.is_ready() { Cause::Reconnect } else { Cause::Start };
                 self.core.compare_at(now, cause);
-                self.core.awaited_rows.check_all();
+                self.core.awaited_rows_mut().check_all();
             }
         }
         self.note_notifications(server);

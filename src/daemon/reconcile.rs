@@ -80,7 +80,7 @@ impl Daemon {
             self.core.compare_at(Instant::now() + Duration::from_secs(1), Cause::Reconnect);
         }
         self.supervisor.ready();
-        self.supervisor.status(match self.core.init.awaited().len() {
+        self.supervisor.status(match self.core.init().awaited().len() {
             0 => "in service, every configured port is in step".to_owned(),
             count => format!("in service, waiting for {count} configured ports"),
         });
@@ -104,7 +104,7 @@ impl Daemon {
             }
             self.config_db.read_all(Instant::now());
             // Whether it is listened to them may have to change; what the comparison asked is known otherwise.
-            self.core.awaited_rows.check_all();
+            self.core.awaited_rows_mut().check_all();
         }
         Ok(())
     }
@@ -144,35 +144,35 @@ impl Daemon {
     pub(super) async fn check_awaited(&mut self) -> Result<(), Stop> {
         self.listen_to_ports().await?;
         loop {
-            let names = self.core.awaited_rows.take_unchecked(Instant::now());
+            let names = self.core.awaited_rows_mut().take_unchecked(Instant::now());
             if names.is_empty() {
                 break;
             }
             let asked = self.ask(Db::Appl, async |appl| queries::published(&appl, &names).await).await;
-            let present = asked.inspect_err(|_| self.core.awaited_rows.check_all())?;
+            let present = asked.inspect_err(|_| self.core.awaited_rows_mut().check_all())?;
             for (name, present) in names.into_iter().zip(present) {
                 self.core.published(name, present);
             }
         }
         if self.databases.listens_to_ports() {
-            self.core.awaited_rows.check_when_told();
+            self.core.awaited_rows_mut().check_when_told();
         } else {
             // The longest pause is short while the whole switch waits.
-            let most = Duration::from_secs(if self.core.init.awaited().len() > 0 { 1 } else { 15 });
-            self.core.awaited_rows.check_later(Instant::now(), most);
+            let most = Duration::from_secs(if self.core.init().awaited().len() > 0 { 1 } else { 15 });
+            self.core.awaited_rows_mut().check_later(Instant::now(), most);
         }
         Ok(())
     }
 
     /// Whether rows are to be looked for, or it is listened to them though none is awaited.
     pub(super) fn awaited_rows_are_due(&self, now: Instant) -> bool {
-        let rows = &self.core.awaited_rows;
+        let rows = self.core.awaited_rows();
         rows.is_due(now) || (!rows.any() && self.databases.listens_to_ports())
     }
 
     /// Listens to APPL_DB's rows of ports while one is awaited: first listened to, then looked for, none is missed.
     async fn listen_to_ports(&mut self) -> Result<(), Stop> {
-        let wanted = self.core.awaited_rows.any();
+        let wanted = self.core.awaited_rows().any();
         let pattern = self.databases.channels.ports_pattern();
         let Some(listening) = self.databases.listening(Db::Appl) else { return Err(Stop::Away) };
         if wanted && listening.notifies && !listening.to_ports {
@@ -181,7 +181,7 @@ impl Daemon {
             while self.databases.listening(Db::Appl).is_some_and(|listening| !listening.listener().is_answered()) {
                 self.run_once_until(None, Instant::now()).await?;
             }
-            self.core.awaited_rows.check_all();
+            self.core.awaited_rows_mut().check_all();
         } else if listening.to_ports && (!wanted || !listening.notifies) {
             listening.to_ports = false;
             listening.listener().unsubscribe(&pattern);

@@ -190,7 +190,7 @@ impl Daemon {
         self.config_db.retry_at = None;
         self.core.await_ports(ports.map(|port| port.name.as_slice()));
         self.telemetry.readiness.set_not_ready(Component::Ports, INIT_DUE);
-        info!(ports = self.config_db.ports.len(), awaited = self.core.init.awaited().len(), "ports of CONFIG_DB");
+        info!(ports = self.config_db.ports.len(), awaited = self.core.init().awaited().len(), "ports of CONFIG_DB");
     }
 
     /// CONFIG_DB has no ports. Where APPL_DB has some, they are waited for.
@@ -278,7 +278,7 @@ impl Daemon {
                     if links_first && kind.publishes() {
                         self.startup.marks.await_taken();
                     }
-                    self.core.init.configured();
+                    self.core.init_mut().configured();
                     self.config_db.published_all(&ports);
                     self.startup.start = StartState::Done(kind);
                 }

@@ -67,9 +67,11 @@ impl Stage {
         std::fs::write(dir.path().join("rules.toml"), alerts::RULES)?;
         let rules = format!("[{:?}]", dir.path().join("rules.toml").display().to_string());
         let own = OPTIONAL_KEYS.iter().map(|(key, file)| (*key, dir.path().join(file)));
-        let alerting = [(RULES, rules), (INTERVAL, alerts::INTERVAL.to_owned())];
+        // The rules' windows are right for this interval only.
+        let alerting = [(INTERVAL, alerts::INTERVAL.to_owned()), (RULES, rules)];
         for (key, value) in own.chain(alerting.map(|(key, value)| (key, value.into()))) {
-            let probe = bare(&binary).arg("check-config").env(key, &value).output();
+            let known = environment.iter().map(|(key, value)| (key, value));
+            let probe = bare(&binary).arg("check-config").envs(known).env(key, &value).output();
             if probe.context("cannot run the daemon's check-config")?.status.success() {
                 environment.push((key.to_owned(), value));
             }
