@@ -128,29 +128,29 @@ impl Daemon {
     }
 
     /// As [`ask`](Self::ask) for what the daemon can do without: a key of another type, or one that the user may not read or
-    /// write, is reported once and left.
-    pub(super) async fn ask_or_report<T: Default>(
+    /// write, is reported once and left; then there is no answer.
+    pub(super) async fn ask_or_report<T>(
         &mut self,
         db: Db,
         question: impl AsyncFnOnce(Rc<Client>) -> Result<T, StoreError>,
-    ) -> Result<T, Stop> {
+    ) -> Result<Option<T>, Stop> {
         let sparing = async |client| match question(client).await {
             Err(problem) if problem.trouble() == Trouble::WrongType || problem.reason.is_denied() => Ok(Err(problem)),
             outcome => outcome.map(Ok),
         };
-        self.ask(db, sparing).await.map(|outcome| {
-            outcome.unwrap_or_else(|problem| {
-                if self.config_db.reported.insert(problem.operation) {
-                    let help = if problem.reason.is_denied() {
-                        "let the user of redis.username do it (ACL SETUSER)"
-                    } else {
-                        "delete the key and restart"
-                    };
-                    error!(problem = %problem, help, "going on without");
-                }
-                T::default()
-            })
-        })
+        let problem = match self.ask(db, sparing).await? {
+            Ok(answer) => return Ok(Some(answer)),
+            Err(problem) => problem,
+        };
+        if self.config_db.reported.insert(problem.operation) {
+            let help = if problem.reason.is_denied() {
+                "let the user of redis.username do it (ACL SETUSER)"
+            } else {
+                "delete the key and restart"
+            };
+            error!(problem = %problem, help, "going on without");
+        }
+        Ok(None)
     }
 
     /// A server told of a change.
@@ -173,6 +173,8 @@ impl Daemon {
     pub(super) async fn read_logger(&mut self) -> Result<(), Stop> {
         self.config_db.read_logger = false;
         let found = self.ask_or_report(Db::Config, async |config| queries::logger(&config).await).await?;
+        // What may not be read is not filled in either: it may be there.
+        let Some(found) = found else { return Ok(()) };
         let defaults = [("LOGLEVEL", "NOTICE"), ("LOGOUTPUT", "SYSLOG")];
         let missing: Vec<_> = defaults
             .into_iter()
@@ -192,8 +194,7 @@ impl Daemon {
     /// The alert rules of CONFIG_DB may have changed: hands them on to alerting.
     pub(super) async fn read_rules(&mut self) -> Result<(), Stop> {
         self.config_db.read_rules = false;
-        let read = async |config: Rc<Client>| queries::rows_of(&config, ALERT_RULE).await.map(Some);
-        let rows = self.ask_or_report(Db::Config, read).await?;
+        let rows = self.ask_or_report(Db::Config, async |config| queries::rows_of(&config, ALERT_RULE).await).await?;
         self.send_to_alerting(AlertingCommand::Rules(rows));
         Ok(())
     }

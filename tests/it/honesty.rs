@@ -120,6 +120,7 @@ fn what_the_user_may_not_read_is_named_and_rows_go_on() {
         "resetchannels",
         "&PORT_TABLE*",
         "&__keyspace@4__:PORT|*",
+        "%W~LOGGER*",
         "~PORT*",
         "~_PORT_TABLE*",
         "~DEVICE_METADATA*",
@@ -127,6 +128,10 @@ fn what_the_user_may_not_read_is_named_and_rows_go_on() {
     ];
     redis::cmd("ACL").arg(&acl).exec(&mut rig.db(0)).unwrap();
     let () = rig.db(CONFIG_DB).hset("PORTSYNCD_ALERT_RULE|Mine", "metric", "port_oper_up").unwrap();
+    // It may be written, and says what the operator wants.
+    let logger = "LOGGER|portsyncd";
+    let () = rig.db(CONFIG_DB).del(logger).unwrap();
+    let () = rig.db(CONFIG_DB).hset(logger, "LOGLEVEL", "DEBUG").unwrap();
     let password = rig.dir().join("password");
     fs::write(&password, "secret").unwrap();
     rig.set("PORTSYNCD_REDIS__USERNAME", "sync");
@@ -137,6 +142,7 @@ fn what_the_user_may_not_read_is_named_and_rows_go_on() {
     for denied in ["cannot read LOGGER from CONFIG_DB: NOPERM", "__keyspace@4__:PORTSYNCD_ALERT_RULE"] {
         rig.expect_log(denied);
     }
+    assert_eq!(rig.hash(CONFIG_DB, logger), [("LOGLEVEL".to_owned(), "DEBUG".to_owned())].into());
     assert_eq!(rig.log_count("not reachable"), 0);
 }
 
