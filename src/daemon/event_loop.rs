@@ -23,7 +23,7 @@ use crate::db::listener::Heard;
 use crate::db::pending::Origin;
 use crate::db::tables::redis_key;
 use crate::db::writer::{self, BATCH};
-use crate::db::{StoreError, Trouble};
+use crate::db::{ServerError, StoreError, Trouble};
 use crate::link::LinkEvent;
 use crate::telemetry::labels::{Cause, Db, LinkKind, Refusal};
 
@@ -266,24 +266,29 @@ impl Daemon {
             self.burst = 0;
         }
         if let Some(error) = reason {
-            self.telemetry.rows.refused(&error.to_string());
             let is_first = !self.timers.is_refused();
-            self.timers.write_again = Some(self.timers.refused(refused));
+            self.timers.write_again = Some(self.refused(refused, &error));
             if is_first {
                 let total = self.timers.refusals();
                 warn!(rows = refused, total, reason = %error, "Redis refuses rows, trying again until it takes them");
             }
         } else if idle && self.timers.write_again.is_none() {
-            self.accepted();
+            self.accepted(now);
             if all_written {
                 self.note_success();
             }
         }
     }
 
-    /// Redis takes what it is sent.
-    pub(super) fn accepted(&mut self) {
-        if self.timers.accepted() {
+    /// Redis refused so many rows, or ports: when to try again.
+    pub(super) fn refused(&mut self, count: usize, reason: &ServerError) -> Instant {
+        self.telemetry.rows.refused(&reason.to_string());
+        self.timers.refused(count)
+    }
+
+    /// Redis takes what it is sent, unless something else that it refused is held back.
+    pub(super) fn accepted(&mut self, now: Instant) {
+        if !self.timers.is_held_back(now) && self.timers.accepted() {
             info!(total = self.timers.refusals(), "Redis takes rows again");
             self.telemetry.rows.accepted();
         }
@@ -305,12 +310,9 @@ impl Daemon {
         if self.timers.heartbeat.as_mut().is_some_and(|heartbeat| heartbeat.is_due(now)) {
             crate::health::heartbeat();
         }
-        if self.timers.write_again.take_if(|at| *at <= now).is_some()
-            && self.core.pending().is_empty()
-            && self.timers.publish_again.is_none()
-        {
+        if self.timers.write_again.take_if(|at| *at <= now).is_some() && self.core.pending().is_empty() {
             // Nothing is left that it could refuse.
-            self.accepted();
+            self.accepted(now);
         }
         if self.timers.left_out.take_if(|at| *at <= now).is_some() {
             self.logging.report_left_out();

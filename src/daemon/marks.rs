@@ -74,11 +74,10 @@ impl Daemon {
         }
         let Some(reason) = reason else {
             self.timers.publish_again = None;
-            self.accepted();
+            self.accepted(Instant::now());
             return Ok(true);
         };
-        self.timers.publish_again = Some(self.timers.refused(refused));
-        self.telemetry.rows.refused(&reason.to_string());
+        self.timers.publish_again = Some(self.refused(refused, &reason));
         let total = self.timers.refusals();
         warn!(ports = refused, total, reason = %reason, "Redis refuses ports, trying again until it takes them");
         Ok(false)

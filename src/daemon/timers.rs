@@ -157,6 +157,11 @@ impl Timers {
         self.refused.is_some()
     }
 
+    /// Whether something that Redis refused is not to be sent yet.
+    pub fn is_held_back(&self, now: Instant) -> bool {
+        self.write_again.is_some() || self.publish_again.is_some_and(|at| at > now)
+    }
+
     /// Redis takes writes again. True if it did not before.
     pub fn accepted(&mut self) -> bool {
         self.refused.take().is_some()
