@@ -46,10 +46,7 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
 
 /// What the daemon would read of CONFIG_DB, if it can be asked here and now.
 fn rules_of_config_db(store: &Store) -> Result<Vec<RuleRow>, String> {
-    // One provider of cryptography is compiled in; a second call would find it there.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let database = &store.topology.config;
-    let rows = async { queries::rows_of(&store.client(database).await?, ALERT_RULE).await };
-    let rows = block_on(async { Ok::<_, anyhow::Error>(rows.await) }).map_err(|error| error.to_string())?;
-    rows.map_err(|error| format!("{}: {error}", database.address))
+    block_on(async { Ok(queries::rows_of(&store.client(database).await?, ALERT_RULE).await?) })
+        .map_err(|error| format!("{}: {error:#}", database.address))
 }

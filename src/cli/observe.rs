@@ -37,8 +37,6 @@ pub struct ObserveOptions {
 
 /// Whether nothing differed at the end.
 pub fn run(config: &Config, options: &ObserveOptions) -> anyhow::Result<bool> {
-    // One provider of cryptography is compiled in; a second call would find it there.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let store = config.redis.store()?;
     block_on(async {
         let observer = Observer::new(config, store).map_err(ObserveError::from)?;

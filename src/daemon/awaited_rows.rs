@@ -49,6 +49,11 @@ impl AwaitedRows {
         !self.awaited.is_empty()
     }
 
+    /// The ports whose rows are awaited.
+    pub fn names(&self) -> Vec<LinkName> {
+        self.awaited.iter().copied().collect()
+    }
+
     pub fn is_due(&self, now: Instant) -> bool {
         !self.unchecked.is_empty() || self.again_at().is_some_and(|at| at <= now)
     }

@@ -117,10 +117,10 @@ impl Core {
         metrics.dumps.count(if dump.complete { DumpOutcome::Complete } else { DumpOutcome::Interrupted });
         metrics.dump_retries.add((), u64::from(dump.retries));
         self.machine.resync(&dump.links, dump.complete, &mut self.actions);
-        self.settle();
-        for name in self.machine.port_names().collect::<Vec<_>>() {
+        for name in self.awaited_rows.names() {
             self.observe_waiting(name);
         }
+        self.settle();
         self.observer.forget_gone();
         if !dump.complete {
             info!(retries = dump.retries, "every list of links lacked some, asking again later");

@@ -62,7 +62,8 @@ pub(super) struct StartPlan {
     retired: Vec<(IfIndex, LinkName)>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// In their order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     /// Needs no database, so that it waits for none.
     SetDown,
@@ -237,8 +238,7 @@ impl Daemon {
 
     /// Whether a step of the plan can be done that comes before the rows of a switch at work.
     pub(super) fn may_begin(&self, now: Instant) -> bool {
-        matches!(&self.startup.start, StartState::Planned(plan) if matches!(plan.step, Step::SetDown | Step::RestoreCount))
-            && self.may_carry_out(now)
+        matches!(&self.startup.start, StartState::Planned(plan) if plan.step < Step::Ports) && self.may_carry_out(now)
     }
 
     /// Does the next step of the plan.

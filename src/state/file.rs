@@ -215,25 +215,21 @@ impl StateDir {
         if !file.metadata().map_err(DirError::doing("look at", &path))?.is_file() {
             return Err(DirError::doing("lock", &path)(io::Error::other(NO_FILE)));
         }
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => self.lock = Some(lock),
+        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
             Err((file, Errno::EWOULDBLOCK)) => {
                 return Err(DirError::Taken { folder: self.folder.clone(), holder: holder(file) });
             }
             Err((_, errno)) => return Err(DirError::doing("lock", &path)(errno.into())),
-        }
-        // For the other's error message only, so that a full disk does not matter.
-        let _ = self
-            .lock
-            .as_ref()
-            .map_or_else(
-                || Err(ErrorKind::NotFound.into()),
-                |lock| {
-                    // The file that is locked, whatever stands in its place by now.
-                    OpenOptions::new().write(true).truncate(true).open(format!("/proc/self/fd/{}", lock.as_raw_fd()))
-                },
-            )
+        };
+        // For the other's error message only, so that a full disk does not matter. Into the file that is locked, whatever stands
+        // in its place by now.
+        let _ = OpenOptions::new()
+            .write(true)
+            .truncate(true)
+            .open(format!("/proc/self/fd/{}", lock.as_raw_fd()))
             .and_then(|mut file| file.write_all(std::process::id().to_string().as_bytes()));
+        self.lock = Some(lock);
         Ok(())
     }
 

@@ -9,18 +9,15 @@ use crate::telemetry::ports::Cell;
 /// One sentence for all of it.
 pub(super) fn summary(readiness: &Readiness, ports: &PortCounts, refusal: Option<String>) -> String {
     let mut required = readiness.components.iter().filter(|component| component.required);
-    match required.find_map(|component| Some((&component.name, component.reason.as_ref()?))) {
-        Some((name, reason)) => format!("{name}: {reason}"),
-        None if refusal.is_some() => refusal.unwrap_or_default(),
-        None if ports.out_of_step > 0 => {
-            format!("in service, {} of {} ports are being written", ports.out_of_step, ports.total)
+    let unready = required.find_map(|component| Some(format!("{}: {}", component.name, component.reason.as_ref()?)));
+    unready.or(refusal).unwrap_or_else(|| {
+        if ports.out_of_step > 0 {
+            return format!("in service, {} of {} ports are being written", ports.out_of_step, ports.total);
         }
-        None => {
-            let in_step = ports.total - ports.waiting - ports.ignored - ports.blocked - ports.awaited;
-            let ports_are = if in_step == 1 { "port is" } else { "ports are" };
-            format!("in service, {in_step} {ports_are} in step, {} of them up", ports.up)
-        }
-    }
+        let in_step = ports.total - ports.waiting - ports.ignored - ports.blocked - ports.awaited;
+        let ports_are = if in_step == 1 { "port is" } else { "ports are" };
+        format!("in service, {in_step} {ports_are} in step, {} of them up", ports.up)
+    })
 }
 
 /// How many ports have a link and no row, and the first of them in words.

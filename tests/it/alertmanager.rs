@@ -5,17 +5,15 @@ mod receiver;
 mod server;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use portsyncd::alert::model::Fingerprint;
 use portsyncd::alert::notify::{ActiveAlerts, DeliveryOutcome, NotificationLog, Notifier, Surroundings};
 use portsyncd::alert::rules::{Action, Severity};
-use portsyncd::alert::{Alert, AlertState, Notification};
+use portsyncd::alert::{Alert, Notification};
 use portsyncd::config::{RedisConfig, SinkConfig};
-use portsyncd::lab::{netns, wait};
-use portsyncd::link::LinkName;
+use portsyncd::lab::{netns, notifications, wait};
 use receiver::Receiver;
 use serde::Deserialize;
 use server::Alertmanager;
@@ -29,22 +27,10 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
 }
 
-fn fires(port: &str) -> Notification {
-    let port = LinkName::new(port.as_bytes()).unwrap();
-    let alert = Alert {
-        fingerprint: Fingerprint::new("PortFlapping", Some(&port)),
-        rule: "PortFlapping".into(),
-        port: Some(port),
-        state: AlertState::Firing,
-        severity: Severity::Critical,
-        labels: BTreeMap::from([("team".to_owned(), "net".to_owned())]),
-        annotations: BTreeMap::from([("summary".to_owned(), format!("{port} flaps"))]),
-        value: 7.0,
-        since: now() - 30.0,
-        suppressed: None,
-        notified: true,
-    };
-    Notification { alert, ended: None, actions: [Action::Sink("am".into())].into() }
+fn fires(port: usize) -> Notification {
+    let shown = notifications::fires(port);
+    let alert = Alert { since: now() - 30.0, ..shown.alert };
+    Notification { alert, actions: [Action::Sink("am".into())].into(), ..shown }
 }
 
 fn ends(firing: &Notification) -> Notification {
@@ -105,7 +91,7 @@ fn alerts_are_taken_grouped_and_resolved() {
         let receiver = Receiver::start();
         let server = Alertmanager::start(9093, receiver.address);
         let sinks = start(&[&server], "");
-        let alerts = ["Ethernet0", "Ethernet4"].map(fires);
+        let alerts = [0, 4].map(fires);
         sinks.notify(&alerts);
         until("both alerts", || server.active() == ports(&["Ethernet0", "Ethernet4"])).await;
         let alert = server.alerts().into_iter().find(|alert| alert["labels"]["port"] == "Ethernet0").unwrap();
@@ -134,7 +120,7 @@ fn a_sink_that_asks_for_every_rule_delivers_what_no_rule_sends_it() {
         let receiver = Receiver::start();
         let server = Alertmanager::start(9093, receiver.address);
         let sinks = start(&[&server], "rules = [\"*\"]\nmin_severity = \"warning\"");
-        let [mut critical, mut info] = ["Ethernet0", "Ethernet4"].map(fires);
+        let [mut critical, mut info] = [0, 4].map(fires);
         (critical.actions, info.actions) = ([Action::Log].into(), [Action::Log].into());
         info.alert.severity = Severity::Info;
         sinks.notify(&[critical.clone(), info]);
@@ -151,7 +137,7 @@ fn what_fires_stays_while_the_switch_speaks_and_goes_when_it_falls_silent() {
         let receiver = Receiver::start();
         let server = Alertmanager::start(9093, receiver.address);
         let sinks = start(&[&server], RESEND);
-        sinks.notify(&[fires("Ethernet0")]);
+        sinks.notify(&[fires(0)]);
         until("the alert", || server.active() == ports(&["Ethernet0"])).await;
         // Twice as long as it would last by itself.
         let told = Instant::now();
@@ -172,13 +158,13 @@ fn a_server_that_was_restarted_or_away_knows_again_what_fires() {
         let receiver = Receiver::start();
         let [mut first, second] = [9093, 9193].map(|port| Alertmanager::start(port, receiver.address));
         let sinks = start(&[&first, &second], RESEND);
-        let alerts = ["Ethernet0", "Ethernet4"].map(fires);
+        let alerts = [0, 4].map(fires);
         sinks.notify(&alerts);
         for server in [&first, &second] {
             until("both alerts", || server.active() == ports(&["Ethernet0", "Ethernet4"])).await;
         }
         first.kill();
-        sinks.notify(&[fires("Ethernet8"), ends(&alerts[0])]);
+        sinks.notify(&[fires(8), ends(&alerts[0])]);
         until("the second's", || second.active() == ports(&["Ethernet4", "Ethernet8"])).await;
         first.launch();
         until("the first's", || first.active() == ports(&["Ethernet4", "Ethernet8"])).await;
@@ -199,8 +185,7 @@ fn a_storm_arrives_whole() {
         let receiver = Receiver::start();
         let server = Alertmanager::start(9093, receiver.address);
         let sinks = start(&[&server], "");
-        let names: Vec<String> = (0..3000).map(|port| format!("Ethernet{port}")).collect();
-        sinks.notify(&names.iter().map(|name| fires(name)).collect::<Vec<_>>());
+        sinks.notify(&(0..3000).map(fires).collect::<Vec<_>>());
         until("all of them", || server.active().len() == 3000).await;
     });
 }

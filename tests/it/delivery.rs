@@ -68,9 +68,15 @@ const ROWS: &str = "[[alerts.sink]]\nname = \"rows\"\ntype = \"state_db\"\ngroup
 
 /// At work with a webhook and rows, every port with a link, before anything was told.
 fn at_work(ports: usize) -> (Rig, Webhook) {
+    at_work_gathering(ports, "10ms")
+}
+
+/// The same with a webhook whose alerts are gathered for so long.
+fn at_work_gathering(ports: usize, group_interval: &str) -> (Rig, Webhook) {
     let rig = rig(ports, "");
     let webhook = Webhook::start();
-    configure(&rig, &[QUICK, &hook("hook", &webhook, ""), ROWS].concat());
+    let hook = hook("hook", &webhook, "").replace("\"10ms\"", &format!("{group_interval:?}"));
+    configure(&rig, &[QUICK, &hook, ROWS].concat());
     let rig = rig.set_to_work();
     rig.until("the control socket", || rig.control_socket().exists());
     for port in &rig.ports {

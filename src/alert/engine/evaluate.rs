@@ -81,8 +81,7 @@ impl Engine {
         evaluation.transitions.push(self.transition(number, active, to, None, now));
         // Whoever was notified that it fires is notified that it ended, silence or not: else it would fire there for ever.
         if active.notified {
-            let annotations = self.annotations(number, active, true);
-            let alert = Alert { state: to, suppressed: None, annotations, ..self.alert(number, active) };
+            let alert = Alert { state: to, suppressed: None, ..self.alert_with(number, active, true) };
             evaluation.notifications.push(self.notification(number, alert, Some(now.wall)));
         }
     }
@@ -164,6 +163,11 @@ impl Engine {
 
     /// The alert as others see it.
     pub(in crate::alert) fn alert(&self, number: usize, active: &AlertInstance) -> Alert {
+        self.alert_with(number, active, false)
+    }
+
+    /// With the texts of one that ended, or of one that has not.
+    fn alert_with(&self, number: usize, active: &AlertInstance, ended: bool) -> Alert {
         let rule = &self.rules[number];
         let port = self.port(number, active);
         Alert {
@@ -173,7 +177,7 @@ impl Engine {
             state: active.state,
             severity: rule.severity,
             labels: rule.labels().map(|(name, value)| (name.to_owned(), value)).collect(),
-            annotations: self.annotations(number, active, false),
+            annotations: self.annotations(number, active, ended),
             value: active.value,
             since: active.since,
             suppressed: active.suppressed.clone(),

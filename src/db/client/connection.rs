@@ -20,7 +20,7 @@ use crate::db::topology::Database;
 
 /// Room for replies: grows when one is longer.
 const INPUT: usize = 16 * 1024;
-/// Nothing that is asked for is answered by more. A server that sends more has lost its mind, or is none.
+/// Nothing that is asked for is answered by more.
 pub(in crate::db) const LARGEST_REPLY: usize = 8 << 20;
 /// Buffers that grew beyond this are given back when they are empty.
 const KEPT: usize = 256 * 1024;

@@ -10,7 +10,8 @@ use redis::Commands;
 
 use super::webhook::Webhook;
 use super::{
-    QUICK, ROWS, RULES, alert, at_work, configure, expect_heard, expect_state, expect_told_once, hook, rig, row,
+    QUICK, ROWS, RULES, alert, at_work, at_work_gathering, configure, expect_heard, expect_state, expect_told_once,
+    hook, row,
 };
 use crate::fixture::Rig;
 
@@ -213,18 +214,7 @@ fn a_start_is_no_false_alarm() {
 /// What fires and ends within `group_interval` is told once, by its end.
 #[test]
 fn an_alert_that_ends_before_it_is_told_is_told_with_its_end() {
-    let rig = rig(2, "");
-    let webhook = Webhook::start();
-    let slow = hook("hook", &webhook, "").replace("\"10ms\"", "\"3s\"");
-    configure(&rig, &[QUICK, &slow, ROWS].concat());
-    let rig = rig.set_to_work();
-    for port in &rig.ports {
-        rig.up(port);
-        rig.expect_row(port, "up", "up", 1500);
-    }
-    fs::write(rig.dir().join("rules/switch.toml"), RULES).unwrap();
-    rig.signal(Signal::SIGHUP);
-    rig.until("the rules", || rig.api::<RuleList>("/api/v1/rules").rules.len() == 2);
+    let (rig, webhook) = at_work_gathering(2, "3s");
     rig.down("Ethernet0");
     expect_state(&rig, "Down", "Ethernet0", AlertState::Firing);
     rig.up("Ethernet0");
